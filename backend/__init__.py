@@ -1,0 +1,1 @@
+"""The service around the engine: who asked for what, and what is remembered."""

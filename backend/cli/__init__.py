@@ -1,0 +1,5 @@
+"""The command line: `gleanset`."""
+
+from backend.cli.main import app, main
+
+__all__ = ["app", "main"]

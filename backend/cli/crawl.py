@@ -1,0 +1,222 @@
+"""`gleanset crawl`, `validate` and `export`."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
+
+import typer
+
+from backend.cli.display import Display, as_json, note, print_summary
+from backend.cli.run import run_to_end
+from backend.config import Settings, get_settings
+from backend.db import Database
+from backend.errors import BadInput
+from backend.models import CrawlJob
+from backend.models.enums import JobStatus
+from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList
+from backend.services import crawl_jobs, exports, profiles, validation
+from backend.services.reports import Report
+from backend.services.states import locked
+from gleanset.export import FORMATS
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
+Rule = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="NAME=VALUE", help="A rule every image must keep, e.g. min_width=256. Repeatable."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the dataset; must not exist yet.")]
+Format = Annotated[str | None, typer.Option("--export", help=f"Pack the valid images: {', '.join(FORMATS)}.")]
+
+
+def crawl(
+    keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORD...", help="What to look for.")] = None,
+    *,
+    urls: Annotated[
+        list[Path] | None,
+        typer.Option("--urls", metavar="FILE", help="A list of image URLs: txt, csv, jsonl, parquet."),
+    ] = None,
+    url_column: Annotated[str | None, typer.Option(help="The list's column with the URL; guessed otherwise.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="The list's column with the label; guessed otherwise.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="One label for the whole list.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="A source to ask: openverse (default), wikimedia. Repeatable.")
+    ] = None,
+    max_images: Annotated[
+        int | None,
+        typer.Option("-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or a list's length."),
+    ] = None,
+    rule: Rule = None,
+    export: Format = None,
+    out: Out = None,
+    project: Annotated[str, typer.Option(help="The project the job belongs to; made when missing.")] = "default",
+    name: Annotated[str | None, typer.Option(help="The job's name; the keywords or the list's name otherwise.")] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Allow loopback and private addresses: your own servers only.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Gather images, judge them, and pack the valid ones.
+
+    For instance: gleanset crawl cat dog -n 200 --rule min_width=256 --export zip --out pets.zip
+
+    Or your own list: gleanset crawl --urls list.csv --label-column class --out mine.zip
+
+    Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
+    """
+    words = keywords or []
+    plan = CrawlPlan(
+        sources=source or (["openverse"] if words else []),
+        lists=[
+            UrlList(path=path.absolute(), url_column=url_column, label_column=label_column, label=label)
+            for path in urls or []
+        ],
+        allow_private=allow_private,
+        rules=parse_rules(rule),
+        export=export_plan(export, out),
+    )
+    title = name or ", ".join(words) or ", ".join(path.name for path in urls or [])
+    asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
+
+
+async def _crawl(
+    settings: Settings, words: list[str], plan: CrawlPlan, max_images: int | None, names: tuple[str, str], *, json: bool
+) -> None:
+    queries = await asyncio.to_thread(crawl_jobs.plan_queries, words, plan, rows_per_chunk=settings.rows_per_chunk)
+    async with await asyncio.to_thread(Database.ready, settings) as database:
+        async with database.transaction() as session:
+            owner = await profiles.local_owner(session)
+            project = await profiles.project_named(session, owner, names[0][:100])
+            wanted = max_images or crawl_jobs.rows_of(queries) or 1000
+            job = await crawl_jobs.create(session, project, names[1][:100], words, plan, wanted)
+            await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
+        await run_and_report(settings, database, job.id, json=json)
+
+
+def validate(
+    job: Annotated[int, typer.Argument(help="Number of the crawl job.")],
+    *,
+    rule: Rule = None,
+    json: Json = False,
+) -> None:
+    """Judge a crawl job's images, again or by other rules. Nothing is downloaded or decoded for it."""
+    rules = parse_rules(rule)
+
+    async def run() -> None:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            async with database.transaction() as session:
+                crawl_job = await finished_crawl(session, job)
+                await validation.create(session, crawl_job, rules)
+            await run_and_report(settings, database, job, json=json, with_export=False)
+
+    asyncio.run(run())
+
+
+def export(
+    job: Annotated[int, typer.Argument(help="Number of the crawl job.")],
+    *,
+    export_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "zip",
+    validation_job: Annotated[
+        int | None, typer.Option("--validation", help="Whose verdicts decide; the latest validation otherwise.")
+    ] = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Pack a crawl job's valid images into a dataset."""
+    plan = export_plan(export_format, out)
+    assert plan is not None
+
+    async def run() -> None:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            async with database.transaction() as session:
+                crawl_job = await finished_crawl(session, job)
+                owner = await profiles.local_owner(session)
+                options: dict[str, Any] = {"validation_job_id": validation_job}
+                if plan.out is not None:
+                    options["out"] = str(plan.out)
+                await exports.create(session, crawl_job, owner.id, plan.format, options)
+            await run_and_report(settings, database, job, json=json)
+
+    asyncio.run(run())
+
+
+async def finished_crawl(session: Any, job_id: int) -> CrawlJob:
+    """The crawl job, which must not be under way. Raises NotFound or BadInput."""
+    job = await locked(session, CrawlJob, job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise BadInput(f"Crawl job {job_id} is still {job.status}. Go on with it first: gleanset jobs retry {job_id}")
+    return job
+
+
+async def run_and_report(
+    settings: Settings, database: Database, job_id: int, *, json: bool, with_export: bool = True
+) -> None:
+    """Run the job to its end in this process, print what came of it, and exit with 1 when it failed."""
+    now = await run_to_end(settings, database, job_id, Display(quiet=json))
+    path = deliver(now) if with_export else None
+    if json:
+        typer.echo(as_json(now, path))
+    else:
+        print_summary(now, path)
+    if now.status != JobStatus.COMPLETED:
+        raise typer.Exit(1)
+
+
+def deliver(now: Report) -> str | None:
+    """Where the dataset lies: at the place the person asked for, when there is one."""
+    job = now.export
+    if job is None or job.status != JobStatus.COMPLETED or job.download_url is None:
+        return None
+    packed = Path(unquote(urlsplit(job.download_url).path))
+    wanted = job.export_options.get("out")
+    if wanted is None:
+        return str(packed)
+    out = Path(wanted)
+    if out.exists():
+        note(f"{out} has come into being meanwhile and is left alone.")
+        return str(packed)
+    _copy(packed, out)
+    return str(out)
+
+
+def _copy(file: Path, out: Path) -> None:
+    """A second name for the file where the disk allows it, a copy otherwise; whole or not at all."""
+    part = out.with_name(f".{out.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, part)
+    part.rename(out)
+
+
+def parse_rules(given: list[str] | None) -> dict[str, Any]:
+    """`NAME=VALUE` options as rules. Raises BadInput, and RuleError where they are used."""
+    rules: dict[str, Any] = {}
+    for text in given or []:
+        name, equals, value = text.partition("=")
+        if not equals or not value:
+            raise BadInput(f"A rule looks like min_width=256, not {text!r}.")
+        rules[name.strip()] = value.strip()
+    return rules
+
+
+def export_plan(export_format: str | None, out: Path | None) -> ExportPlan | None:
+    """What is to be packed and where to; checked before anything is gathered. Raises BadInput."""
+    if export_format is None and out is None:
+        return None
+    plan = ExportPlan(format=export_format or "zip", out=out.absolute() if out else None)
+    if plan.format not in FORMATS:
+        raise BadInput(f"There is no export format {plan.format!r}. The formats are: {', '.join(FORMATS)}.")
+    if plan.out is not None and plan.out.exists():
+        raise BadInput(f"{out} exists already. Choose another name, or move it away.")
+    if plan.out is not None and not plan.out.parent.is_dir():
+        raise BadInput(f"The folder {plan.out.parent} does not exist. Make it first, or choose another place.")
+    return plan

@@ -1,0 +1,152 @@
+"""How a run looks on a terminal, and in lines when nobody looks on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.services.reports import Report
+from gleanset.types import Reason
+
+_LINE_EVERY = 5.0
+_PHASES = ("gather", "judge", "pack")
+
+
+class Display:
+    """Progress of a run, on standard error: bars for a person, a line now and then for a log, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._quiet = quiet
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if not self._quiet and self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<7}"),
+                BarColumn(bar_width=28),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[facts]}"),
+                TimeRemainingColumn(elapsed_when_finished=True),
+                console=self._console,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def show(self, now: Report) -> None:
+        """The run as it stands."""
+        if self._bars is not None:
+            for phase, job in zip(_PHASES, (now.crawl, now.validation, now.export), strict=True):
+                if job is not None:
+                    self._bar(phase, job, now)
+        elif not self._quiet and (now.settled or time.monotonic() - self._last_line > _LINE_EVERY):
+            self._last_line = time.monotonic()
+            self._console.print(_line(now), soft_wrap=True)
+
+    def _bar(self, phase: str, job: CrawlJob | ValidationJob | ExportJob, now: Report) -> None:
+        assert self._bars is not None
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bars.add_task(phase, total=100, facts="")
+        self._bars.update(self._tasks[phase], completed=job.progress, facts=_facts(job, now))
+
+
+def _facts(job: CrawlJob | ValidationJob | ExportJob, now: Report) -> str:
+    match job:
+        case CrawlJob():
+            refused = ", ".join(f"{reason} {count}" for reason, count in list(now.failures.items())[:3])
+            rate = f"{job.downloaded_images:,} images, {now.images_per_second:.0f}/s, {decimal(now.bytes)}"
+            return f"{rate}; not had: {refused}" if refused else rate
+        case ValidationJob():
+            return f"{job.validated_images - job.invalid_images:,} valid, {job.invalid_images:,} invalid"
+        case ExportJob():
+            return f"{job.exported_images:,} of {job.total_images:,} packed"
+
+
+def _line(now: Report) -> str:
+    job = now.export or now.validation or now.crawl
+    phase = _PHASES[0 if now.validation is None else 1 if now.export is None else 2]
+    return f"job {now.crawl.id}: {phase} {job.progress} %: {_facts(job, now)}"
+
+
+def as_json(now: Report, export_path: str | None) -> str:
+    """The run as one JSON object on one line."""
+    crawl, validation, export = now.crawl, now.validation, now.export
+    return json.dumps(
+        {
+            "project_id": crawl.project_id,
+            "crawl_job_id": crawl.id,
+            "validation_job_id": validation.id if validation else None,
+            "export_job_id": export.id if export else None,
+            "status": now.status,
+            "total_images": crawl.total_images,
+            "downloaded_images": crawl.downloaded_images,
+            "valid_images": crawl.valid_images,
+            "failures": now.failures,
+            "invalid": now.invalid,
+            "seconds": round(now.seconds, 3),
+            "images_per_second": round(now.images_per_second, 1),
+            "export_path": export_path,
+            "file_size": export.file_size if export else None,
+        }
+        | ({"error": now.error} if now.error else {})
+    )
+
+
+def print_summary(now: Report, export_path: str | None) -> None:
+    """What a person wants to know at the end of a run."""
+    console = Console(highlight=False)
+    crawl = now.crawl
+    console.print(
+        f"Crawl job {crawl.id} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered "
+        f"({decimal(now.bytes)}, {now.images_per_second:.0f}/s), "
+        + (f"{crawl.valid_images:,} valid." if now.validation else "not validated yet."),
+        soft_wrap=True,
+    )
+    _print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})
+    _print_counts(console, "Gathered but not valid, by broken rule", now.invalid, {})
+    if now.error:
+        console.print(Text(f"Error: {now.error}"), soft_wrap=True)
+    if export_path and now.export and now.export.file_size:
+        size = decimal(now.export.file_size)
+        console.print(f"\nDataset: {now.export.exported_images:,} images, {size}, in", soft_wrap=True)
+        console.print(Text(export_path), soft_wrap=True)
+
+
+def _print_counts(console: Console, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> None:
+    if not counts:
+        return
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    for reason, count in counts.items():
+        table.add_row(f"{count:>6,}", reason, sentences.get(reason, ""))
+    console.print()
+    console.print(table)
+
+
+def complain(message: str) -> None:
+    """One clear sentence on standard error."""
+    Console(stderr=True, highlight=False).print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+
+
+def note(message: str) -> None:
+    """A word to the person, which is not the command's output."""
+    sys.stderr.write(message + "\n")

@@ -1,0 +1,109 @@
+"""`gleanset jobs`: look at runs, stop them, go on with them."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import select
+
+from backend.cli.crawl import Json, deliver, run_and_report
+from backend.cli.display import as_json, print_summary
+from backend.config import get_settings
+from backend.db import Database
+from backend.models import CrawlJob
+from backend.schemas.crawl_jobs import CrawlJobResponse
+from backend.services import crawl_jobs, profiles
+from backend.services.reports import report
+
+app = typer.Typer(no_args_is_help=True, help="List, show, cancel and retry crawl jobs.")
+
+JobNumber = Annotated[int, typer.Argument(help="Number of the crawl job.")]
+
+
+@app.command("list")
+def list_jobs(
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """The latest crawl jobs."""
+
+    async def run() -> None:
+        async with (
+            await asyncio.to_thread(Database.ready, get_settings()) as database,
+            database.transaction() as session,
+        ):
+            jobs = (await session.scalars(select(CrawlJob).order_by(CrawlJob.id.desc()).limit(limit))).all()
+        if json:
+            responses = [CrawlJobResponse.model_validate(job).model_dump(mode="json") for job in jobs]
+            typer.echo(jsonlib.dumps(responses))
+        elif jobs:
+            Console().print(_table(list(jobs)))
+        else:
+            typer.echo("There are no jobs yet. Start with: gleanset demo")
+
+    asyncio.run(run())
+
+
+def _table(jobs: list[CrawlJob]) -> Table:
+    table = Table("job", "name", "status", "met", "gathered", "valid", "created", box=None, pad_edge=False)
+    for job in jobs:
+        counts = (job.total_images, job.downloaded_images, job.valid_images)
+        created = job.created_at.astimezone()
+        table.add_row(str(job.id), job.name, job.status, *(f"{n:,}" for n in counts), f"{created:%Y-%m-%d %H:%M}")
+    return table
+
+
+@app.command()
+def show(job: JobNumber, *, json: Json = False) -> None:
+    """Where a job stands: counts, what was not had and why, what is not valid and why."""
+
+    async def run() -> None:
+        async with (
+            await asyncio.to_thread(Database.ready, get_settings()) as database,
+            database.transaction() as session,
+        ):
+            now = await report(session, job)
+        path = deliver(now)
+        if json:
+            typer.echo(as_json(now, path))
+        else:
+            print_summary(now, path)
+
+    asyncio.run(run())
+
+
+@app.command()
+def cancel(job: JobNumber) -> None:
+    """Stop a job, wherever it runs. What it has gathered stays; retry goes on with it."""
+
+    async def run() -> None:
+        async with (
+            await asyncio.to_thread(Database.ready, get_settings()) as database,
+            database.transaction() as session,
+        ):
+            owner = await profiles.local_owner(session)
+            await crawl_jobs.cancel(session, job, user_id=owner.id)
+        typer.echo(f"Job {job} is cancelled. Go on with it: gleanset jobs retry {job}")
+
+    asyncio.run(run())
+
+
+@app.command()
+def retry(job: JobNumber, *, json: Json = False) -> None:
+    """Go on with a job that was interrupted, cancelled or failed, from where it stopped."""
+
+    async def run() -> None:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            async with database.transaction() as session:
+                owner = await profiles.local_owner(session)
+                await crawl_jobs.retry(session, job, user_id=owner.id)
+            await run_and_report(settings, database, job, json=json)
+
+    asyncio.run(run())

@@ -1,0 +1,87 @@
+"""The commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sys
+from importlib.metadata import version
+from typing import Annotated, NoReturn
+
+import structlog
+import typer
+from psycopg import Error as PsycopgError
+from sqlalchemy.exc import DBAPIError
+
+from backend.cli import crawl, database, demo, jobs, worker
+from backend.cli.display import complain, note
+from backend.cli.run import Interrupted
+from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
+from gleanset.errors import GleansetError, RuleError, SourceError
+
+app = typer.Typer(
+    name="gleanset",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="From keywords or URL lists to a clean, licensed, documented image dataset.\n\n"
+    "Try `gleanset demo` first: it needs no internet and no key. Settings are environment variables: GLEANSET_HOME "
+    "(data folder), DATABASE_URL (a PostgreSQL server instead of the embedded one) and others, see docs/settings.md.",
+)
+
+app.command("demo")(demo.demo)
+app.command("crawl")(crawl.crawl)
+app.command("validate")(crawl.validate)
+app.command("export")(crawl.export)
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(database.app, name="db")
+app.command("worker")(worker.worker)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gleanset {version('gleanset')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on, to standard error.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("procrastinate").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected failure ends in one sentence and an exit code."""
+    try:
+        app(standalone_mode=True)
+    except Interrupted as interrupted:
+        note(
+            f"\nInterrupted. Nothing is lost; go on with: gleanset jobs retry {interrupted.crawl_job_id}",
+        )
+        sys.exit(130)
+    except KeyboardInterrupt:
+        note("\nInterrupted.")
+        sys.exit(130)
+    except (BadInput, NotFound, IllegalMove, RuleError, SourceError) as error:
+        complain(str(error))
+        sys.exit(2)
+    except (ServiceError, GleansetError) as error:
+        complain(str(error))
+        sys.exit(1)
+    except (DBAPIError, PsycopgError) as error:
+        complain(f"The database said no: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
+        sys.exit(1)
+    except OSError as error:
+        hint = " Make room and try again." if error.errno == errno.ENOSPC else ""
+        complain(f"{error.strerror or error}{': ' + str(error.filename) if error.filename else ''}.{hint}")
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,100 @@
+"""What commands share: opening the database, running a worker beside them, following a job."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from backend import queue
+from backend.cli.display import Display
+from backend.config import Settings
+from backend.db import Database, libpq_url
+from backend.services.reports import Report, report
+from backend.services.states import CHANNEL
+from backend.tasks.runtime import open_runtime
+
+_LOOK_AT_LEAST_EVERY = 1.0
+_LOOK_AT_MOST_EVERY = 0.2
+
+
+class Interrupted(Exception):
+    """A person pressed Ctrl-C, or the process was asked to end, while the job was under way."""
+
+    def __init__(self, crawl_job_id: int) -> None:
+        super().__init__()
+        self.crawl_job_id = crawl_job_id
+
+
+@asynccontextmanager
+async def working(
+    settings: Settings, database: Database, crawl_job_id: int | None
+) -> AsyncGenerator[asyncio.Task[None]]:
+    """A worker in this process, for one job's queue or for all queues."""
+    async with (
+        open_runtime(settings, database) as runtime,
+        queue.worker(
+            libpq_url(database.url),
+            {"runtime": runtime},
+            queues=None if crawl_job_id is None else [queue.queue_of(crawl_job_id)],
+            concurrency=settings.chunks_at_once,
+            heartbeat=settings.heartbeat,
+        ) as work,
+    ):
+        yield work
+
+
+async def run_to_end(settings: Settings, database: Database, crawl_job_id: int, display: Display) -> Report:
+    """Work on the job in this process and follow it until it is settled.
+
+    Raises Interrupted when SIGINT or SIGTERM comes first; what was under way is back in the queue then.
+    """
+    me = asyncio.current_task()
+    assert me is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, me.cancel)
+    try:
+        async with working(settings, database, crawl_job_id) as work:
+            return await follow(database, crawl_job_id, display, work)
+    except asyncio.CancelledError:
+        raise Interrupted(crawl_job_id) from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def follow(database: Database, crawl_job_id: int, display: Display, work: asyncio.Task[None]) -> Report:
+    """Show the job's progress until it is settled; looks when the database announces a change of it."""
+    connection = await database.listen(CHANNEL)
+    changed = asyncio.Event()
+    listener = asyncio.create_task(_listen(connection, lambda job: changed.set() if job == crawl_job_id else None))
+    try:
+        with display:
+            while True:
+                async with database.transaction() as session:
+                    now = await report(session, crawl_job_id)
+                display.show(now)
+                if now.settled:
+                    return now
+                if work.done():
+                    work.result()
+                    raise RuntimeError("the worker ended before the job did")
+                await asyncio.sleep(_LOOK_AT_MOST_EVERY)
+                try:
+                    async with asyncio.timeout(_LOOK_AT_LEAST_EVERY):
+                        await changed.wait()
+                except TimeoutError:
+                    pass
+                changed.clear()
+    finally:
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+        await connection.close()
+
+
+async def _listen(connection: Any, heard: Callable[[int], None]) -> None:
+    async for notification in connection.notifies():
+        heard(int(notification.payload))

@@ -1,0 +1,91 @@
+"""Settings: the only reader of the environment.
+
+Every setting is `GLEANSET_` and its name in capitals; the database may also be given by the usual `DATABASE_URL`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gleanset.fetch import FetchOptions
+from gleanset.fetch.client import user_agent
+from gleanset.sources import SourceOptions
+
+
+class Settings(BaseSettings):
+    """What an operator can set. The defaults are for one person on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="GLEANSET_", populate_by_name=True)
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("gleanset"),
+        description="Folder of the embedded database, the image store and the exports.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("GLEANSET_DATABASE_URL", "DATABASE_URL", "database_url"),
+        description="A PostgreSQL server (15 or newer) to use instead of the embedded one.",
+    )
+    store_url: str | None = Field(
+        default=None, description="Where image bytes live: a folder or s3://bucket/prefix. Default: HOME/images."
+    )
+    contact: str | None = Field(
+        default=None, description="URL or e-mail put into the User-Agent, so that a site's owner can reach you."
+    )
+    per_host: int = Field(default=4, ge=1, description="Requests at once to one host.")
+    window: int = Field(default=64, ge=1, description="Images in flight at once in one chunk.")
+    batch: int = Field(default=200, ge=1, description="Images recorded in one transaction.")
+    chunks_at_once: int = Field(default=4, ge=1, description="Chunks that one worker process runs at once.")
+    threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads that decode images, a worker process."
+    )
+    timeout: float = Field(default=60.0, gt=0, description="Seconds for one image, redirects not counted together.")
+    max_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="Largest image file that is read.")
+    max_pixels: int = Field(default=100_000_000, ge=1, description="Largest image that is decoded.")
+    rows_per_chunk: int = Field(default=10_000, ge=1, description="Rows of a URL list in one chunk.")
+    hosts: dict[str, str] = Field(default_factory=dict, description="Fixed host names, as in /etc/hosts (JSON).")
+    openverse_url: str = Field(default=SourceOptions().openverse_url, description="Base address of Openverse's API.")
+    wikimedia_url: str = Field(default=SourceOptions().wikimedia_url, description="Address of Wikimedia's api.php.")
+    heartbeat: float = Field(
+        default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
+    )
+    export_days: int = Field(default=7, ge=1, description="Days that an export is kept.")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def store_place(self) -> str:
+        return self.store_url or str(self.home / "images")
+
+    @property
+    def exports(self) -> Path:
+        return self.home / "exports"
+
+    @property
+    def sources(self) -> SourceOptions:
+        return SourceOptions(openverse_url=self.openverse_url, wikimedia_url=self.wikimedia_url)
+
+    def fetch_options(self, *, allow_private: bool) -> FetchOptions:
+        return FetchOptions(
+            user_agent=user_agent(self.contact),
+            per_host=self.per_host,
+            total_timeout=self.timeout,
+            max_bytes=self.max_bytes,
+            allow_private=allow_private,
+            hosts=self.hosts,
+        )
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

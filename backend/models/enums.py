@@ -1,0 +1,42 @@
+"""Closed sets of words. Columns hold them as plain strings, and a CHECK keeps other words out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint
+
+
+class Role(StrEnum):
+    USER = "user"
+    MODERATOR = "moderator"
+    ADMIN = "admin"
+
+
+class ProjectStatus(StrEnum):
+    ACTIVE = "active"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+
+
+class JobStatus(StrEnum):
+    """Also the status of a chunk."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ImageOutcome(StrEnum):
+    PENDING = "pending"
+    DOWNLOADED = "downloaded"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+def allowed(column: str, words: type[StrEnum]) -> CheckConstraint:
+    """A CHECK that `column` holds one of the words."""
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)

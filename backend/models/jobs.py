@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from backend.models.base import EMPTY_OBJECT, Base, JobMixin, counter, not_negative, percentage
+from backend.models.enums import JobStatus, allowed
+
+if TYPE_CHECKING:
+    from backend.models.crawl_jobs import CrawlJob
+    from backend.models.profiles import Profile
+    from backend.models.verdicts import Verdict
+
+
+class ValidationJob(JobMixin, Base):
+    """Judges every downloaded image of a crawl job by rules."""
+
+    __tablename__ = "validation_jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    crawl_job_id: Mapped[int] = mapped_column(ForeignKey("crawl_jobs.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    total_images: Mapped[int] = counter()
+    validated_images: Mapped[int] = counter()
+    invalid_images: Mapped[int] = counter()
+    validation_rules: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
+
+    crawl_job: Mapped[CrawlJob] = relationship(back_populates="validation_jobs")
+    verdicts: Mapped[list[Verdict]] = relationship(
+        back_populates="validation_job", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+    __table_args__ = (
+        allowed("status", JobStatus),
+        percentage("progress"),
+        *not_negative("total_images", "validated_images", "invalid_images"),
+        Index("ix_validation_job_status", "status"),
+        Index("ix_validation_job_crawl_job_id", "crawl_job_id"),
+    )
+
+
+class ExportJob(JobMixin, Base):
+    """Packs the valid images of a crawl job for download."""
+
+    __tablename__ = "export_jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    crawl_job_id: Mapped[int] = mapped_column(ForeignKey("crawl_jobs.id", ondelete="CASCADE"))
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    format: Mapped[str] = mapped_column(String(20), default="zip", server_default="zip")
+    total_images: Mapped[int] = counter()
+    exported_images: Mapped[int] = counter()
+    file_size: Mapped[int | None] = mapped_column(BigInteger)
+    download_url: Mapped[str | None]
+    export_options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
+    expires_at: Mapped[datetime | None]
+
+    crawl_job: Mapped[CrawlJob] = relationship(back_populates="export_jobs")
+    user: Mapped[Profile] = relationship(back_populates="export_jobs")
+
+    __table_args__ = (
+        allowed("status", JobStatus),
+        percentage("progress"),
+        *not_negative("total_images", "exported_images", "file_size"),
+        Index("ix_export_job_status", "status"),
+        Index("ix_export_job_user_id", "user_id"),
+        Index("ix_export_job_crawl_job_id", "crawl_job_id"),
+    )

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, computed_field
+
+from backend.schemas.base import JobResponse, Json, Name, Request, percent, storable
+
+Keywords = list[str] | dict[str, list[str]]
+"""`["cat", "dog"]`, or label -> keywords; `{"keywords": [...]}` is the list in another dress."""
+
+LONGEST_KEYWORD = 200
+
+
+def labelled(keywords: Keywords) -> dict[str, list[str]]:
+    """Each label with its keywords, stripped and without repeats. In a plain list each keyword is its own label."""
+    if isinstance(keywords, dict) and keywords.keys() == {"keywords"}:
+        keywords = keywords["keywords"]
+    pairs = keywords.items() if isinstance(keywords, dict) else [(keyword, [keyword]) for keyword in keywords]
+    labels: dict[str, list[str]] = {}
+    for label, words in pairs:
+        merged = [*labels.get(label.strip(), []), *(word.strip() for word in words)]
+        labels[label.strip()] = list(dict.fromkeys(merged))
+    return labels
+
+
+def _checked(keywords: Keywords) -> Keywords:
+    labels = labelled(keywords)
+    if not labels or not all(labels.values()):
+        raise ValueError("Give at least one keyword, and at least one for each label.")
+    for word in (*labels, *(word for words in labels.values() for word in words)):
+        if not 1 <= len(word) <= LONGEST_KEYWORD:
+            raise ValueError(f"A keyword or label has 1 to {LONGEST_KEYWORD} characters.")
+    return storable(keywords)
+
+
+MaxImages = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class CrawlJobCreate(Request):
+    """`options` choose and tune the sources; `keywords` are kept as given."""
+
+    project_id: int
+    name: Name
+    keywords: Annotated[Keywords, AfterValidator(_checked)]
+    max_images: MaxImages = 1000
+    options: Json = Field(default_factory=dict)
+
+
+class CrawlJobUpdate(Request):
+    """A field that is left out stays as it is."""
+
+    name: Name | None = None
+    max_images: MaxImages | None = None
+
+
+class CrawlJobResponse(JobResponse):
+    project_id: int
+    keywords: Keywords
+    max_images: int = 1000
+    downloaded_images: int = 0
+    valid_images: int = 0
+    total_chunks: int = 0
+    active_chunks: int = 0
+    completed_chunks: int = 0
+    failed_chunks: int = 0
+    task_ids: list[Any] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @computed_field
+    @property
+    def success_rate(self) -> float:
+        """Percent of the images met that were downloaded."""
+        return percent(self.downloaded_images, self.total_images)

@@ -1,0 +1,40 @@
+"""What a crawl job was asked to do, kept with it as JSON, so that any worker can go on with it at any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class UrlList(BaseModel):
+    """A file of image URLs. `path` is absolute; columns are guessed by their usual names when not given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: Path
+    url_column: str | None = None
+    label_column: str | None = None
+    label: str | None = None
+
+
+class ExportPlan(BaseModel):
+    """The export that follows a validation. `out` is where the command line wants a copy of the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: str = "zip"
+    out: Path | None = None
+
+
+class CrawlPlan(BaseModel):
+    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: list[str] = []
+    lists: list[UrlList] = []
+    allow_private: bool = False
+    rules: dict[str, Any] | None = None
+    export: ExportPlan | None = None

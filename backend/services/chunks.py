@@ -1,0 +1,190 @@
+"""The life of a chunk: claimed by a task, recorded batch by batch, ended; and with the last of them, the job's end.
+
+Every function locks the job's row before it touches a chunk, so counters are exact and locks are always taken in one
+order. A chunk that is run again gets a new `attempts` number; a task that lost its chunk to another can write nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend import queue
+from backend.models import CrawlChunk, CrawlJob
+from backend.models.enums import JobStatus
+from backend.schemas.plans import CrawlPlan
+from backend.services import validation
+from backend.services.images import insert_outcomes
+from backend.services.states import announce, locked, move
+from gleanset.types import Outcome, Query
+
+TASK = "crawl.chunk"
+_OPEN = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task's hold on a chunk. `limit`: downloads that are still wanted of it."""
+
+    chunk_id: int
+    crawl_job_id: int
+    attempt: int
+    query: Query
+    cursor: str | None
+    limit: int
+    allow_private: bool
+
+
+def shares(total: int, parts: int) -> list[int]:
+    """`total` in `parts` whole numbers that differ by one at most, the larger ones first."""
+    each, rest = divmod(total, parts)
+    return [each + (place < rest) for place in range(parts)]
+
+
+async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int) -> Claim | None:
+    """Take the chunk for a task; None when there is nothing left to do for it."""
+    job = await locked(session, CrawlJob, crawl_job_id)
+    chunk = await session.get_one(CrawlChunk, chunk_id, populate_existing=True)
+    if job.status != JobStatus.RUNNING or chunk.status not in _OPEN:
+        return None
+    room = job.max_images - job.downloaded_images
+    quota = room if chunk.quota is None else chunk.quota - chunk.downloaded_images
+    if chunk.status == JobStatus.PENDING:
+        job.active_chunks += 1
+    chunk.status = JobStatus.RUNNING.value
+    chunk.attempts += 1
+    chunk.started_at = chunk.started_at or datetime.now(UTC)
+    return Claim(
+        chunk_id=chunk.id,
+        crawl_job_id=job.id,
+        attempt=chunk.attempts,
+        query=Query(source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options),
+        cursor=chunk.cursor,
+        limit=max(0, min(room, quota)),
+        allow_private=CrawlPlan.model_validate(job.options).allow_private,
+    )
+
+
+async def record(
+    session: AsyncSession,
+    held: Claim,
+    outcomes: Sequence[Outcome],
+    cursor: str | None,
+    *,
+    exhausted: bool,
+    storage_url: Callable[[str], str],
+) -> bool:
+    """Write a batch: image rows, the chunk's cursor, the counters of chunk and job. Whether the task may go on."""
+    job = await locked(session, CrawlJob, held.crawl_job_id)
+    chunk = await _still_held(session, job, held)
+    if chunk is None:
+        return False
+    room = job.max_images - job.downloaded_images
+    connection = await queue.psycopg_connection(session)
+    done = await insert_outcomes(connection, job.id, outcomes, storage_url, room)
+    chunk.cursor, chunk.exhausted = cursor, exhausted
+    chunk.total_images += done.total
+    chunk.downloaded_images += done.downloaded
+    chunk.bytes += done.bytes
+    chunk.reasons = _sum(chunk.reasons, done.reasons)
+    job.total_images += done.total
+    job.downloaded_images += done.downloaded
+    job.progress = _progress(job)
+    if job.downloaded_images >= job.max_images:
+        await _finish(session, job)
+        return False
+    await announce(session, job.id)
+    return True
+
+
+async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -> None:
+    """The task is through with its chunk, or has failed at it; with the last chunk the job ends too."""
+    job = await locked(session, CrawlJob, held.crawl_job_id)
+    chunk = await _still_held(session, job, held)
+    if chunk is None:
+        return
+    chunk.status = JobStatus.FAILED.value if error else JobStatus.COMPLETED.value
+    chunk.error_message = error
+    chunk.completed_at = datetime.now(UTC)
+    job.active_chunks -= 1
+    job.failed_chunks += error is not None
+    job.completed_chunks += error is None
+    job.progress = _progress(job)
+    await session.flush()
+    still_open = await session.scalar(
+        select(func.count())
+        .select_from(CrawlChunk)
+        .where(CrawlChunk.crawl_job_id == job.id, CrawlChunk.status.in_(_OPEN))
+    )
+    if not still_open and not await _hand_over(session, job):
+        await _finish(session, job)
+    await announce(session, job.id)
+
+
+async def defer(session: AsyncSession, job: CrawlJob, chunks: Sequence[CrawlChunk]) -> None:
+    """Enqueue a task for each of the chunks, which are pending."""
+    ids = [await queue.defer(session, TASK, job.id, crawl_job_id=job.id, chunk_id=chunk.id) for chunk in chunks]
+    job.task_ids = ids
+
+
+async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> CrawlChunk | None:
+    chunk = await session.get_one(CrawlChunk, held.chunk_id, populate_existing=True)
+    mine = chunk.attempts == held.attempt and chunk.status == JobStatus.RUNNING
+    return chunk if mine and job.status == JobStatus.RUNNING else None
+
+
+async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
+    """Give what some chunks could not fill to those that stopped at their quota; whether there are such."""
+    query = select(CrawlChunk).where(
+        CrawlChunk.crawl_job_id == job.id, CrawlChunk.status == JobStatus.COMPLETED.value, ~CrawlChunk.exhausted
+    )
+    chunks = (await session.scalars(query.order_by(CrawlChunk.position))).all()
+    room = job.max_images - job.downloaded_images
+    reopened = [(chunk, share) for chunk, share in zip(chunks, shares(room, len(chunks) or 1), strict=False) if share]
+    for chunk, share in reopened:
+        chunk.quota = chunk.downloaded_images + share
+        chunk.status = JobStatus.PENDING.value
+        job.completed_chunks -= 1
+    await session.flush()
+    await defer(session, job, [chunk for chunk, _ in reopened])
+    return bool(reopened)
+
+
+async def _finish(session: AsyncSession, job: CrawlJob) -> None:
+    """End the job: what still runs is not needed any more, and what was to follow begins."""
+    stopped = await session.execute(
+        update(CrawlChunk)
+        .where(CrawlChunk.crawl_job_id == job.id, CrawlChunk.status.in_(_OPEN))
+        .values(status=JobStatus.COMPLETED.value, completed_at=func.now())
+        .returning(CrawlChunk.id)
+    )
+    job.completed_chunks += len(stopped.all())
+    job.active_chunks = 0
+    await queue.abort(session, job.task_ids)
+    if job.failed_chunks == job.total_chunks and job.total_chunks:
+        error = await session.scalar(
+            select(CrawlChunk.error_message)
+            .where(CrawlChunk.crawl_job_id == job.id)
+            .order_by(CrawlChunk.position)
+            .limit(1)
+        )
+        await move(session, job, JobStatus.FAILED, error=error)
+        return
+    await move(session, job, JobStatus.COMPLETED)
+    rules = CrawlPlan.model_validate(job.options).rules
+    if rules is not None:
+        await validation.create(session, job, rules)
+
+
+def _progress(job: CrawlJob) -> int:
+    """Percent: of the images wanted or of the chunks done, whichever is further; 100 is for the end."""
+    ended = job.completed_chunks + job.failed_chunks
+    return min(99, max(100 * job.downloaded_images // max(1, job.max_images), 100 * ended // max(1, job.total_chunks)))
+
+
+def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:
+    return {reason: left.get(reason, 0) + right.get(reason, 0) for reason in [*left, *(set(right) - set(left))]}

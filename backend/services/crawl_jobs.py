@@ -1,0 +1,224 @@
+"""Crawl jobs: planned, started, cancelled, tried again, and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend import queue
+from backend.errors import BadInput, IllegalMove
+from backend.models import CrawlChunk, CrawlJob, ExportJob, Project, ValidationJob
+from backend.models.enums import JobStatus
+from backend.schemas.crawl_jobs import labelled
+from backend.schemas.plans import CrawlPlan
+from backend.services import chunks, exports, validation
+from backend.services.states import locked, move
+from gleanset.rules import Rules
+from gleanset.sources import source_info, urls
+from gleanset.types import Query
+
+Keywords = list[str] | dict[str, list[str]]
+
+
+def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) -> list[Query]:
+    """What each chunk will ask; reads the lists once, so it belongs into a thread.
+
+    Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read.
+    """
+    if plan.rules is not None:
+        Rules.parse(plan.rules)
+    for source in plan.sources:
+        source_info(source)
+    wanted = labelled(keywords)
+    if wanted and not plan.sources:
+        raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
+    queries = [
+        Query(source=source, label=label, keyword=keyword)
+        for label, words in wanted.items()
+        for keyword in words
+        for source in plan.sources
+    ]
+    for given in plan.lists:
+        queries += urls.plan(
+            given.path,
+            rows_per_chunk=rows_per_chunk,
+            url_column=given.url_column,
+            label_column=given.label_column,
+            label=given.label,
+        )
+    if not queries:
+        raise BadInput("There is nothing to crawl: give keywords or a list of URLs.")
+    return queries
+
+
+def rows_of(queries: Sequence[Query]) -> int | None:
+    """How many URLs the queries hold, when all of them are slices of lists."""
+    if any(query.source != "urls" for query in queries):
+        return None
+    return sum(int(query.options["stop"]) - int(query.options["start"]) for query in queries)
+
+
+async def create(
+    session: AsyncSession, project: Project, name: str, keywords: Keywords, plan: CrawlPlan, max_images: int
+) -> CrawlJob:
+    """A pending job that remembers its plan."""
+    job = CrawlJob(
+        project_id=project.id,
+        name=name,
+        keywords=keywords,
+        max_images=max_images,
+        options=plan.model_dump(mode="json"),
+    )
+    session.add(job)
+    await session.flush()
+    return job
+
+
+async def start(
+    session: AsyncSession, job_id: int, queries: Sequence[Query], *, user_id: UUID | None = None
+) -> CrawlJob:
+    """Move a pending job to running, with a chunk and a task for each query, all in the session's transaction."""
+    job = await locked(session, CrawlJob, job_id)
+    await move(session, job, JobStatus.RUNNING, user_id=user_id)
+    planned = [
+        CrawlChunk(
+            crawl_job_id=job.id,
+            position=position,
+            source=query.source,
+            label=query.label,
+            keyword=query.keyword,
+            options=dict(query.options),
+            quota=share,
+        )
+        for position, (query, share) in enumerate(
+            zip(queries, chunks.shares(job.max_images, len(queries)), strict=True)
+        )
+    ]
+    rows = rows_of(queries)
+    if rows is not None and rows <= job.max_images:
+        for chunk in planned:
+            chunk.quota = None  # there is room for every row
+    session.add_all(planned)
+    await session.flush()
+    job.total_chunks = len(planned)
+    await chunks.defer(session, job, planned)
+    return job
+
+
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
+    """Stop a job and the validations and exports that hang from it; what was gathered stays.
+
+    Raises IllegalMove when nothing of it is pending or running.
+    """
+    job = await locked(session, CrawlJob, job_id)
+    followers = [j for kind in (ValidationJob, ExportJob) for j in await _open(session, kind, job_id)]
+    if followers and job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+        for follower in followers:
+            await move(session, follower, JobStatus.CANCELLED, user_id=user_id)
+    else:
+        await move(session, job, JobStatus.CANCELLED, user_id=user_id)
+        await session.execute(
+            update(CrawlChunk)
+            .where(
+                CrawlChunk.crawl_job_id == job.id,
+                CrawlChunk.status.in_((JobStatus.PENDING.value, JobStatus.RUNNING.value)),
+            )
+            .values(status=JobStatus.CANCELLED.value)
+        )
+        job.active_chunks = 0
+    await _abort_all(session, job_id)
+    return job
+
+
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
+    """Go on with what is left: the unfinished chunks of a failed or cancelled crawl, or what was to follow a finished one.
+
+    A job that is pending or running is left as it is: its tasks are in the queue. Raises IllegalMove when all is done.
+    """
+    job = await locked(session, CrawlJob, job_id)
+    if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        await _retry_crawl(session, job, user_id)
+    elif job.status == JobStatus.COMPLETED:
+        await _retry_followers(session, job, user_id)
+    return job
+
+
+async def _retry_crawl(session: AsyncSession, job: CrawlJob, user_id: UUID | None) -> None:
+    await move(session, job, JobStatus.PENDING, user_id=user_id)
+    await move(session, job, JobStatus.RUNNING, user_id=user_id)
+    left = (
+        await session.scalars(
+            select(CrawlChunk)
+            .where(
+                CrawlChunk.crawl_job_id == job.id,
+                CrawlChunk.status.in_((JobStatus.FAILED.value, JobStatus.CANCELLED.value)),
+            )
+            .order_by(CrawlChunk.position)
+        )
+    ).all()
+    for chunk in left:
+        chunk.status = JobStatus.PENDING.value
+        chunk.error_message = None
+    job.failed_chunks = 0
+    await session.flush()
+    await chunks.defer(session, job, left)
+
+
+async def _retry_followers(session: AsyncSession, job: CrawlJob, user_id: UUID | None) -> None:
+    """The last validation or export of the job, when it did not complete."""
+    plan = CrawlPlan.model_validate(job.options)
+    last_validation = await session.scalar(
+        select(ValidationJob).filter_by(crawl_job_id=job.id).order_by(ValidationJob.id.desc()).limit(1)
+    )
+    last_export = await session.scalar(
+        select(ExportJob).filter_by(crawl_job_id=job.id).order_by(ExportJob.id.desc()).limit(1)
+    )
+    if last_export is not None and last_export.status != JobStatus.COMPLETED:
+        await exports.retry(session, last_export.id, user_id=user_id)
+    elif last_validation is not None and last_validation.status != JobStatus.COMPLETED:
+        await validation.retry(session, last_validation.id, user_id=user_id)
+    elif last_validation is None and plan.rules is not None:
+        await validation.create(session, job, plan.rules)
+    else:
+        raise IllegalMove(f"The crawl job {job.id} is completed; there is nothing left to do.", current=job.status)
+
+
+async def _open(
+    session: AsyncSession, kind: type[ValidationJob] | type[ExportJob], job_id: int
+) -> Sequence[ValidationJob | ExportJob]:
+    found = await session.scalars(
+        select(kind).where(
+            kind.crawl_job_id == job_id, kind.status.in_((JobStatus.PENDING.value, JobStatus.RUNNING.value))
+        )
+    )
+    return found.all()
+
+
+async def _abort_all(session: AsyncSession, job_id: int) -> None:
+    """Every task in the job's queue: its chunks, validations and exports."""
+    ids = await session.scalars(
+        text("SELECT id FROM procrastinate_jobs WHERE queue_name = :queue AND status IN ('todo', 'doing')"),
+        {"queue": queue.queue_of(job_id)},
+    )
+    await queue.abort(session, ids.all())
+
+
+async def failures(session: AsyncSession, job_id: int) -> dict[str, int]:
+    """What was not had, by reason code, most frequent first; summed over the chunks, not over the images."""
+    rows = await session.execute(
+        text(
+            "SELECT key, sum(CAST(value AS bigint)) AS n FROM crawl_chunks, jsonb_each_text(reasons)"
+            " WHERE crawl_job_id = :job GROUP BY key ORDER BY n DESC, key"
+        ),
+        {"job": job_id},
+    )
+    return {reason: int(count) for reason, count in rows}
+
+
+async def bytes_of(session: AsyncSession, job_id: int) -> int:
+    """Bytes that the job's downloads came to."""
+    query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).where(CrawlChunk.crawl_job_id == job_id)
+    return int((await session.scalars(query)).one())

@@ -1,0 +1,178 @@
+"""Export jobs: what is packed, where it lies, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend import queue
+from backend.db import Database
+from backend.errors import BadInput
+from backend.models import CrawlJob, ExportJob, Image, Project, ValidationJob, Verdict
+from backend.models.enums import ImageOutcome, JobStatus
+from backend.schemas.plans import ExportPlan
+from backend.services.states import announce, locked, move
+from gleanset.export import FORMATS, Entry
+from gleanset.store import blob_key
+from gleanset.types import Licence
+
+TASK = "export.run"
+_PAGE = 500
+
+
+async def create(
+    session: AsyncSession,
+    crawl_job: CrawlJob,
+    user_id: UUID,
+    export_format: str = "zip",
+    options: dict[str, Any] | None = None,
+    name: str | None = None,
+) -> ExportJob:
+    """A pending export with its task.
+
+    Of `options`, `validation_job_id` names the verdicts that decide (the latest completed validation when absent).
+    Raises BadInput for a format that does not exist or a validation of another job.
+    """
+    if export_format not in FORMATS:
+        raise BadInput(f"There is no export format {export_format!r}. The formats are: {', '.join(FORMATS)}.")
+    options = dict(options or {})
+    options["validation_job_id"] = await _deciding_validation(session, crawl_job.id, options.get("validation_job_id"))
+    job = ExportJob(
+        crawl_job_id=crawl_job.id,
+        user_id=user_id,
+        name=(name or crawl_job.name)[:100],
+        format=export_format,
+        export_options=options,
+    )
+    session.add(job)
+    await session.flush()
+    await queue.defer(session, TASK, crawl_job.id, export_job_id=job.id)
+    return job
+
+
+async def create_planned(
+    session: AsyncSession, crawl_job: CrawlJob, validated: ValidationJob, plan: ExportPlan
+) -> ExportJob:
+    """The export that a crawl job's plan asks for when its validation is done."""
+    owner = await session.get_one(Project, crawl_job.project_id)
+    options = {"validation_job_id": validated.id} | ({"out": str(plan.out)} if plan.out else {})
+    return await create(session, crawl_job, owner.user_id, plan.format, options)
+
+
+async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted: int | None) -> int | None:
+    query = select(ValidationJob.id).where(
+        ValidationJob.crawl_job_id == crawl_job_id, ValidationJob.status == JobStatus.COMPLETED.value
+    )
+    if wanted is not None:
+        query = query.where(ValidationJob.id == wanted)
+    found = await session.scalar(query.order_by(ValidationJob.id.desc()).limit(1))
+    if wanted is not None and found is None:
+        raise BadInput(f"Crawl job {crawl_job_id} has no completed validation {wanted}.")
+    return found
+
+
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+    """Put a failed or cancelled export back into the queue."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+        await move(session, job, JobStatus.PENDING, user_id=user_id)
+        await queue.defer(session, TASK, job.crawl_job_id, export_job_id=job.id)
+    return job
+
+
+async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
+    """Move the job to running and count what it will pack; None when there is nothing to do for a task."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status == JobStatus.PENDING:
+        await move(session, job, JobStatus.RUNNING)
+    if job.status != JobStatus.RUNNING:
+        return None
+    job.exported_images = 0
+    job.total_images = (await session.scalars(select(func.count()).select_from(_chosen(job).subquery()))).one()
+    return job
+
+
+async def progress(session: AsyncSession, job_id: int, exported: int) -> bool:
+    """Note how many images are packed; whether the task may go on."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status != JobStatus.RUNNING:
+        return False
+    job.exported_images = exported
+    job.progress = min(99, 100 * exported // max(1, job.total_images))
+    await announce(session, job.crawl_job_id)
+    return True
+
+
+async def finish(session: AsyncSession, job_id: int, *, exported: int, size: int, url: str, days: int) -> None:
+    """The file is complete at `url`."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status == JobStatus.RUNNING:
+        job.exported_images, job.file_size, job.download_url = exported, size, url
+        job.expires_at = datetime.now(UTC) + timedelta(days=days)
+        await move(session, job, JobStatus.COMPLETED)
+
+
+async def fail(session: AsyncSession, job_id: int, error: str) -> None:
+    """End the job with an error."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status == JobStatus.RUNNING:
+        await move(session, job, JobStatus.FAILED, error=error)
+
+
+def _chosen(job: ExportJob) -> Select[Image]:
+    """The images that the export packs: the valid ones, or every download when nothing was validated."""
+    images = select(Image).where(Image.crawl_job_id == job.crawl_job_id, Image.outcome == ImageOutcome.DOWNLOADED.value)
+    validation_job_id = job.export_options.get("validation_job_id")
+    if validation_job_id is None:
+        return images
+    return images.join(Verdict, Verdict.image_id == Image.id).where(
+        Verdict.validation_job_id == validation_job_id, Verdict.valid
+    )
+
+
+async def entries(database: Database, job: ExportJob) -> AsyncIterator[Entry]:
+    """What the export packs, read in pages by id, each in a short transaction of its own."""
+    after = 0
+    while True:
+        async with database.transaction() as session:
+            query = _chosen(job).where(Image.id > after).order_by(Image.id).limit(_PAGE)
+            page = (await session.scalars(query)).all()
+        for image in page:
+            yield _entry(image)
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
+
+
+def _entry(image: Image) -> Entry:
+    assert image.sha256 is not None
+    assert image.format is not None
+    assert image.width is not None
+    assert image.height is not None
+    assert image.file_size is not None
+    sha256 = image.sha256.hex()
+    return Entry(
+        key=blob_key(sha256, image.format),
+        sha256=sha256,
+        label=image.label or "unlabelled",
+        format=image.format,
+        width=image.width,
+        height=image.height,
+        file_size=image.file_size,
+        pdq=image.pdq.hex() if image.pdq else None,
+        source=image.source,
+        original_url=image.original_url,
+        source_page=image.page_url,
+        title=image.title,
+        creator=image.creator,
+        creator_url=image.creator_url,
+        licence=Licence(image.licence, image.licence_version, image.licence_url) if image.licence else None,
+        attribution=image.attribution,
+        fetched_at=image.fetched_at,
+        metadata=image.metadata_ or {},
+    )

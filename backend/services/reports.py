@@ -1,0 +1,89 @@
+"""Where a run stands: a crawl job with the validation and the export that belong to it, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import NotFound
+from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.models.enums import JobStatus
+from backend.schemas.plans import CrawlPlan
+from backend.services import crawl_jobs, validation
+
+ENDED = (JobStatus.COMPLETED.value, JobStatus.FAILED.value, JobStatus.CANCELLED.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A snapshot of a run; the latest validation and export of the crawl job are the ones that count."""
+
+    crawl: CrawlJob
+    validation: ValidationJob | None
+    export: ExportJob | None
+    plan: CrawlPlan
+    failures: dict[str, int]
+    invalid: dict[str, int]
+    bytes: int
+    at: datetime
+
+    @property
+    def status(self) -> str:
+        """The first status on the way that is not `completed`, or `completed`."""
+        jobs = (self.crawl, self.validation, self.export)
+        return next((job.status for job in jobs if job is not None and job.status != JobStatus.COMPLETED), "completed")
+
+    @property
+    def error(self) -> str | None:
+        return next(
+            (j.error_message for j in (self.crawl, self.validation, self.export) if j and j.error_message), None
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will happen by itself. A follower is created in the transaction that ends its forerunner."""
+        return all(job is None or job.status in ENDED for job in (self.crawl, self.validation, self.export))
+
+    @property
+    def seconds(self) -> float:
+        """From the start of the crawl to the end of the last job of the run, or to now."""
+        if self.crawl.started_at is None:
+            return 0.0
+        ends = [job.completed_at for job in (self.crawl, self.validation, self.export) if job is not None]
+        end = max((e for e in ends if e is not None), default=self.at) if self.settled else self.at
+        return (end - self.crawl.started_at).total_seconds()
+
+    @property
+    def images_per_second(self) -> float:
+        """Downloads a second while the crawl ran."""
+        if self.crawl.started_at is None:
+            return 0.0
+        seconds = ((self.crawl.completed_at or self.at) - self.crawl.started_at).total_seconds()
+        return self.crawl.downloaded_images / seconds if seconds > 0 else 0.0
+
+
+async def report(session: AsyncSession, crawl_job_id: int) -> Report:
+    """The run as it stands. Raises NotFound."""
+    crawl = await session.get(CrawlJob, crawl_job_id)
+    if crawl is None:
+        raise NotFound(f"There is no crawl job {crawl_job_id}. `gleanset jobs list` shows those there are.")
+    judged = await session.scalar(
+        select(ValidationJob).filter_by(crawl_job_id=crawl.id).order_by(ValidationJob.id.desc()).limit(1)
+    )
+    packed = await session.scalar(
+        select(ExportJob).filter_by(crawl_job_id=crawl.id).order_by(ExportJob.id.desc()).limit(1)
+    )
+    done = judged is not None and judged.status == JobStatus.COMPLETED
+    return Report(
+        crawl=crawl,
+        validation=judged,
+        export=packed,
+        plan=CrawlPlan.model_validate(crawl.options),
+        failures=await crawl_jobs.failures(session, crawl.id),
+        invalid=await validation.invalid(session, judged.id) if judged is not None and done else {},
+        bytes=await crawl_jobs.bytes_of(session, crawl.id),
+        at=datetime.now(UTC),
+    )

@@ -1,0 +1,82 @@
+"""Every change of a job's state, in one place."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import IllegalMove, NotFound
+from backend.models import ActivityLog, CrawlJob, ExportJob, ValidationJob
+from backend.models.enums import JobStatus
+
+Job = CrawlJob | ValidationJob | ExportJob
+AnyJob = TypeVar("AnyJob", CrawlJob, ValidationJob, ExportJob)
+
+MOVES: dict[JobStatus, set[JobStatus]] = {
+    JobStatus.PENDING: {JobStatus.RUNNING, JobStatus.CANCELLED},
+    JobStatus.RUNNING: {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED},
+    JobStatus.COMPLETED: set(),
+    JobStatus.FAILED: {JobStatus.PENDING},
+    JobStatus.CANCELLED: {JobStatus.PENDING},
+}
+
+CHANNEL = "gleanset"
+"""Where changes of jobs are announced; the payload is the id of the crawl job they belong to."""
+
+
+async def locked(session: AsyncSession, kind: type[AnyJob], job_id: int) -> AnyJob:
+    """The job, locked until the end of the transaction.
+
+    Whoever changes a job or its chunks holds this lock first. Raises NotFound.
+    """
+    job = await session.get(kind, job_id, with_for_update=True, populate_existing=True)
+    if job is None:
+        raise NotFound(f"There is no {_noun(kind)} {job_id}.")
+    return job
+
+
+async def move(
+    session: AsyncSession, job: Job, to: JobStatus, *, user_id: UUID | None = None, error: str | None = None
+) -> None:
+    """Move a locked job to another state, with its times, its activity row and the announcement.
+
+    Raises IllegalMove when the job's state does not allow it.
+    """
+    before = JobStatus(job.status)
+    if to not in MOVES[before]:
+        raise IllegalMove(f"The {_noun(type(job))} {job.id} is {before}; it cannot become {to}.", current=before.value)
+    now = datetime.now(UTC)
+    job.status = to.value
+    job.error_message = error
+    if to is JobStatus.RUNNING:
+        job.started_at = job.started_at or now
+    elif to is JobStatus.PENDING:
+        job.completed_at = None
+    else:
+        job.completed_at = now
+    if to is JobStatus.COMPLETED:
+        job.progress = 100
+    session.add(
+        ActivityLog(
+            user_id=user_id,
+            action=f"{_noun(type(job)).replace(' ', '_')}.{to}",
+            resource_type=type(job).__tablename__,
+            resource_id=str(job.id),
+            metadata_={"from": before.value, "to": to.value} | ({"error": error} if error else {}),
+        )
+    )
+    await session.flush()
+    await announce(session, job.id if isinstance(job, CrawlJob) else job.crawl_job_id)
+
+
+async def announce(session: AsyncSession, crawl_job_id: int) -> None:
+    """Tell those who follow the job that something changed, when the transaction commits."""
+    await session.execute(text("SELECT pg_notify(:channel, :job)"), {"channel": CHANNEL, "job": str(crawl_job_id)})
+
+
+def _noun(kind: type[Any]) -> str:
+    return {CrawlJob: "crawl job", ValidationJob: "validation job", ExportJob: "export job"}[kind]

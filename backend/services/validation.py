@@ -1,0 +1,157 @@
+"""Validation jobs: every downloaded image of a crawl job judged by rules, set-based, on the measures in its row."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Float, String, and_, case, cast, exists, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
+
+from backend import queue
+from backend.models import CrawlJob, Image, ValidationJob, Verdict
+from backend.models.enums import ImageOutcome, JobStatus
+from backend.schemas.plans import CrawlPlan
+from backend.services import exports
+from backend.services.states import announce, locked, move
+from gleanset.rules import EXACT_DUPLICATE, LIMITS, Rules
+
+TASK = "validation.run"
+BATCH = 20_000
+"""Images judged in one transaction: some 0.2 s, so that progress moves and a cancel is heeded."""
+
+
+async def create(
+    session: AsyncSession, crawl_job: CrawlJob, rules: dict[str, Any], name: str | None = None
+) -> ValidationJob:
+    """A pending validation with its task. Raises RuleError for rules that cannot be."""
+    job = ValidationJob(
+        crawl_job_id=crawl_job.id,
+        name=(name or f"Validation of {crawl_job.name}")[:100],
+        validation_rules=Rules.parse(rules).as_dict(),
+    )
+    session.add(job)
+    await session.flush()
+    await queue.defer(session, TASK, crawl_job.id, validation_job_id=job.id)
+    return job
+
+
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ValidationJob:
+    """Put a failed or cancelled validation back into the queue; verdicts it has written stay and count."""
+    job = await locked(session, ValidationJob, job_id)
+    if job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+        await move(session, job, JobStatus.PENDING, user_id=user_id)
+        await queue.defer(session, TASK, job.crawl_job_id, validation_job_id=job.id)
+    return job
+
+
+async def begin(session: AsyncSession, job_id: int) -> bool:
+    """Move the job to running and count its images; whether there is work to do."""
+    job = await locked(session, ValidationJob, job_id)
+    if job.status == JobStatus.PENDING:
+        await move(session, job, JobStatus.RUNNING)
+    if job.status != JobStatus.RUNNING:
+        return False
+    downloaded = select(func.count()).select_from(Image).where(*_downloaded(job.crawl_job_id))
+    job.total_images = (await session.scalars(downloaded)).one()
+    return True
+
+
+async def judge_batch(session: AsyncSession, job_id: int) -> bool:
+    """Write the verdicts of the next images, or end the job behind the last; whether there is more to do."""
+    job = await locked(session, ValidationJob, job_id)
+    if job.status != JobStatus.RUNNING:
+        return False
+    after = select(func.coalesce(func.max(Verdict.image_id), 0)).where(Verdict.validation_job_id == job.id)
+    batch = (
+        select(Image.id)
+        .where(*_downloaded(job.crawl_job_id), Image.id > after.scalar_subquery())
+        .order_by(Image.id)
+        .limit(BATCH)
+        .subquery()
+    )
+    reasons = func.array_remove(array(_broken(Rules.parse(job.validation_rules))), None)
+    judged = select(Image.id, reasons.label("reasons")).join(batch, batch.c.id == Image.id).subquery()
+    verdicts = insert(Verdict).from_select(
+        ["validation_job_id", "image_id", "valid", "reasons"],
+        select(literal(job.id), judged.c.id, func.cardinality(judged.c.reasons) == 0, judged.c.reasons),
+    )
+    written = (await session.execute(verdicts.returning(Verdict.valid))).scalars().all()
+    if not written:
+        await _finish(session, job)
+        return False
+    job.validated_images += len(written)
+    job.invalid_images += written.count(False)
+    job.progress = min(99, 100 * job.validated_images // max(1, job.total_images))
+    await announce(session, job.crawl_job_id)
+    return True
+
+
+async def fail(session: AsyncSession, job_id: int, error: str) -> None:
+    """End the job with an error."""
+    job = await locked(session, ValidationJob, job_id)
+    if job.status == JobStatus.RUNNING:
+        await move(session, job, JobStatus.FAILED, error=error)
+
+
+async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
+    """How many images broke each rule, most frequent first. An image counts with each of its reasons."""
+    reason = func.unnest(Verdict.reasons).label("reason")
+    broken = select(reason).where(Verdict.validation_job_id == job_id, ~Verdict.valid).subquery()
+    rows = await session.execute(
+        select(broken.c.reason, func.count()).group_by(broken.c.reason).order_by(func.count().desc(), broken.c.reason)
+    )
+    return {name: count for name, count in rows}
+
+
+async def _finish(session: AsyncSession, job: ValidationJob) -> None:
+    crawl_job = await session.get_one(CrawlJob, job.crawl_job_id, with_for_update=True, populate_existing=True)
+    crawl_job.valid_images = job.validated_images - job.invalid_images
+    await move(session, job, JobStatus.COMPLETED)
+    plan = CrawlPlan.model_validate(crawl_job.options)
+    planned = plan.export is not None and not await session.scalar(
+        select(exists().where(exports.ExportJob.crawl_job_id == crawl_job.id))
+    )
+    if plan.export is not None and planned:
+        await exports.create_planned(session, crawl_job, job, plan.export)
+
+
+def _downloaded(crawl_job_id: int) -> tuple[ColumnElement[bool], ...]:
+    return Image.crawl_job_id == crawl_job_id, Image.outcome == ImageOutcome.DOWNLOADED.value
+
+
+def _broken(rules: Rules) -> list[ColumnElement[str | None]]:
+    """For each rule that asks something: its reason code where the image breaks it, else null."""
+    measures: dict[str, ColumnElement[Any]] = {
+        "width": Image.width.expression,
+        "height": Image.height.expression,
+        "file_size": Image.file_size.expression,
+        "aspect_ratio": cast(Image.width, Float) / func.nullif(Image.height, 0),
+        "sharpness": Image.sharpness.expression,
+        "contrast": Image.contrast.expression,
+        "brightness": Image.brightness.expression,
+    }
+    broken: list[ColumnElement[str | None]] = []
+    for limit in LIMITS:
+        value: float | None = getattr(rules, limit.rule)
+        if value is not None:
+            measure = measures[limit.measure]
+            broken.append(_reason(measure < value if limit.bound == "min" else measure > value, limit.rule))
+    if rules.formats is not None:
+        broken.append(_reason(Image.format.not_in(rules.formats), "formats"))
+    if not rules.keep_duplicates:
+        broken.append(_reason(_has_earlier_twin(), EXACT_DUPLICATE))
+    return broken or [cast(literal(None), String)]
+
+
+def _reason(breaks: ColumnElement[bool], code: str) -> ColumnElement[str | None]:
+    return case((breaks, literal(code)))
+
+
+def _has_earlier_twin() -> ColumnElement[bool]:
+    twin = aliased(Image)
+    return exists().where(
+        and_(twin.sha256 == Image.sha256, twin.crawl_job_id == Image.crawl_job_id, twin.id < Image.id)
+    )

@@ -1,0 +1,1 @@
+"""What workers run: each task joins the services (what is remembered) to the engine (what is done)."""

@@ -1,0 +1,83 @@
+"""The task that runs one chunk of a crawl job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import aclosing
+
+import structlog
+from procrastinate import JobContext
+from sqlalchemy.exc import DBAPIError
+
+from backend import queue
+from backend.services import chunks
+from backend.services.chunks import Claim
+from backend.services.images import known_urls
+from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.runtime import Runtime, runtime_of
+from gleanset.crawl import CrawlOptions, crawl
+from gleanset.errors import SourceError
+from gleanset.sources import open_source
+from gleanset.types import Candidate
+
+ATTEMPTS = 3
+"""How often a chunk is tried when its source or the database fails in passing."""
+
+log = structlog.get_logger(__name__)
+
+
+@queue.app.task(name=chunks.TASK, pass_context=True, retry=queue.RetryInterrupted())
+async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) -> None:
+    """Run the chunk from its cursor to its end."""
+    runtime = runtime_of(context)
+    with aborted_by_user(context):
+        for attempt in range(1, ATTEMPTS + 1):
+            async with runtime.database.transaction() as session:
+                held = await chunks.claim(session, crawl_job_id, chunk_id)
+            if held is None:
+                return
+            try:
+                await _run(runtime, held)
+                error = None
+            except Exception as failure:  # a chunk must end, whatever went wrong
+                log.warning("chunk failed", crawl_job=crawl_job_id, chunk=chunk_id, exc_info=True)
+                if _passing(failure) and attempt < ATTEMPTS:
+                    await asyncio.sleep(2**attempt)
+                    continue
+                error = sentence(failure)
+            async with runtime.database.transaction() as session:
+                await chunks.end(session, held, error=error)
+            return
+
+
+def _passing(failure: Exception) -> bool:
+    if isinstance(failure, SourceError):
+        return failure.retryable
+    return isinstance(failure, DBAPIError)
+
+
+async def _run(runtime: Runtime, held: Claim) -> None:
+    source = open_source(held.query.source, runtime.fetcher(allow_private=held.allow_private), runtime.settings.sources)
+
+    async def known(candidates: Sequence[Candidate]) -> Collection[str]:
+        async with runtime.database.transaction() as session:
+            return await known_urls(session, held.crawl_job_id, candidates)
+
+    gather = runtime.gatherer(allow_private=held.allow_private).gather
+    settings = runtime.settings
+    options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)
+    pages = source.pages(held.query, held.cursor)
+    async with aclosing(crawl(pages, gather, known, options, held.cursor)) as batches:
+        async for batch in batches:
+            async with runtime.database.transaction() as session:
+                go_on = await chunks.record(
+                    session,
+                    held,
+                    batch.outcomes,
+                    batch.cursor,
+                    exhausted=batch.exhausted,
+                    storage_url=runtime.store.url,
+                )
+            if not go_on:
+                return

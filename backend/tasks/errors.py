@@ -1,0 +1,28 @@
+"""How a task's end that is not a success is told apart and worded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from procrastinate import JobContext
+from procrastinate.exceptions import JobAborted
+from procrastinate.job_context import AbortReason
+
+
+@contextmanager
+def aborted_by_user(context: JobContext) -> Generator[None]:
+    """A task that is cancelled on request is over; one whose worker stops goes back to the queue."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if context.abort_reason() is AbortReason.USER_REQUEST:
+            raise JobAborted from None
+        raise
+
+
+def sentence(error: Exception) -> str:
+    """The error as one sentence for the job's row."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,98 @@
+"""The tasks that run a validation and an export."""
+
+from __future__ import annotations
+
+import structlog
+from procrastinate import JobContext
+
+from backend import queue
+from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.services import crawl_jobs, exports, validation
+from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.runtime import Runtime, runtime_of
+from gleanset.export import FORMATS, About, Packed
+
+log = structlog.get_logger(__name__)
+
+
+@queue.app.task(name=validation.TASK, pass_context=True, retry=queue.RetryInterrupted())
+async def run_validation(context: JobContext, *, validation_job_id: int) -> None:
+    """Judge the images batch by batch."""
+    database = runtime_of(context).database
+    with aborted_by_user(context):
+        async with database.transaction() as session:
+            going = await validation.begin(session, validation_job_id)
+        try:
+            while going:
+                async with database.transaction() as session:
+                    going = await validation.judge_batch(session, validation_job_id)
+        except Exception as failure:  # a job must end, whatever went wrong
+            log.warning("validation failed", validation_job=validation_job_id, exc_info=True)
+            async with database.transaction() as session:
+                await validation.fail(session, validation_job_id, sentence(failure))
+
+
+class _Stopped(Exception):
+    """The export was cancelled or given to another task."""
+
+
+@queue.app.task(name=exports.TASK, pass_context=True, retry=queue.RetryInterrupted())
+async def run_export(context: JobContext, *, export_job_id: int) -> None:
+    """Pack the file beside its final name, then move it there."""
+    runtime = runtime_of(context)
+    with aborted_by_user(context):
+        async with runtime.database.transaction() as session:
+            job = await exports.begin(session, export_job_id)
+        if job is None:
+            return
+        try:
+            packed, url = await _pack(runtime, job)
+        except _Stopped:
+            return
+        except Exception as failure:  # a job must end, whatever went wrong
+            log.warning("export failed", export_job=export_job_id, exc_info=True)
+            async with runtime.database.transaction() as session:
+                await exports.fail(session, export_job_id, sentence(failure))
+            return
+        async with runtime.database.transaction() as session:
+            await exports.finish(
+                session,
+                export_job_id,
+                exported=packed.images,
+                size=packed.file_size,
+                url=url,
+                days=runtime.settings.export_days,
+            )
+
+
+async def _pack(runtime: Runtime, job: ExportJob) -> tuple[Packed, str]:
+    folder = runtime.settings.exports
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"export-{job.id}.{job.format}"
+    part = target.with_suffix(f".{job.format}.part")
+    part.unlink(missing_ok=True)  # of a task that was killed
+
+    async def progress(exported: int) -> None:
+        async with runtime.database.transaction() as session:
+            if not await exports.progress(session, job.id, exported):
+                raise _Stopped
+
+    entries = exports.entries(runtime.database, job)
+    packed = await FORMATS[job.format](entries, runtime.store, part, await _about(runtime, job), progress)
+    part.replace(target)
+    return packed, target.as_uri()
+
+
+async def _about(runtime: Runtime, job: ExportJob) -> About:
+    validation_job_id = job.export_options.get("validation_job_id")
+    async with runtime.database.transaction() as session:
+        crawl_job = await session.get_one(CrawlJob, job.crawl_job_id)
+        validated = await session.get(ValidationJob, validation_job_id) if validation_job_id else None
+        return About(
+            name=job.name,
+            keywords=crawl_job.keywords,
+            rules=validated.validation_rules if validated else {},
+            failures=await crawl_jobs.failures(session, crawl_job.id),
+            invalid=await validation.invalid(session, validated.id) if validated else {},
+            created=crawl_job.completed_at or crawl_job.created_at,
+        )

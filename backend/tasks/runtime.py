@@ -1,0 +1,54 @@
+"""What the tasks of one worker process share: database, store, HTTP clients and decoding threads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import cast
+
+from procrastinate import JobContext
+
+from backend.config import Settings
+from backend.db import Database
+from gleanset.crawl import Gatherer
+from gleanset.fetch import Fetcher
+from gleanset.inspect import InspectLimits
+from gleanset.store import Store
+
+
+class Runtime:
+    """One a worker process. Jobs that may reach private addresses get a client of their own."""
+
+    def __init__(self, settings: Settings, database: Database, store: Store, fetchers: dict[bool, Fetcher]) -> None:
+        self.settings = settings
+        self.database = database
+        self.store = store
+        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
+        self._fetchers = fetchers
+
+    def fetcher(self, *, allow_private: bool) -> Fetcher:
+        return self._fetchers[allow_private]
+
+    def gatherer(self, *, allow_private: bool) -> Gatherer:
+        limits = InspectLimits(max_pixels=self.settings.max_pixels)
+        return Gatherer(self.fetcher(allow_private=allow_private), self.store, self.threads, limits)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator[Runtime]:
+    """Everything opened, and closed again at the end. Raises StoreError when the store cannot be opened."""
+    store = Store(settings.store_place)
+    async with AsyncExitStack() as stack:
+        fetchers = {
+            private: await stack.enter_async_context(Fetcher(settings.fetch_options(allow_private=private)))
+            for private in (False, True)
+        }
+        runtime = Runtime(settings, database, store, fetchers)
+        stack.callback(runtime.threads.shutdown, wait=False, cancel_futures=True)
+        yield runtime
+
+
+def runtime_of(context: JobContext) -> Runtime:
+    """The runtime that the worker was started with."""
+    return cast("Runtime", context.additional_context["runtime"])

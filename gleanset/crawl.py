@@ -1,0 +1,237 @@
+"""The pipeline: candidates -> fetch -> inspect -> store -> outcomes, with bounded memory.
+
+Candidates of several pages are in flight at once and finish in any order; outcomes leave in batches, each with the
+cursor from which a new run would go on. The cursor only moves past a page when every outcome of it has been handed
+over, so a run that is killed between two batches repeats a little and loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gleanset.errors import FetchFailed, ImageRefused
+from gleanset.fetch import Fetcher
+from gleanset.inspect import InspectLimits, inspect
+from gleanset.store import Store, blob_key
+from gleanset.types import Candidate, Downloaded, Failed, Outcome, Page, Refused
+
+Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
+"""Tells which URLs of these candidates are accounted for already and need no visit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlOptions:
+    """Sizes of one run.
+
+    window: candidates being fetched or inspected at once. batch: outcomes that are worth a transaction.
+    flush_after: seconds after which a smaller batch is handed over. limit: stop at this many downloads.
+    """
+
+    window: int = 64
+    batch: int = 200
+    flush_after: float = 0.5
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcomes since the batch before, and where a new run would go on behind them.
+
+    `exhausted`: the source has nothing more behind this batch.
+    """
+
+    outcomes: list[Outcome]
+    cursor: str | None
+    exhausted: bool
+
+
+class Gatherer:
+    """Takes one candidate the whole way: fetch, inspect, store.
+
+    `threads` runs the decoding, which releases the GIL; one a core is right.
+    """
+
+    def __init__(self, fetcher: Fetcher, store: Store, threads: Executor, limits: InspectLimits) -> None:
+        self._fetcher = fetcher
+        self._store = store
+        self._threads = threads
+        self._limits = limits
+
+    async def gather(self, candidate: Candidate) -> Outcome:
+        """The candidate's outcome. Raises StoreError only: a full disk concerns the run, not the image."""
+        try:
+            response = await self._fetcher.get(candidate.url)
+            loop = asyncio.get_running_loop()
+            inspection = await loop.run_in_executor(self._threads, inspect, response.body, self._limits)
+        except FetchFailed as failure:
+            return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
+        except ImageRefused as refusal:
+            return Refused(candidate=candidate, reason=refusal.reason, detail=refusal.detail, fetched_at=_now())
+        key = blob_key(inspection.sha256, inspection.format)
+        await self._store.put(key, response.body)
+        return Downloaded(
+            candidate=candidate, inspection=inspection, key=key, final_url=response.url, fetched_at=_now()
+        )
+
+
+async def crawl(
+    pages: AsyncIterator[Page],
+    gather: Callable[[Candidate], Awaitable[Outcome]],
+    known: Known,
+    options: CrawlOptions | None = None,
+    cursor: str | None = None,
+) -> AsyncGenerator[Batch]:
+    """Run the pipeline over `pages`, which begin at `cursor`.
+
+    Yields batches until the pages end or `limit` is reached. An error of the source or the store is raised after the
+    outcomes that were finished before it have been yielded. Close the generator (`contextlib.aclosing`) to stop early.
+    """
+    run = _Run(gather, known, options or CrawlOptions(), cursor)
+    async with aclosing(run.batches(pages)) as batches:
+        async for batch in batches:
+            yield batch
+
+
+class _PageInFlight:
+    """A page and how many of its outcomes are not handed over yet."""
+
+    def __init__(self, pending: int, cursor: str | None) -> None:
+        self.pending = pending
+        self.cursor = cursor
+
+
+class _Run:
+    def __init__(
+        self,
+        gather: Callable[[Candidate], Awaitable[Outcome]],
+        known: Known,
+        options: CrawlOptions,
+        cursor: str | None,
+    ) -> None:
+        self._gather = gather
+        self._known = known
+        self._options = options
+        self._cursor = cursor
+        self._exhausted = False
+        self._downloads = 0
+        self._pages: deque[_PageInFlight] = deque()
+        self._seen: set[str] = set()
+        self._finished: list[tuple[_PageInFlight, Outcome]] = []
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._error: Exception | None = None
+        self._active = asyncio.Semaphore(options.window)
+        # Finished but not handed over: when the consumer is slow, the pipeline waits.
+        self._room = asyncio.Semaphore(options.window + 4 * options.batch)
+        # Never more candidates under way than downloads still wanted: a limit costs no needless fetches.
+        self._wanted = None if options.limit is None else asyncio.Semaphore(options.limit)
+
+    async def batches(self, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
+        producer = asyncio.create_task(self._produce(pages))
+        try:
+            while True:
+                ended = await self._wait(producer)
+                taken, self._finished = self._finished, []
+                if taken or (ended and self._error is None):
+                    yield self._handed_over(taken)
+                if self._limit_reached():
+                    return
+                if self._finished:
+                    continue
+                if self._error is not None:
+                    raise self._error
+                if ended:
+                    return
+        finally:
+            await _cancelled([producer, *self._tasks])
+
+    def _limit_reached(self) -> bool:
+        return self._options.limit is not None and self._downloads >= self._options.limit
+
+    async def _wait(self, producer: asyncio.Task[None]) -> bool:
+        """Until there is a batch worth handing over; whether nothing more will come."""
+        try:
+            async with asyncio.timeout(self._options.flush_after):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        self._wake.clear()
+        return producer.done()
+
+    def _handed_over(self, taken: list[tuple[_PageInFlight, Outcome]]) -> Batch:
+        for page, outcome in taken:
+            page.pending -= 1
+            self._downloads += isinstance(outcome, Downloaded)
+            self._room.release()
+        while self._pages and self._pages[0].pending == 0:
+            self._cursor = self._pages.popleft().cursor
+            self._exhausted = self._cursor is None
+        return Batch([outcome for _, outcome in taken], self._cursor, self._exhausted and not self._pages)
+
+    async def _produce(self, pages: AsyncIterator[Page]) -> None:
+        """Start a task a candidate, then wait for the last of them."""
+        failure = None
+        try:
+            if self._options.limit != 0:
+                async for page in pages:
+                    await self._start(page)
+        except Exception as error:
+            failure = error
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        self._error = self._error or failure
+        self._wake.set()
+
+    async def _start(self, page: Page) -> None:
+        new = [c for c in page.candidates if c.url not in self._seen]
+        known = await self._known(new) if new else ()
+        fresh = list({c.url: c for c in reversed(new) if c.url not in known}.values())[::-1]
+        self._seen.update(c.url for c in fresh)
+        in_flight = _PageInFlight(len(fresh), page.cursor)
+        self._pages.append(in_flight)
+        for candidate in fresh:
+            await self._room.acquire()
+            await self._active.acquire()
+            if self._wanted is not None:
+                await self._wanted.acquire()
+            task = asyncio.create_task(self._one(in_flight, candidate))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _one(self, page: _PageInFlight, candidate: Candidate) -> None:
+        try:
+            outcome = await self._gather(candidate)
+        except Exception as error:
+            self._error = self._error or error
+            self._wake.set()
+            return
+        finally:
+            self._active.release()
+        if self._wanted is not None and not isinstance(outcome, Downloaded):
+            self._wanted.release()
+        self._finished.append((page, outcome))
+        if len(self._finished) >= self._options.batch or self._has_all_wanted():
+            self._wake.set()
+
+    def _has_all_wanted(self) -> bool:
+        """Every download that is still wanted is finished: no reason to wait for the batch to fill."""
+        return self._wanted is not None and self._wanted.locked() and not self._others_running()
+
+    def _others_running(self) -> bool:
+        return len(self._tasks) > 1
+
+
+async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,116 @@
+"""What every export format shares: entries, their metadata rows, and names inside the dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gleanset.store import EXTENSIONS
+from gleanset.types import Licence
+
+Progress = Callable[[int], Awaitable[None]]
+"""Told now and then how many entries are packed; may raise to stop the export."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One image of a dataset, with where it comes from. `key` is its blob in the store."""
+
+    key: str
+    sha256: str
+    label: str
+    format: str
+    width: int
+    height: int
+    file_size: int
+    pdq: str | None = None
+    source: str | None = None
+    original_url: str
+    source_page: str | None = None
+    title: str | None = None
+    creator: str | None = None
+    creator_url: str | None = None
+    licence: Licence | None = None
+    attribution: str | None = None
+    fetched_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What the dataset card tells of the run behind the export."""
+
+    name: str
+    keywords: Any
+    rules: Mapping[str, Any]
+    failures: Mapping[str, int]
+    invalid: Mapping[str, int]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A finished export file: images in it and its size in bytes."""
+
+    images: int
+    file_size: int
+
+
+METADATA_FIELDS = (
+    "file_name", "label", "width", "height", "file_size", "format", "sha256", "pdq", "source", "source_page",
+    "original_url", "title", "creator", "creator_url", "licence", "licence_version", "licence_url", "attribution",
+    "fetched_at",
+)  # fmt: skip
+
+
+def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
+    """The entry as a row of metadata.jsonl; metadata.csv has the same columns, with `metadata` as JSON text."""
+    licence = entry.licence
+    return {
+        "file_name": file_name,
+        "label": entry.label,
+        "width": entry.width,
+        "height": entry.height,
+        "file_size": entry.file_size,
+        "format": entry.format,
+        "sha256": entry.sha256,
+        "pdq": entry.pdq,
+        "source": entry.source,
+        "source_page": entry.source_page,
+        "original_url": entry.original_url,
+        "title": entry.title,
+        "creator": entry.creator,
+        "creator_url": entry.creator_url,
+        "licence": licence.code if licence else None,
+        "licence_version": licence.version if licence else None,
+        "licence_url": licence.url if licence else None,
+        "attribution": entry.attribution,
+        "fetched_at": entry.fetched_at.isoformat() if entry.fetched_at else None,
+        "metadata": dict(entry.metadata),
+    }
+
+
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+
+def folder_name(label: str) -> str:
+    """A folder name for a label, safe on every file system and never the same for two labels.
+
+    A label that is safe as it stands keeps its name; any other gets its first characters and a hash of the whole. Upper
+    case counts as unsafe, because `Cat` and `cat` are one folder on Windows and macOS.
+    """
+    name = unicodedata.normalize("NFC", label)
+    plain = re.sub(r"[^\w\- ]", "_", name.lower()).strip(" _")[:60].strip()
+    if plain == label and plain not in _RESERVED:
+        return plain
+    return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+
+
+def file_name(entry: Entry) -> str:
+    """Path of the entry's image inside a dataset: `images/<label>/<sha256>.<ext>`."""
+    return f"images/{folder_name(entry.label)}/{entry.sha256}.{EXTENSIONS[entry.format]}"

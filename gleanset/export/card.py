@@ -1,0 +1,102 @@
+"""README.md of a dataset: what is in it, where it comes from, and what was left out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gleanset.export.base import About, Entry
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts that the card needs, gathered while the entries stream by."""
+
+    images: int = 0
+    bytes: int = 0
+    labels: Counter[str] = field(default_factory=Counter[str])
+    sources: Counter[str] = field(default_factory=Counter[str])
+    licences: Counter[str] = field(default_factory=Counter[str])
+    formats: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, entry: Entry) -> None:
+        self.images += 1
+        self.bytes += entry.file_size
+        self.labels[entry.label] += 1
+        self.sources[entry.source or "unknown"] += 1
+        licence = entry.licence
+        self.licences[f"{licence.code} {licence.version or ''}".strip() if licence else "unknown"] += 1
+        self.formats[entry.format] += 1
+
+
+def dataset_card(about: About, tally: Tally) -> str:
+    """The card as Markdown, with the YAML head that the Hugging Face hub reads."""
+    # JSON is YAML; it keeps a hostile name from ending the head.
+    return f"""---
+pretty_name: {json.dumps(about.name, ensure_ascii=False)}
+task_categories:
+- image-classification
+size_categories:
+- {_size_category(tally.images)}
+---
+
+# {_inline(about.name)}
+
+{tally.images:,} images ({tally.bytes:,} bytes), gathered with Gleanset on {about.created:%Y-%m-%d}.
+
+- `images/<label>/<sha256>.<ext>`: the original bytes, untouched, under their SHA-256
+- `metadata.jsonl`, `metadata.csv`: label, size, hash, source page, creator, licence and attribution of every image
+- `MANIFEST.sha256`: check it with `sha256sum -c MANIFEST.sha256`
+
+Load it with `datasets.load_dataset("imagefolder", data_dir=...)` on the unpacked folder.
+
+## Licences
+
+Each image has the licence in its row of the metadata, as its source states it; `unknown` means that the source states
+none, and permission is yours to find out. Attribution lines for CC BY images are in the metadata.
+
+{_table("Licence", tally.licences)}
+## Labels
+
+{_table("Label", tally.labels)}
+## Sources
+
+{_table("Source", tally.sources)}
+## Formats
+
+{_table("Format", tally.formats)}
+## How it was made
+
+Keywords: `{_inline(json.dumps(about.keywords, ensure_ascii=False))}`
+
+Rules: `{_inline(json.dumps(dict(about.rules), ensure_ascii=False))}`
+
+Images that could not be had, by reason:
+
+{_table("Reason", about.failures)}
+Images that broke a rule, by rule (one image may break several):
+
+{_table("Rule", about.invalid)}"""
+
+
+def _table(head: str, counts: Mapping[str, int]) -> str:
+    if not counts:
+        return "None.\n"
+    rows = "".join(
+        f"| {_inline(name)} | {count:,} |\n" for name, count in sorted(counts.items(), key=lambda c: (-c[1], c[0]))
+    )
+    return f"| {head} | Images |\n|---|---:|\n{rows}"
+
+
+def _inline(text: str) -> str:
+    """Text that cannot break out of a line, a table cell or a code span; labels come from other people."""
+    return " ".join(text.split()).replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
+
+
+def _size_category(images: int) -> str:
+    for limit, name in ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")):
+        if images < limit:
+            return name
+    return "1M<n<10M"

@@ -1,0 +1,88 @@
+"""Licences as sources write them, in one vocabulary; and the credit line that follows from one."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from gleanset.types import Licence
+
+_CODE = r"by(?:-(?:nc|nd|sa))*|(?:nc-)?sampling\+"
+_CC_NAME = re.compile(rf"(?:cc-)?(?P<code>{_CODE}|cc0|cc-zero|pdm|pd-mark)(?:-v?(?P<version>\d\.\d)(?!\d).*)?")
+_CC_PATH = re.compile(rf"/(?P<kind>licenses|publicdomain)/(?P<code>{_CODE}|zero|mark)(?:/(?P<version>\d\.\d))?(?:/|$)")
+_SAME = {"cc-zero": "cc0", "zero": "cc0", "pd-mark": "pdm", "mark": "pdm"}
+_LONG_NAMES = (
+    (re.compile(r"\bcreative[ -]commons\b"), "cc"),
+    (re.compile(r"\bpublic[ -]domain[ -]mark\b"), "pdm"),
+    (re.compile(r"\bcc[ -]zero\b"), "cc0"),
+    (re.compile(r"\battribution\b"), "by"),
+    (re.compile(r"\bshare[ -]?alike\b"), "sa"),
+    (re.compile(r"\bnon[ -]?commercial\b"), "nc"),
+    (re.compile(r"\bno[ -]?deriv(?:ative)?s?(?: works)?\b"), "nd"),
+)
+_PUBLIC_DOMAIN = {"public-domain", "pd", "publicdomain"}
+_SPOKEN = {"cc0": "CC0", "pdm": "Public Domain Mark"}
+
+
+def parse_licence(name: str | None, version: str | None = None, url: str | None = None) -> Licence | None:
+    """The licence that a code, a name or a URL states; None when nothing is stated.
+
+    `CC BY-SA 4.0`, `by-sa` and `https://creativecommons.org/licenses/by-sa/4.0/` all give the code `by-sa`. A licence
+    outside Creative Commons keeps its own name as code (`gfdl`), or is `other` when there is only a URL.
+    """
+    if name and url is None and re.match(r"(?:https?:)?//", name):
+        name, url = None, name
+    slug = _slug(name or "")
+    match = _CC_NAME.fullmatch(slug)
+    by_url = _from_url(url)
+    if match:
+        code = match["code"]
+        same = by_url is not None and by_url[0] == _SAME.get(code, code)
+        stated = version or match["version"] or (by_url[1] if by_url and same else None)
+        return Licence(_SAME.get(code, code), stated, url)
+    if by_url:
+        return Licence(by_url[0], version or by_url[1], url)
+    if slug in _PUBLIC_DOMAIN:
+        return Licence("pdm", version, url)
+    if slug or url:
+        return Licence(slug or "other", version, url)
+    return None
+
+
+def compose_attribution(
+    title: str | None, creator: str | None, licence: Licence | None, page_url: str | None
+) -> str | None:
+    """A credit line for a source that states none; None when neither creator nor licence is known."""
+    if creator is None and licence is None:
+        return None
+    line = f'"{title}"' if title else "Untitled image"
+    if creator:
+        line += f" by {creator}"
+    if licence:
+        line += f", {_spoken(licence)}" + (f" ({licence.url})" if licence.url else "")
+    return line + (f", via {page_url}" if page_url else "")
+
+
+def _slug(name: str) -> str:
+    text = name.lower()
+    for pattern, word in _LONG_NAMES:
+        text = pattern.sub(word, text)
+    return re.sub(r"[^a-z0-9.+]+", "-", text).strip("-.")
+
+
+def _from_url(url: str | None) -> tuple[str, str | None] | None:
+    """Code and version of a creativecommons.org URL."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    match = _CC_PATH.match(parts.path.lower())
+    if match is None or not (parts.hostname or "").endswith("creativecommons.org"):
+        return None
+    return _SAME.get(match["code"], match["code"]), match["version"]
+
+
+def _spoken(licence: Licence) -> str:
+    is_cc = re.fullmatch(_CODE, licence.code) is not None
+    name = _SPOKEN.get(licence.code) or (f"CC {licence.code.upper()}" if is_cc else licence.code)
+    return f"{name} {licence.version}" if licence.version else name

@@ -1,0 +1,100 @@
+"""Content-addressed blobs: the original bytes of an image, kept once under their SHA-256.
+
+A key is `ab/cd/abcd….jpg`: two levels of folders keep any one small, and the extension (from the content, never from
+the URL) lets a person look at a file. The same bytes always get the same key: writing twice is harmless, needs no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from gleanset.errors import StoreError
+
+EXTENSIONS = {
+    "jpeg": "jpg",
+    "png": "png",
+    "webp": "webp",
+    "gif": "gif",
+    "tiff": "tif",
+    "avif": "avif",
+    "bmp": "bmp",
+}
+
+
+def blob_key(sha256: str, image_format: str) -> str:
+    """Where the blob with this hash (lower-case hex) lives in the store."""
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{EXTENSIONS[image_format]}"
+
+
+class Store:
+    """Blobs in a local folder (a path) or an object store (`s3://bucket/prefix`, `gs://`, `az://`).
+
+    Every method raises StoreError when the store does not answer or has no room.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._local = "://" not in place
+        try:
+            if self._local:
+                folder = Path(place).resolve()
+                self._objects: ObjectStore = LocalStore(folder, mkdir=True)
+                self.base = folder.as_uri()
+            else:
+                self._objects = from_url(place)
+                self.base = place.rstrip("/")
+        except (BaseError, OSError, ValueError) as error:
+            raise StoreError(f"The image store {place} cannot be opened: {error}") from error
+
+    def url(self, key: str) -> str:
+        """The address of a blob, as kept in the database."""
+        return f"{self.base}/{key}"
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write a blob; it is there whole or not at all."""
+        try:
+            await obstore.put_async(self._objects, key, data, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
+
+    async def put_file(self, key: str, path: Path) -> None:
+        """Write a file, in parts when the store likes parts."""
+        try:
+            await obstore.put_async(self._objects, key, path)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{path.name} cannot be written to {self.base}: {_cause(error)}") from error
+
+    async def get(self, key: str) -> bytes:
+        """Read a blob."""
+        try:
+            result = await obstore.get_async(self._objects, key)
+            return bytes(await result.bytes_async())
+        except (BaseError, OSError) as error:
+            raise StoreError(f"The image {self.url(key)} cannot be read: {_cause(error)}") from error
+
+    async def keys(self) -> AsyncIterator[list[str]]:
+        """Every key, in lists of about a thousand and no particular order."""
+        try:
+            async for listing in self._objects.list(chunk_size=1000):  # pyright: ignore[reportUnknownMemberType]
+                yield [meta["path"] for meta in listing]
+        except (BaseError, OSError) as error:
+            raise StoreError(f"{self.base} cannot be listed: {_cause(error)}") from error
+
+    async def delete(self, keys: list[str]) -> None:
+        """Remove blobs."""
+        try:
+            await obstore.delete_async(self._objects, keys)
+        except (BaseError, OSError) as error:
+            raise StoreError(f"Images cannot be removed from {self.base}: {_cause(error)}") from error
+
+
+def _cause(error: Exception) -> str:
+    """The first line: obstore adds a debug dump of its source error behind it."""
+    text = str(error)
+    if "os error 28" in text or "StorageFull" in text:
+        return "no space left on the device; make room and try again"
+    return text.splitlines()[0] if text else type(error).__name__

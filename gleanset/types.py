@@ -1,0 +1,158 @@
+"""The engine's frozen values: what flows from a source to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+
+class Reason(StrEnum):
+    """Why an image was not had. Each member carries a sentence for a person as `.sentence`."""
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    # Failed: the other side, or the way to it, did not give the image.
+    DNS = "dns", "The host name does not resolve."
+    CONNECTION = "connection", "The connection was refused, reset or closed too early."
+    TLS = "tls", "The server's certificate or TLS handshake is not valid."
+    TIMEOUT = "timeout", "The server took longer than the time limit."
+    NOT_FOUND = "not_found", "The server has no such file (404 or 410)."
+    FORBIDDEN = "forbidden", "The server does not let us have the file (401, 403 or 451)."
+    RATE_LIMITED = "rate_limited", "The server asked to slow down (429) until the retries were used up."
+    SERVER_ERROR = "server_error", "The server failed (5xx) until the retries were used up."
+    HTTP_STATUS = "http_status", "The server answered with another status than 200."
+    BAD_RESPONSE = "bad_response", "The answer is not valid HTTP."
+
+    # Refused: Gleanset declined, before or after reading the bytes.
+    BAD_URL = "bad_url", "The URL is not an absolute http(s) URL, or carries credentials or a port that is not allowed."
+    PRIVATE_ADDRESS = "private_address", "The host resolves to a loopback, private or otherwise internal address."
+    TOO_MANY_REDIRECTS = "too_many_redirects", "The server redirects more often than allowed."
+    TOO_LARGE = "too_large", "The body is larger than the byte limit."
+    EMPTY = "empty", "The body is empty."
+    NOT_AN_IMAGE = "not_an_image", "The bytes are not an image, whatever the name or header says."
+    UNSUPPORTED_FORMAT = "unsupported_format", "The image format is not one that Gleanset decodes."
+    TRUNCATED = "truncated", "The image ends before its last pixel."
+    DAMAGED = "damaged", "The image does not decode."
+    TOO_MANY_PIXELS = "too_many_pixels", "The image has more pixels than the limit."
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """A licence as its source states it. An image without a stated licence has `None`, never a guess.
+
+    `code` is lower case and in Openverse's vocabulary where it has a word for it: `by-sa`, `cc0`, `pdm` ...
+    """
+
+    code: str
+    version: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An image that a source offers, and everything the source knows about where it comes from."""
+
+    url: str
+    label: str
+    source: str
+    keyword: str | None = None
+    page_url: str | None = None
+    title: str | None = None
+    creator: str | None = None
+    creator_url: str | None = None
+    licence: Licence | None = None
+    attribution: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What one chunk asks of one source: a keyword of a search API, or a slice of a list.
+
+    `options` are the source's own, JSON-able (for `urls`: path, start, stop, column names).
+    """
+
+    source: str
+    label: str
+    keyword: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Candidates that arrive together, and the `cursor` from which the source goes on behind them.
+
+    A `cursor` of None on the last page says that the source is exhausted.
+    """
+
+    candidates: tuple[Candidate, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What one decode of an image tells.
+
+    width, height: stored pixels, before EXIF orientation is applied.
+    sha256: lower-case hex of the original bytes. pdq: 32 bytes; pdq_quality: 0..100 (below 50 the hash says little).
+    brightness: mean luma, 0..1. contrast: standard deviation of luma, 0..0.5. entropy: bits of its histogram, 0..8.
+    sharpness: variance of the Laplacian of 8-bit luma at a longer side of at most 512 px (below ~100 it looks blurred).
+    orientation: EXIF value 1..8, 1 when absent.
+    """
+
+    format: str
+    width: int
+    height: int
+    file_size: int
+    sha256: str
+    pdq: bytes
+    pdq_quality: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    entropy: float
+    orientation: int
+    animated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """The image is in the store under `key`; its bytes passed inspection."""
+
+    candidate: Candidate
+    inspection: Inspection
+    key: str
+    final_url: str
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Gleanset declined the image."""
+
+    candidate: Candidate
+    reason: Reason
+    detail: str
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The image could not be had."""
+
+    candidate: Candidate
+    reason: Reason
+    detail: str
+    fetched_at: datetime
+
+
+Outcome = Downloaded | Refused | Failed
