@@ -62,7 +62,7 @@ def _start_embedded(folder: Path) -> URL:
         _create_database(server.get_uri())
     except (OSError, subprocess.SubprocessError, RuntimeError, psycopg.Error) as error:
         raise DatabaseUnavailable(
-            f"The embedded database in {folder} does not start: {error}. Is the folder writable, and has the disk room? "
+            f"The embedded database in {folder} does not start: {error}. Is the folder writable and the disk not full? "
             f"Its log is {folder / 'log'}. GLEANSET_HOME sets another folder, DATABASE_URL a server of yours."
         ) from error
     return make_url(server.get_uri(database=_DATABASE)).set(drivername="postgresql+psycopg")

@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class RetryInterrupted(BaseRetryStrategy):
-    """A task that its worker was stopped in runs again, however often that happens. Errors are the task's own affair."""
+    """A task whose worker was stopped runs again, however often that happens. Errors are the task's own affair."""
 
     def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002
         return RetryDecision(retry_in={"seconds": 0}) if isinstance(exception, asyncio.CancelledError) else None

@@ -38,7 +38,7 @@ def current() -> None:
 def url() -> None:
     """The address of the database in use, for psql and others.
 
-    The embedded server usually stops with the last command that uses it; from now on it stays up until `gleanset db stop`.
+    The embedded server stops with the last command that uses it; from now on it stays up until `gleanset db stop`.
     """
     settings = get_settings()
     if settings.database_url is None:

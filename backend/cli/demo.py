@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import typer
+
 from backend.cli.crawl import Json, Out, export_plan, run_and_report
 from backend.cli.display import note
+from backend.cli.run import Interrupted
 from backend.config import Settings, get_settings
 from backend.db import Database
 from backend.demo.web import DemoWeb
@@ -44,4 +47,11 @@ async def _demo(settings: Settings, out: Path | None, *, json: bool) -> None:
             project = await profiles.project_named(session, owner, "demo")
             job = await crawl_jobs.create(session, project, "Demo", web.keywords, plan, web.max_images)
             await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
-        await run_and_report(ours, database, job.id, json=json)
+        try:
+            await run_and_report(ours, database, job.id, json=json)
+        except Interrupted:
+            # The web goes with this process, so there is nothing left to go on with.
+            async with database.transaction() as session:
+                await crawl_jobs.cancel(session, job.id, user_id=owner.id)
+            note("\nInterrupted. Start again with: gleanset demo")
+            raise typer.Exit(130) from None

@@ -117,8 +117,8 @@ def print_summary(now: Report, export_path: str | None) -> None:
     console = Console(highlight=False)
     crawl = now.crawl
     console.print(
-        f"Crawl job {crawl.id} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered "
-        f"({decimal(now.bytes)}, {now.images_per_second:.0f}/s), "
+        f"Crawl job {crawl.id} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered"
+        f" ({decimal(now.bytes)}, {now.images_per_second:.0f}/s), "
         + (f"{crawl.valid_images:,} valid." if now.validation else "not validated yet."),
         soft_wrap=True,
     )

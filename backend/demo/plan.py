@@ -208,7 +208,7 @@ def _copies(rng: Generator, originals: Sequence[Exhibit]) -> Iterator[Exhibit]:
         if copy >= EXACT_COPIES + REENCODED:
             picture = replace(picture, scale=float(rng.uniform(0.55, 0.8)), format="jpeg")
         elif copy >= EXACT_COPIES:
-            picture = replace(picture, format="jpeg", quality=int(rng.integers(64, 80)))
+            picture = replace(picture, format="jpeg", quality=int(rng.integers(80, 86)))
         path = f"/mirror/{original.subject}/{copy:02}.{extension(picture.format)}"
         yield replace(original, host=ARCHIVE, path=path, picture=picture, copy_of=original.path)
 

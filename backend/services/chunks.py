@@ -140,7 +140,10 @@ async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> Craw
 async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
     """Give what some chunks could not fill to those that stopped at their quota; whether there are such."""
     query = select(CrawlChunk).where(
-        CrawlChunk.crawl_job_id == job.id, CrawlChunk.status == JobStatus.COMPLETED.value, ~CrawlChunk.exhausted
+        CrawlChunk.crawl_job_id == job.id,
+        CrawlChunk.status == JobStatus.COMPLETED.value,
+        CrawlChunk.downloaded_images >= CrawlChunk.quota,
+        ~CrawlChunk.exhausted,
     )
     chunks = (await session.scalars(query.order_by(CrawlChunk.position))).all()
     room = job.max_images - job.downloaded_images

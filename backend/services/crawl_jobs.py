@@ -58,7 +58,7 @@ def rows_of(queries: Sequence[Query]) -> int | None:
     """How many URLs the queries hold, when all of them are slices of lists."""
     if any(query.source != "urls" for query in queries):
         return None
-    return sum(int(query.options["stop"]) - int(query.options["start"]) for query in queries)
+    return sum(int(query.options["count"]) for query in queries)
 
 
 async def create(
@@ -134,7 +134,7 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
 
 
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
-    """Go on with what is left: the unfinished chunks of a failed or cancelled crawl, or what was to follow a finished one.
+    """Go on with what is left: unfinished chunks of a failed or cancelled crawl, or what was to follow a finished one.
 
     A job that is pending or running is left as it is: its tasks are in the queue. Raises IllegalMove when all is done.
     """

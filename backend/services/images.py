@@ -31,16 +31,17 @@ _COLUMNS = ", ".join(_CANDIDATE_COLUMNS + _OUTCOME_COLUMNS + _IMAGE_COLUMNS)
 _INCOMING = f"""
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming_images ON COMMIT DELETE ROWS AS
     SELECT 0 AS place, {_COLUMNS} FROM images WITH NO DATA
-"""
+"""  # noqa: S608 - made of constants
 
 # The job row is locked by the caller, so nobody else writes images of this job: the anti-join sees all there are, and
-# counting the downloads before a row tells exactly whether it still belongs to the job. `%(room)s` is null for no limit.
+# counting the downloads before a row tells exactly whether it still belongs to the job.
 _INSERT = f"""
     WITH fresh AS (
         SELECT DISTINCT ON (md5(original_url)) * FROM incoming_images AS new
         WHERE NOT EXISTS (
             SELECT FROM images AS old
-            WHERE old.crawl_job_id = %(job)s AND CAST(md5(old.original_url) AS uuid) = CAST(md5(new.original_url) AS uuid)
+            WHERE CAST(md5(old.original_url) AS uuid) = CAST(md5(new.original_url) AS uuid)
+              AND old.crawl_job_id = %(job)s
         )
         ORDER BY md5(original_url), place
     ), counted AS (

@@ -103,7 +103,7 @@ async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
     rows = await session.execute(
         select(broken.c.reason, func.count()).group_by(broken.c.reason).order_by(func.count().desc(), broken.c.reason)
     )
-    return {name: count for name, count in rows}
+    return dict(rows.tuples().all())
 
 
 async def _finish(session: AsyncSession, job: ValidationJob) -> None:

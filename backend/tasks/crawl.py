@@ -18,7 +18,6 @@ from backend.tasks.errors import aborted_by_user, sentence
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import CrawlOptions, crawl
 from gleanset.errors import SourceError
-from gleanset.sources import open_source
 from gleanset.types import Candidate
 
 ATTEMPTS = 3
@@ -58,7 +57,7 @@ def _passing(failure: Exception) -> bool:
 
 
 async def _run(runtime: Runtime, held: Claim) -> None:
-    source = open_source(held.query.source, runtime.fetcher(allow_private=held.allow_private), runtime.settings.sources)
+    source = runtime.source(held.query.source, allow_private=held.allow_private)
 
     async def known(candidates: Sequence[Candidate]) -> Collection[str]:
         async with runtime.database.transaction() as session:

@@ -14,6 +14,7 @@ from backend.db import Database
 from gleanset.crawl import Gatherer
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits
+from gleanset.sources import Source, open_source
 from gleanset.store import Store
 
 
@@ -26,13 +27,18 @@ class Runtime:
         self.store = store
         self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
         self._fetchers = fetchers
+        self._sources: dict[tuple[str, bool], Source] = {}
 
-    def fetcher(self, *, allow_private: bool) -> Fetcher:
-        return self._fetchers[allow_private]
+    def source(self, name: str, *, allow_private: bool) -> Source:
+        """The source, one for all chunks: it knows how much its service lets us ask."""
+        key = (name, allow_private)
+        if key not in self._sources:
+            self._sources[key] = open_source(name, self._fetchers[allow_private], self.settings.sources)
+        return self._sources[key]
 
     def gatherer(self, *, allow_private: bool) -> Gatherer:
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        return Gatherer(self.fetcher(allow_private=allow_private), self.store, self.threads, limits)
+        return Gatherer(self._fetchers[allow_private], self.store, self.threads, limits)
 
 
 @asynccontextmanager

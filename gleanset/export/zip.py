@@ -9,13 +9,15 @@ import asyncio
 import csv
 import hashlib
 import json
+import os
 import tempfile
 import zipfile
 from collections import deque
 from collections.abc import AsyncIterator
-from io import BytesIO, TextIOWrapper
+from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from gleanset.errors import ExportError
 from gleanset.export.base import METADATA_FIELDS, About, Entry, Packed, Progress, file_name, metadata_row
@@ -23,8 +25,9 @@ from gleanset.export.card import Tally, dataset_card
 from gleanset.store import Store
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_AHEAD = 8
-"""Blobs read ahead of the one being written."""
+_AHEAD_BLOBS = 8
+_AHEAD_BYTES = 64 * 1024 * 1024
+"""What may be read ahead of the image being written."""
 
 
 async def pack_zip(
@@ -35,55 +38,71 @@ async def pack_zip(
     Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
     nothing to pack, or when the file cannot be written; whatever is raised, no half file is left behind.
     """
+    complete = False
     try:
         with target.open("xb") as file, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            packed = await _Writer(file, Path(scratch)).run(entries, store, about, progress)
-    except BaseException as error:
-        target.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ExportError(f"The export cannot be written to {target.parent}: {error.strerror or error}.") from error
-        raise
-    return Packed(packed, target.stat().st_size)
+            with _Dataset(file, Path(scratch)) as dataset:
+                await _pack(entries, store, dataset, progress)
+                if not dataset.tally.images:
+                    raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
+                await asyncio.to_thread(dataset.finish, about)
+            complete = True
+            return Packed(dataset.tally.images, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise ExportError(f"The export cannot be written to {target.parent}: {error.strerror or error}.") from error
+    finally:
+        if not complete:
+            await asyncio.to_thread(target.unlink, missing_ok=True)
 
 
-class _Writer:
+async def _pack(entries: AsyncIterator[Entry], store: Store, dataset: _Dataset, progress: Progress) -> None:
+    """Read blobs a little ahead while the one before is written."""
+    waiting: deque[tuple[Entry, asyncio.Task[bytes]]] = deque()
+
+    async def write_next() -> None:
+        entry, task = waiting.popleft()
+        await asyncio.to_thread(dataset.add, entry, await task)
+        if dataset.tally.images % 100 == 0:
+            await progress(dataset.tally.images)
+
+    try:
+        async for entry in entries:
+            waiting.append((entry, asyncio.create_task(store.get(entry.key))))
+            while len(waiting) > _AHEAD_BLOBS or sum(e.file_size for e, _ in waiting) > _AHEAD_BYTES:
+                await write_next()
+        while waiting:
+            await write_next()
+    finally:
+        for _, task in waiting:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+
+
+class _Dataset:
     """The open archive, and its papers, which grow on disk while the images stream by."""
 
     def __init__(self, file: IO[bytes], scratch: Path) -> None:
+        self.tally = Tally()
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
-        self._jsonl = (scratch / "metadata.jsonl").open("w+", encoding="utf-8", newline="\n")
-        self._csv_file = (scratch / "metadata.csv").open("w+", encoding="utf-8", newline="")
+        self._stack = ExitStack()
+        self._paths = {name: scratch / name for name in ("metadata.jsonl", "metadata.csv", "MANIFEST.sha256")}
+        files = [
+            self._stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in self._paths.values()
+        ]
+        self._jsonl, self._csv_file, self._manifest = files
         self._csv = csv.DictWriter(self._csv_file, [*METADATA_FIELDS, "metadata"], lineterminator="\n")
         self._csv.writeheader()
-        self._manifest = (scratch / "manifest").open("w+", encoding="utf-8", newline="\n")
-        self._tally = Tally()
         self._written: set[str] = set()
 
-    async def run(self, entries: AsyncIterator[Entry], store: Store, about: About, progress: Progress) -> int:
-        waiting: deque[tuple[Entry, asyncio.Task[bytes]]] = deque()
-        try:
-            async for entry in entries:
-                waiting.append((entry, asyncio.create_task(store.get(entry.key))))
-                if len(waiting) > _AHEAD:
-                    await self._next(waiting, progress)
-            while waiting:
-                await self._next(waiting, progress)
-        finally:
-            for _, task in waiting:
-                task.cancel()
-            await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
-        if not self._tally.images:
-            raise ExportError("There is no valid image to export. `gleanset jobs show` tells what was refused and why.")
-        await asyncio.to_thread(self._close, about)
-        return self._tally.images
+    def __enter__(self) -> _Dataset:
+        return self
 
-    async def _next(self, waiting: deque[tuple[Entry, asyncio.Task[bytes]]], progress: Progress) -> None:
-        entry, task = waiting.popleft()
-        await asyncio.to_thread(self._add, entry, await task)
-        if self._tally.images % 100 == 0:
-            await progress(self._tally.images)
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self._zip.close()
 
-    def _add(self, entry: Entry, data: bytes) -> None:
+    def add(self, entry: Entry, data: bytes) -> None:
+        """Write one image and its rows."""
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ExportError(f"The stored image {entry.key} is damaged. `gleanset db doctor` tells what to do.")
         name = file_name(entry)
@@ -94,24 +113,29 @@ class _Writer:
         row = metadata_row(entry, name)
         self._jsonl.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._csv.writerow(row | {"metadata": json.dumps(row["metadata"], ensure_ascii=False)})
-        self._tally.add(entry)
+        self.tally.add(entry)
 
-    def _close(self, about: About) -> None:
-        self._paper("README.md", BytesIO(dataset_card(about, self._tally).encode()))
-        self._paper("metadata.jsonl", _reopened(self._jsonl))
-        self._paper("metadata.csv", _reopened(self._csv_file))
-        with self._zip, self._zip.open(_info("MANIFEST.sha256"), "w", force_zip64=True) as inside:
-            manifest = _reopened(self._manifest)
-            while block := manifest.read(1 << 20):
-                inside.write(block)
+    def finish(self, about: About) -> None:
+        """Write the papers, the manifest last."""
+        self._paper("README.md", BytesIO(dataset_card(about, self.tally).encode()))
+        for name, file in (("metadata.jsonl", self._jsonl), ("metadata.csv", self._csv_file)):
+            file.close()
+            with self._paths[name].open("rb") as content:
+                self._paper(name, content)
+        self._manifest.close()
+        with self._paths["MANIFEST.sha256"].open("rb") as content:
+            self._copy("MANIFEST.sha256", content)
 
     def _paper(self, name: str, content: IO[bytes]) -> None:
+        self._manifest.write(f"{self._copy(name, content)}  {name}\n")
+
+    def _copy(self, name: str, content: IO[bytes]) -> str:
         digest = hashlib.sha256()
         with self._zip.open(_info(name), "w", force_zip64=True) as inside:
             while block := content.read(1 << 20):
                 digest.update(block)
                 inside.write(block)
-        self._manifest.write(f"{digest.hexdigest()}  {name}\n")
+        return digest.hexdigest()
 
 
 def _info(name: str) -> zipfile.ZipInfo:
@@ -119,10 +143,3 @@ def _info(name: str) -> zipfile.ZipInfo:
     info.external_attr = 0o644 << 16
     info.create_system = 3  # Unix, wherever it is made
     return info
-
-
-def _reopened(file: TextIOWrapper) -> BinaryIO:
-    """The text written so far, from its beginning, as bytes."""
-    file.flush()
-    file.buffer.seek(0)
-    return file.buffer

@@ -47,7 +47,7 @@ class Wikimedia:
         going_on: dict[str, str] | None = {} if cursor is None else _from_cursor(cursor)
         while going_on is not None:
             batch, going_on = await self._batch(params, going_on)
-            ranked = list(batch.values())
+            ranked = sorted(batch.values(), key=lambda page: integer(page.get("index")) or 0)
             found = tuple(candidate for page in ranked if (candidate := _candidate(page, query)))
             yield Page(found, None if going_on is None else json.dumps(going_on, sort_keys=True))
 

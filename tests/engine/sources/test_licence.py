@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+
+from gleanset.sources.licence import compose_attribution, parse_licence
+from gleanset.types import Licence
+
+CC = "https://creativecommons.org"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "version"),
+    [
+        ("by", "by", None),
+        ("BY-NC-ND", "by-nc-nd", None),
+        ("cc-by-4.0", "by", "4.0"),
+        ("CC BY-SA 4.0", "by-sa", "4.0"),
+        ("CC BY-SA 3.0 de", "by-sa", "3.0"),
+        ("CC BY-SA 4.0,3.0,2.5", "by-sa", "4.0"),
+        ("cc_by_nc_sa", "by-nc-sa", None),
+        ("Creative Commons Attribution-Share Alike 4.0", "by-sa", "4.0"),
+        ("Creative Commons Attribution-NonCommercial-NoDerivs 2.0", "by-nc-nd", "2.0"),
+        ("Creative Commons Attribution-NonCommercial-ShareAlike 2.0 Generic", "by-nc-sa", "2.0"),
+        ("CC0", "cc0", None),
+        ("CC0 1.0", "cc0", "1.0"),
+        ("CC-Zero", "cc0", None),
+        ("pdm", "pdm", None),
+        ("Public Domain Mark 1.0", "pdm", "1.0"),
+        ("Public domain", "pdm", None),
+        ("sampling+", "sampling+", None),
+        ("nc-sampling+", "nc-sampling+", None),
+        ("GFDL", "gfdl", None),
+        ("All rights reserved.", "all-rights-reserved", None),
+        ("Attribution", "by", None),
+        ("bystander", "bystander", None),
+    ],
+)
+def test_a_name(name: str, code: str, version: str | None) -> None:
+    assert parse_licence(name) == Licence(code, version, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "version"),
+    [
+        (f"{CC}/licenses/by-sa/4.0/", "by-sa", "4.0"),
+        (f"{CC}/licenses/by-nc/3.0/de/deed.de", "by-nc", "3.0"),
+        ("http://www.creativecommons.org/licenses/BY/2.0", "by", "2.0"),
+        ("//creativecommons.org/publicdomain/zero/1.0/", "cc0", "1.0"),
+        (f"{CC}/publicdomain/mark/1.0/", "pdm", "1.0"),
+        (f"{CC}/licenses/sampling+/1.0/", "sampling+", "1.0"),
+        (f"{CC}/about/", "other", None),
+        ("https://example.org/licenses/by/4.0/", "other", None),
+        ("https://[broken", "other", None),
+    ],
+)
+def test_a_url(url: str, code: str, version: str | None) -> None:
+    assert parse_licence(None, None, url) == Licence(code, version, url)
+    assert parse_licence(url) == Licence(code, version, url)
+
+
+def test_name_version_and_url_together() -> None:
+    url = f"{CC}/licenses/by-sa/4.0/"
+    assert parse_licence("by-sa", "4.0", url) == Licence("by-sa", "4.0", url)
+    assert parse_licence("by-sa", None, url) == Licence("by-sa", "4.0", url)
+    assert parse_licence("by", None, url) == Licence("by", None, url), "the version of another licence says nothing"
+    assert parse_licence("Public domain", None, f"{CC}/publicdomain/zero/1.0/") == Licence(
+        "cc0", "1.0", f"{CC}/publicdomain/zero/1.0/"
+    )
+
+
+def test_nothing_stated_is_no_licence() -> None:
+    assert parse_licence(None) is None
+    assert parse_licence("") is None
+    assert parse_licence(None, "4.0") is None
+
+
+@pytest.mark.parametrize(
+    ("title", "creator", "licence", "page_url", "line"),
+    [
+        (
+            "Cat",
+            "Ada",
+            Licence("by", "4.0", "https://l"),
+            "https://p",
+            '"Cat" by Ada, CC BY 4.0 (https://l), via https://p',
+        ),
+        (None, "Ada", None, None, "Untitled image by Ada"),
+        ("Cat", None, Licence("cc0", "1.0"), None, '"Cat", CC0 1.0'),
+        ("Cat", None, Licence("pdm"), None, '"Cat", Public Domain Mark'),
+        ("Cat", None, Licence("gfdl"), None, '"Cat", gfdl'),
+        ("Cat", None, None, "https://p", None),
+    ],
+)
+def test_attribution(
+    title: str | None, creator: str | None, licence: Licence | None, page_url: str | None, line: str | None
+) -> None:
+    assert compose_attribution(title, creator, licence, page_url) == line

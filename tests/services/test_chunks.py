@@ -1,0 +1,188 @@
+"""The commit path: exact counters, exact limits, every URL once, and tasks that lost their chunk write nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.services import chunks
+from backend.services.chunks import shares
+from backend.services.images import known_urls
+from gleanset.types import Downloaded, Licence, Reason, Refused
+from tests.services.helpers import NOW, Place, candidate, downloaded, failed
+
+
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_shares_are_fair_and_complete(total: int, parts: int) -> None:
+    found = shares(total, parts)
+    assert sum(found) == total
+    assert len(found) == parts
+    assert max(found) - min(found) <= 1
+
+
+async def test_a_batch_is_recorded_with_its_counters(place: Place) -> None:
+    job, [chunk] = await place.started()
+    held = await place.claim(chunk)
+    outcomes = [
+        downloaded("a"),
+        failed("b"),
+        Refused(candidate=candidate("c"), reason=Reason.TOO_LARGE, detail="99 bytes", fetched_at=NOW),
+        failed("d"),
+    ]
+    assert await place.record(held, outcomes, "7")
+
+    job = await place.job(job.id)
+    assert (job.total_images, job.downloaded_images, job.progress, job.active_chunks) == (4, 1, 1, 1)
+    [row] = await place.rows(
+        "SELECT cursor, exhausted, total_images, downloaded_images, bytes, reasons FROM crawl_chunks"
+    )
+    assert row == ("7", False, 4, 1, 50_000, {"not_found": 2, "too_large": 1})
+    stored = await place.rows(
+        "SELECT original_url, outcome, reason, detail, licence, licence_version, filename, encode(sha256, 'hex'),"
+        " width, label, keyword, metadata_, fetched_at FROM images ORDER BY original_url"
+    )
+    inspection = downloaded("a").inspection
+    assert stored[0] == (
+        "https://example.org/a", "downloaded", None, None, "by-sa", "4.0", f"{inspection.sha256}.jpg",
+        inspection.sha256, 640, "cat", "cat", {"tags": ["a", "b"]}, NOW,
+    )  # fmt: skip
+    assert [row[1:4] for row in stored[1:]] == [
+        ("failed", "not_found", "HTTP 404"),
+        ("refused", "too_large", "99 bytes"),
+        ("failed", "not_found", "HTTP 404"),
+    ]
+
+
+async def test_a_url_counts_once_in_a_batch_and_across_batches(place: Place) -> None:
+    job, [first, second] = await place.started(queries=2)
+    held, other = await place.claim(first), await place.claim(second)
+    await place.record(held, [downloaded("a"), downloaded("a"), downloaded("b")])
+    await place.record(other, [downloaded("b"), failed("a"), downloaded("c")])
+    job = await place.job(job.id)
+    assert (job.total_images, job.downloaded_images) == (3, 3)
+    urls = await place.rows("SELECT original_url FROM images ORDER BY 1")
+    assert [url for (url,) in urls] == [f"https://example.org/{name}" for name in "abc"]
+
+
+async def test_max_images_is_exact_and_ends_the_job(place: Place) -> None:
+    job, [first, second] = await place.started(queries=2, max_images=5)
+    held, other = await place.claim(first), await place.claim(second)
+    assert held.limit + other.limit == 5
+    await place.record(held, [downloaded("a"), failed("x"), downloaded("b"), downloaded("c")])
+    assert not await place.record(other, [failed("y"), downloaded("d"), downloaded("e"), failed("z"), downloaded("f")])
+    job = await place.job(job.id)
+    assert (job.status, job.downloaded_images, job.total_images, job.progress) == ("completed", 5, 7, 100)
+    assert (job.active_chunks, job.completed_chunks) == (0, 2)
+    assert await place.rows("SELECT count(*) FROM images WHERE outcome = 'downloaded'") == [(5,)]
+    assert not await place.record(held, [downloaded("late")])
+    assert await place.rows("SELECT count(*) FROM images") == [(7,)]
+
+
+async def test_concurrent_batches_keep_the_limit(place: Place) -> None:
+    job, found = await place.started(queries=8, max_images=50)
+    holds = [await place.claim(chunk) for chunk in found]
+    await asyncio.gather(*(place.record(h, [downloaded(f"{h.chunk_id}-{n}") for n in range(20)]) for h in holds))
+    job = await place.job(job.id)
+    assert (job.status, job.downloaded_images, job.total_images) == ("completed", 50, 50)
+    assert await place.rows("SELECT count(*) FROM images") == [(50,)]
+
+
+async def test_a_task_that_lost_its_chunk_writes_nothing(place: Place) -> None:
+    job, [chunk] = await place.started()
+    lost = await place.claim(chunk)
+    held = await place.claim(chunk)
+    assert not await place.record(lost, [downloaded("a")], "1")
+    await place.end(lost)
+    assert await place.record(held, [downloaded("b")], "2")
+    job = await place.job(job.id)
+    assert (job.status, job.total_images, job.active_chunks) == ("running", 1, 1)
+
+
+async def test_what_one_chunk_cannot_fill_is_handed_to_the_others(place: Place) -> None:
+    job, found = await place.started(queries=2, max_images=10)
+    poor, rich = [await place.claim(chunk) for chunk in found]
+    assert (poor.limit, rich.limit) == (5, 5)
+    await place.record(poor, [downloaded("a")], None, end=True)
+    await place.end(poor)
+    await place.record(rich, [downloaded(f"r{n}") for n in range(5)], "p2")
+    await place.end(rich)
+    job = await place.job(job.id)
+    assert (job.status, job.completed_chunks) == ("running", 1)
+    again = await place.claim(found[1])
+    assert (again.limit, again.cursor) == (4, "p2")
+    await place.record(again, [downloaded("s1")], None, end=True)
+    await place.end(again)
+    job = await place.job(job.id)
+    assert (job.status, job.downloaded_images, job.completed_chunks) == ("completed", 7, 2)
+
+
+async def test_a_job_fails_only_when_every_chunk_failed(place: Place) -> None:
+    job, found = await place.started(queries=2)
+    one, two = [await place.claim(chunk) for chunk in found]
+    await place.end(one, "The service is away.")
+    assert (await place.job(job.id)).status == "running"
+    await place.end(two, "The service is away.")
+    job = await place.job(job.id)
+    assert (job.status, job.failed_chunks, job.error_message) == ("failed", 2, "The service is away.")
+
+    job, found = await place.started(queries=2)
+    one, two = [await place.claim(chunk) for chunk in found]
+    await place.end(one, "The service is away.")
+    await place.record(two, [downloaded("a")], None, end=True)
+    await place.end(two)
+    job = await place.job(job.id)
+    assert (job.status, job.failed_chunks, job.completed_chunks) == ("completed", 1, 1)
+
+
+async def test_known_urls_are_those_with_rows(place: Place) -> None:
+    job, [chunk] = await place.started()
+    strange = candidate("snow\N{SNOWMAN}\ud800\x00.jpg")
+    outcome = failed("gone")
+    await place.record(
+        await place.claim(chunk),
+        [outcome, type(outcome)(candidate=strange, reason=Reason.BAD_URL, detail="\x00", fetched_at=NOW)],
+    )
+    async with place.database.transaction() as session:
+        asked = [candidate("gone"), candidate("new"), strange]
+        assert await known_urls(session, job.id, asked) == {asked[0].url, strange.url}
+
+
+async def test_hostile_text_is_stored_as_text(place: Place) -> None:
+    _, [chunk] = await place.started()
+    nasty = "tab\tnewline\nbackslash\\N \\. quote' \x00 \ud800 \U0001f408 " + "x" * 5000
+    hostile = candidate(
+        nasty, label=nasty, title=nasty, creator=nasty, attribution=nasty,
+        licence=Licence("z" * 80, "9" * 40, nasty),
+        metadata={nasty: [nasty, float("nan"), float("inf"), 10**30, {"deep": NOW}], "zero": "\\u0000 \u0000"},
+    )  # fmt: skip
+    base = downloaded("x")
+    outcome = Downloaded(candidate=hostile, inspection=base.inspection, key=base.key, final_url=nasty, fetched_at=NOW)
+    assert await place.record(await place.claim(chunk), [outcome])
+    [(title, licence, metadata)] = await place.rows("SELECT title, licence, metadata_ FROM images")
+    clean = nasty.replace("\x00", "").replace("\ud800", "?")
+    assert title == clean
+    assert licence == "z" * 50
+    assert metadata == {clean: [clean, None, None, 10**30, {"deep": str(NOW)}], "zero": "\\u0000 "}
+
+
+@pytest.mark.parametrize("size", [1, 200, 1000])
+async def test_batches_of_any_size(place: Place, size: int) -> None:
+    job, [chunk] = await place.started(max_images=5000)
+    held = await place.claim(chunk)
+    numbers = itertools.count()
+    for _ in range(2):
+        assert await place.record(held, [downloaded(str(next(numbers))) for _ in range(size)])
+    assert (await place.job(job.id)).downloaded_images == 2 * size
+
+
+async def test_an_ended_chunk_is_not_claimed_again(place: Place) -> None:
+    job, [chunk] = await place.started()
+    held = await place.claim(chunk)
+    await place.record(held, [], None, end=True)
+    await place.end(held)
+    async with place.database.transaction() as session:
+        assert await chunks.claim(session, job.id, chunk.id) is None
