@@ -60,10 +60,10 @@ $(VENV)/bin/pip:
 	@echo "Making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
-# Files are compiled at their first import instead of all at once: it halves the wait for a first run.
+# Compiled while installing: where Python may not write bytecode, every start would compile anew, for seconds.
 $(RUNNING): $(VENV)/bin/pip requirements.txt pyproject.toml
 	@echo "Installing what running needs ..."
-	@$(PIP) install --no-compile --require-hashes -r requirements.txt
+	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import typer
+import asyncio
+from typing import Annotated
 
+import typer
+from rich.console import Console
+
+from backend.cli.diagnosis import diagnosis_as_json, overall, print_diagnosis
 from backend.cli.display import note
 from backend.config import get_settings
 from backend.db import database_url, keep_embedded_running, libpq_url, revisions, stop_embedded
 from backend.db import upgrade as upgrade_schema
+from backend.services.doctor import Mending, examine
 
 app = typer.Typer(no_args_is_help=True, help="The database: upgrade, current, doctor, url, stop.")
 
@@ -32,6 +38,41 @@ def current() -> None:
         return
     typer.echo(f"{found or 'no migration'}; this version wants {wanted}. Run: gleanset db upgrade")
     raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    *,
+    delete_orphans: Annotated[
+        bool,
+        typer.Option("--delete-orphans", help="Delete blobs that no image points to and that are over an hour old."),
+    ] = False,
+    fail_missing: Annotated[
+        bool, typer.Option("--fail-missing", help="Mark images whose blob is gone as failed (reason blob_missing).")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
+) -> None:
+    """Look for what is wrong with the database, the queue and the image store; each finding with its cure.
+
+    Changes nothing unless told to by an option. Exit code 1 when something is wrong, 0 for advice or all well.
+    """
+    settings = get_settings()
+    mending = Mending(delete_orphans=delete_orphans, fail_missing=fail_missing)
+    with Console(stderr=True).status("Looking ...") as status:
+        sections = asyncio.run(
+            examine(
+                settings,
+                database_url(settings),
+                mending,
+                lambda blobs: status.update(f"Looking: {blobs:,} blobs so far ..."),
+            )
+        )
+    if json:
+        typer.echo(diagnosis_as_json(sections))
+    else:
+        print_diagnosis(sections)
+    if overall(sections) == "error":
+        raise typer.Exit(1)
 
 
 @app.command()

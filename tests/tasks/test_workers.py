@@ -1,0 +1,151 @@
+"""Workers as separate processes: killed, stopped, cancelled; the job always ends with what it should."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+
+import pytest
+
+from backend.config import Settings
+from backend.db import Database
+from backend.services import crawl_jobs
+from tests.tasks.conftest import StartWorker
+from tests.tasks.helpers import assert_accounted_for, job_of, rows, settled, start_job, until
+from tests.web import PictureWeb, expected
+
+KILLS = 10
+
+
+async def test_ten_kills_lose_and_double_nothing(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    web = PictureWeb(delay=0.03)
+    chance = random.Random()
+    with web.served() as url:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(1200)}
+        job_id = await start_job(database, settings, list(wanted), export=True)
+
+        async def met_more_than(count: int) -> bool:
+            job = await job_of(database, job_id)
+            return job.total_images > count or job.status != "running"
+
+        met = []
+        for _ in range(KILLS):
+            worker = start_worker()
+            before = (await job_of(database, job_id)).total_images
+            await until(lambda before=before: met_more_than(before))
+            await asyncio.sleep(chance.uniform(0.0, 0.6))
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.wait()
+            job = await job_of(database, job_id)
+            met.append(job.total_images)
+            assert job.status == "running", f"the job was over before the last kill: {met}"
+        assert met == sorted(met)
+
+        start_worker("--processes", "2")
+        now = await settled(database, job_id)
+    assert now.status == "completed", now.error
+    await assert_accounted_for(database, settings, job_id, wanted)
+    downloads = sum(reason is None for reason in wanted.values())
+    assert now.validation is not None
+    assert now.export is not None
+    assert now.crawl.valid_images == now.export.exported_images == downloads
+    repeated = sum(count - 1 for count in web.asked.values())
+    assert repeated <= KILLS * 2 * (settings.window + 2 * settings.batch), "a kill repeats little more than a batch"
+
+
+async def test_a_stopped_worker_gives_its_work_back(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    with PictureWeb(delay=0.02).served() as url:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(400)}
+        job_id = await start_job(database, settings, list(wanted))
+        first = start_worker()
+
+        async def some() -> bool:
+            return (await job_of(database, job_id)).total_images > 20
+
+        await until(some)
+        first.terminate()
+        assert first.wait(10) == 0
+        waiting = await rows(
+            database, "SELECT DISTINCT status::text FROM procrastinate_jobs WHERE status <> 'succeeded'"
+        )
+        assert waiting == [("todo",)]
+        assert (await job_of(database, job_id)).status == "running"
+        start_worker()
+        assert (await settled(database, job_id)).status == "completed"
+    await assert_accounted_for(database, settings, job_id, wanted)
+
+
+async def test_cancel_stops_the_worker_within_a_second_and_retry_goes_on(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    web = PictureWeb(delay=0.05)
+    with web.served() as url:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(300)}
+        job_id = await start_job(database, settings, list(wanted))
+        start_worker()
+
+        async def some() -> bool:
+            return (await job_of(database, job_id)).total_images > 20
+
+        await until(some)
+        web.delay = 30.0  # whatever is asked from now on hangs
+        await asyncio.sleep(0.3)
+        async with database.transaction() as session:
+            await crawl_jobs.cancel(session, job_id)
+
+        async def idle() -> bool:
+            return not await rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status IN ('todo', 'doing')")
+
+        assert await until(idle) < 1.0
+        stopped = await job_of(database, job_id)
+        assert (stopped.status, stopped.active_chunks) == ("cancelled", 0)
+        asked = sum(web.asked.values())
+        await asyncio.sleep(0.3)
+        assert sum(web.asked.values()) == asked
+        assert (await job_of(database, job_id)).total_images == stopped.total_images
+
+        web.delay = 0.0
+        async with database.transaction() as session:
+            await crawl_jobs.retry(session, job_id)
+        assert (await settled(database, job_id)).status == "completed"
+    await assert_accounted_for(database, settings, job_id, wanted)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_max_images_is_exact_with_any_number_of_processes(
+    database: Database, settings: Settings, start_worker: StartWorker, processes: int
+) -> None:
+    web = PictureWeb(delay=0.005)
+    with web.served() as url:
+        job_id = await start_job(
+            database, settings, [f"{url}/{n}.jpg" for n in range(900)], max_images=101, export=True
+        )
+        start_worker("--processes", str(processes))
+        now = await settled(database, job_id)
+    assert (now.status, now.crawl.downloaded_images, now.crawl.valid_images) == ("completed", 101, 101)
+    [(downloads, met)] = await rows(
+        database, "SELECT count(*) FILTER (WHERE outcome = 'downloaded'), count(*) FROM images"
+    )
+    assert (downloads, met) == (101, now.crawl.total_images)
+    assert sum(web.asked.values()) < 220, "a limit of 101 costs few needless fetches"
+
+
+async def test_a_full_store_fails_the_job_with_a_sentence(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    with PictureWeb().served() as url:
+        settings.home.mkdir(parents=True)
+        (settings.home / "images").write_text("a file where the folder should be")
+        job_id = await start_job(database, settings, [f"{url}/1.jpg"])
+        worker = start_worker()
+        assert worker.wait(30) == 1
+        assert (await job_of(database, job_id)).status == "running"
+        (settings.home / "images").unlink()
+        start_worker()
+        assert (await settled(database, job_id)).status == "completed"

@@ -1,0 +1,82 @@
+"""A web of small pictures for tests that need time: served from a thread, slowly if wanted, with errors among them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+
+@lru_cache(maxsize=4096)
+def picture(number: int) -> bytes:
+    """A small JPEG that no other number has."""
+    blocks = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(blocks).resize((128, 96)).save(file, "JPEG")
+    return file.getvalue()
+
+
+class PictureWeb:
+    """`/N.jpg` is picture N; every 7th is missing and every 11th an HTML page. `delay` is seconds an answer."""
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay
+        self.asked: Counter[str] = Counter()
+        self.url = ""
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked[request.path] += 1
+        await asyncio.sleep(self.delay)
+        number = int(request.match_info["number"])
+        match expected(number):
+            case "not_found":
+                return web.Response(status=404)
+            case "not_an_image":
+                return web.Response(text="<html><title>Sorry</title></html>", content_type="text/html")
+            case _:
+                return web.Response(body=picture(number), content_type="image/jpeg")
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """The address while the block lasts."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+
+        async def start() -> web.AppRunner:
+            app = web.Application()
+            app.router.add_get(r"/{number:\d+}.jpg", self._answer)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return runner
+
+        runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self.url
+        finally:
+            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+def expected(number: int) -> str | None:
+    """The reason code that picture `number` must end with, or None when it can be had."""
+    if number % 7 == 0:
+        return "not_found"
+    return "not_an_image" if number % 11 == 0 else None
+
+
+def sha256_of(number: int) -> str:
+    return hashlib.sha256(picture(number)).hexdigest()
