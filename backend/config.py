@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     )
     per_host: int = Field(default=4, ge=1, description="Requests at once to one host.")
     window: int = Field(default=64, ge=1, description="Images in flight at once in one chunk.")
-    batch: int = Field(default=200, ge=1, description="Images recorded in one transaction.")
+    batch: int = Field(
+        default=1000, ge=1, description="Most images recorded in one transaction; two a second at least."
+    )
     chunks_at_once: int = Field(default=4, ge=1, description="Chunks that one worker process runs at once.")
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads that decode images, a worker process."

@@ -87,6 +87,7 @@ def keep_embedded_running(settings: Settings, *, keep: bool) -> None:
     """Let the embedded server outlive the processes that use it (so that psql can connect), or end that."""
     pin = _pin(settings.home / "postgresql")
     if keep:
+        pin.parent.mkdir(parents=True, exist_ok=True)
         pin.touch()
     else:
         pin.unlink(missing_ok=True)

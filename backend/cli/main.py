@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 from psycopg import Error as PsycopgError
+from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from backend.cli import crawl, database, demo, jobs, worker
@@ -62,15 +63,18 @@ def _root(
 def main() -> NoReturn:
     """Run the command line; every expected failure ends in one sentence and an exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="gleanset")
     except Interrupted as interrupted:
-        note(
-            f"\nInterrupted. Nothing is lost; go on with: gleanset jobs retry {interrupted.crawl_job_id}",
-        )
+        note(f"\nInterrupted. Nothing is lost; go on with: gleanset jobs retry {interrupted.crawl_job_id}")
         sys.exit(130)
     except KeyboardInterrupt:
         note("\nInterrupted.")
         sys.exit(130)
+    except ValidationError as error:  # of a setting: nothing else reads pydantic models from outside here
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        complain(f"The setting GLEANSET_{name} is not right: {first['msg']}. See docs/settings.md.")
+        sys.exit(2)
     except (BadInput, NotFound, IllegalMove, RuleError, SourceError) as error:
         complain(str(error))
         sys.exit(2)

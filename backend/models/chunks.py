@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -37,7 +37,7 @@ class CrawlChunk(TimestampMixin, Base):
     attempts: Mapped[int] = counter()
     total_images: Mapped[int] = counter()
     downloaded_images: Mapped[int] = counter()
-    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     reasons: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     error_message: Mapped[str | None]
     started_at: Mapped[datetime | None]

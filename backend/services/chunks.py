@@ -84,8 +84,7 @@ async def record(
     if chunk is None:
         return False
     room = job.max_images - job.downloaded_images
-    connection = await queue.psycopg_connection(session)
-    done = await insert_outcomes(connection, job.id, outcomes, storage_url, room)
+    done = await insert_outcomes(session, job.id, outcomes, storage_url, room)
     chunk.cursor, chunk.exhausted = cursor, exhausted
     chunk.total_images += done.total
     chunk.downloaded_images += done.downloaded

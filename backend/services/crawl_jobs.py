@@ -31,7 +31,8 @@ def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) ->
     if plan.rules is not None:
         Rules.parse(plan.rules)
     for source in plan.sources:
-        source_info(source)
+        if source_info(source).name == urls.INFO.name:
+            raise BadInput("The source urls takes no keywords but a list: give --urls FILE.")
     wanted = labelled(keywords)
     if wanted and not plan.sources:
         raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")

@@ -11,10 +11,12 @@ from typing import Any, cast
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models.enums import ImageOutcome
+from backend.queue import psycopg_connection
 from gleanset.types import Candidate, Downloaded, Failed, Outcome, Refused
 
 _CANDIDATE_COLUMNS = (
@@ -28,35 +30,7 @@ _IMAGE_COLUMNS = (
 )  # fmt: skip
 _COLUMNS = ", ".join(_CANDIDATE_COLUMNS + _OUTCOME_COLUMNS + _IMAGE_COLUMNS)
 
-_INCOMING = f"""
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming_images ON COMMIT DELETE ROWS AS
-    SELECT 0 AS place, {_COLUMNS} FROM images WITH NO DATA
-"""  # noqa: S608 - made of constants
-
-# The job row is locked by the caller, so nobody else writes images of this job: the anti-join sees all there are, and
-# counting the downloads before a row tells exactly whether it still belongs to the job.
-_INSERT = f"""
-    WITH fresh AS (
-        SELECT DISTINCT ON (md5(original_url)) * FROM incoming_images AS new
-        WHERE NOT EXISTS (
-            SELECT FROM images AS old
-            WHERE CAST(md5(old.original_url) AS uuid) = CAST(md5(new.original_url) AS uuid)
-              AND old.crawl_job_id = %(job)s
-        )
-        ORDER BY md5(original_url), place
-    ), counted AS (
-        SELECT *, count(*) FILTER (WHERE outcome = 'downloaded') OVER before AS downloads_before FROM fresh
-        WINDOW before AS (ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-    ), inserted AS (
-        INSERT INTO images (crawl_job_id, {_COLUMNS})
-        SELECT %(job)s, {_COLUMNS} FROM counted
-        WHERE downloads_before < %(room)s
-        ORDER BY place
-        ON CONFLICT DO NOTHING
-        RETURNING outcome, reason, file_size
-    )
-    SELECT outcome, reason, count(*), coalesce(sum(file_size), 0) FROM inserted GROUP BY outcome, reason
-"""  # noqa: S608 - made of constants
+_COPY = f"COPY images (crawl_job_id, {_COLUMNS}) FROM STDIN"
 
 
 @dataclass(slots=True)
@@ -70,7 +44,7 @@ class Recorded:
 
 
 async def insert_outcomes(
-    connection: AsyncConnection[Any],
+    session: AsyncSession,
     crawl_job_id: int,
     outcomes: Sequence[Outcome],
     storage_url: Callable[[str], str],
@@ -78,22 +52,44 @@ async def insert_outcomes(
 ) -> Recorded:
     """Write image rows, at most `room` of them downloads, none for a URL that the job has already.
 
-    The caller holds the lock of the job's row. `storage_url` turns a blob's key into its address.
+    The caller holds the lock of the job's row, so nobody else writes images of this job meanwhile. `storage_url` turns
+    a blob's key into its address.
     """
-    recorded = Recorded()
-    async with connection.cursor() as cursor:
-        await cursor.execute(_INCOMING)
-        async with cursor.copy(f"COPY incoming_images (place, {_COLUMNS}) FROM STDIN") as copy:
-            for place, outcome in enumerate(outcomes):
-                await copy.write_row((place, *_row(outcome, storage_url)))
-        await cursor.execute(_INSERT.encode(), {"job": crawl_job_id, "room": room})
-        for outcome, reason, count, size in await cursor.fetchall():
-            recorded.total += count
-            if outcome == ImageOutcome.DOWNLOADED:
-                recorded.downloaded += count
-                recorded.bytes += int(size)
+    connection = await psycopg_connection(session)
+    fresh = list({_clean(outcome.candidate.url): outcome for outcome in reversed(outcomes)}.values())[::-1]
+    # Nearly always every URL is new: the pipeline has asked before it fetched. So the rows go straight into the table,
+    # and only when the unique index objects is it worth asking which of them are there (docs/decisions/0005).
+    try:
+        async with connection.transaction():
+            return await _copy(connection, crawl_job_id, _within(fresh, room), storage_url)
+    except UniqueViolation:
+        known = await known_urls(session, crawl_job_id, [outcome.candidate for outcome in fresh])
+        fresh = [outcome for outcome in fresh if outcome.candidate.url not in known]
+        return await _copy(connection, crawl_job_id, _within(fresh, room), storage_url)
+
+
+def _within(outcomes: list[Outcome], room: int) -> list[Outcome]:
+    """The outcomes up to the download that fills the room; what was met behind it is not part of the job."""
+    downloads = 0
+    for number, outcome in enumerate(outcomes):
+        if downloads == room:
+            return outcomes[:number]
+        downloads += isinstance(outcome, Downloaded)
+    return outcomes
+
+
+async def _copy(
+    connection: AsyncConnection[Any], crawl_job_id: int, outcomes: list[Outcome], storage_url: Callable[[str], str]
+) -> Recorded:
+    recorded = Recorded(total=len(outcomes))
+    async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for outcome in outcomes:
+            await copy.write_row((crawl_job_id, *_row(outcome, storage_url)))
+            if isinstance(outcome, Downloaded):
+                recorded.downloaded += 1
+                recorded.bytes += outcome.inspection.file_size
             else:
-                recorded.reasons[reason] = recorded.reasons.get(reason, 0) + count
+                recorded.reasons[outcome.reason.value] = recorded.reasons.get(outcome.reason.value, 0) + 1
     return recorded
 
 
@@ -120,8 +116,8 @@ def _clean(value: str | None, limit: int | None = None) -> str | None:
         return None
     if limit is not None:
         value = value[:limit]
-    if value.isascii():
-        return value.replace("\x00", "")
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
@@ -132,14 +128,16 @@ def _json(metadata: Mapping[str, Any]) -> str | None:
 def _plain(value: Any) -> Any:
     """The value as jsonb takes it: clean text, no NaN, and text for what JSON has no word for (dates of a table)."""
     match value:
+        case str():
+            return _clean(value)
         case None | bool() | int():
             return value
         case float():
             return value if math.isfinite(value) else None
-        case Mapping():
-            return {_clean(str(key)): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
         case list() | tuple():
             return [_plain(item) for item in cast("Sequence[Any]", value)]
+        case Mapping():
+            return {_clean(str(key)): _plain(item) for key, item in cast("Mapping[Any, Any]", value).items()}
         case _:
             return _clean(str(value))
 

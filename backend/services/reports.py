@@ -76,6 +76,8 @@ async def report(session: AsyncSession, crawl_job_id: int) -> Report:
     packed = await session.scalar(
         select(ExportJob).filter_by(crawl_job_id=crawl.id).order_by(ExportJob.id.desc()).limit(1)
     )
+    if packed is not None and judged is not None and packed.created_at < judged.created_at:
+        packed = None  # it belongs to an earlier judgement
     done = judged is not None and judged.status == JobStatus.COMPLETED
     return Report(
         crawl=crawl,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from psycopg.errors import ObjectNotInPrerequisiteState
 from sqlalchemy.schema import CreateIndex
 
@@ -63,7 +65,7 @@ def _wanted() -> dict[str, str]:
 
 
 async def unused_indexes(connection: Connection) -> Section:
-    """Indexes of large tables that no query has used since statistics began; not those that keep a rule by being there."""
+    """Indexes of large tables that no query has used since statistics began; unique ones keep a rule by being there."""
     sql = """
         SELECT indexrelname, stat.relname, pg_size_pretty(pg_relation_size(indexrelid))
         FROM pg_stat_user_indexes AS stat JOIN pg_index USING (indexrelid)
@@ -72,15 +74,26 @@ async def unused_indexes(connection: Connection) -> Section:
             AND greatest(reltuples, pg_stat_get_live_tuples(relid)) >= %s
         ORDER BY pg_relation_size(indexrelid) DESC
     """
-    ours = _wanted()
+    ours: dict[str, list[str]] = defaultdict(list)
     found: list[Finding] = []
+    wanted = _wanted()
     for name, table, size in await query(connection, sql, names(), VOLUME):
-        what = f"No query has used the index {name} of {table} ({size}) since statistics began."
-        if name in ours:
-            what += " Gleanset's queries want it in time; fresh statistics help PostgreSQL to see it."
-        command = psql(f"ANALYZE {table}" if name in ours else f"DROP INDEX {name}")
-        found.append(Finding(code="unused_index", what=what, count=1, command=command, severity=Severity.ADVICE))
+        if name in wanted:
+            ours[table].append(name)
+            continue
+        what = (
+            f"No query has used the index {name} of {table} ({size}) since statistics began, nor does Gleanset want it."
+        )
+        found.append(_unused(what, 1, psql(f"DROP INDEX {name}")))
+    for table, unused in ours.items():
+        what = f"No query has used {', '.join(unused)} of {table} since statistics began. Gleanset wants them; "
+        what += "fresh statistics help PostgreSQL to see when they serve."
+        found.append(_unused(what, len(unused), psql(f"ANALYZE {table}")))
     return Section(title="Unused indexes", findings=tuple(found), note="none on tables of some size")
+
+
+def _unused(what: str, count: int, command: str) -> Finding:
+    return Finding(code="unused_index", what=what, count=count, command=command, severity=Severity.ADVICE)
 
 
 async def slow_queries(connection: Connection) -> Section:
@@ -98,7 +111,7 @@ async def slow_queries(connection: Connection) -> Section:
     try:
         slow = await query(connection, sql, SLOW_MS, SLOW_CALLS)
     except ObjectNotInPrerequisiteState:
-        return Section(title=title, skipped="pg_stat_statements is not in the server's shared_preload_libraries")
+        return Section(title=title, note="not counted: pg_stat_statements is not in shared_preload_libraries")
     command = psql("ANALYZE", "SELECT pg_stat_statements_reset()")
     found = tuple(
         Finding(

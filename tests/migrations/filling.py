@@ -1,0 +1,18 @@
+"""Rows in every table."""
+
+FILL = """
+INSERT INTO profiles (id, email) VALUES ('00000000-0000-0000-0000-000000000001', 'a@example.org');
+INSERT INTO projects (name, user_id) SELECT 'p', id FROM profiles;
+INSERT INTO crawl_jobs (project_id, name, keywords) SELECT id, 'c', '["cat"]' FROM projects;
+INSERT INTO images (crawl_job_id, original_url) SELECT id, 'https://example.org/' || n
+    FROM crawl_jobs, generate_series(1, 100) n;
+INSERT INTO activity_logs (user_id, action) SELECT id, 'created' FROM profiles;
+INSERT INTO validation_jobs (crawl_job_id, name) SELECT id, 'v' FROM crawl_jobs;
+INSERT INTO export_jobs (crawl_job_id, user_id, name) SELECT c.id, p.id, 'e' FROM crawl_jobs c, profiles p;
+"""
+
+FILL_HEAD = """
+INSERT INTO crawl_chunks (crawl_job_id, position, source, label) SELECT id, 0, 'openverse', 'cat' FROM crawl_jobs;
+INSERT INTO verdicts (validation_job_id, image_id, valid) SELECT v.id, i.id, true FROM validation_jobs v, images i;
+INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'crawl');
+"""

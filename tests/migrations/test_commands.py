@@ -1,0 +1,62 @@
+"""The commands of the contract, run as a person runs them: `alembic ...` in the repository."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.migrations.filling import FILL
+from tests.migrations.helpers import ROOT, alembic, counted, fingerprint, rows, write
+from tests.postgres import Server
+
+
+@pytest.fixture
+def url(embedded: Server) -> Iterator[str]:
+    with embedded.empty() as url:
+        yield url
+
+
+def test_the_way_of_the_contract(url: str) -> None:
+    alembic("upgrade", "+1", url=url)
+    assert alembic("current", url=url).stdout.strip() == "001"
+    alembic("upgrade", "head", url=url)
+    write(url, FILL)
+    before = counted(url)
+    alembic("stamp", "base", url=url)
+    alembic("upgrade", "head", url=url)
+    assert counted(url) == before
+    alembic("downgrade", "-1", url=url)
+    assert rows(url, "SELECT * FROM alembic_version") == [("002",)]
+    alembic("downgrade", "base", url=url)
+    assert set(counted(url)) == {"alembic_version"}
+
+
+def test_history(url: str) -> None:
+    history = alembic("history", url=url).stdout
+    assert [line.split(",")[0] for line in history.splitlines()] == ["002 -> 003 (head)", "001 -> 002", "<base> -> 001"]
+
+
+def test_upgrades_at_once_do_not_collide(url: str, embedded: Server) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        for done in [threads.submit(alembic, "upgrade", "head", url=url) for _ in range(2)]:
+            done.result()
+    with embedded.migrated() as other:
+        assert fingerprint(url) == fingerprint(other)
+
+
+def test_a_new_revision_gets_the_next_number_and_runs_as_it_is(embedded: Server, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "alembic.ini", tmp_path)
+    shutil.copytree(ROOT / "alembic", tmp_path / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
+    with embedded.migrated() as url:
+        whole = fingerprint(url)
+        write(url, "DROP INDEX ix_images_downloaded, uq_profiles_lower_email")
+        alembic("revision", "--autogenerate", "-m", "Mend it", url=url, folder=tmp_path)
+        made = (tmp_path / "alembic/versions/004_mend_it.py").read_text()
+        assert "procrastinate" not in made
+        alembic("upgrade", "head", url=url, folder=tmp_path)
+        assert fingerprint(url) == whole
+        assert "No new upgrade operations" in alembic("check", url=url, folder=tmp_path).stdout
