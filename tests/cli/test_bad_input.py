@@ -1,0 +1,124 @@
+"""Bad input gets one clear sentence with what to do, the right exit code, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli, Done, Inside
+from tests.cli.test_runs import write_list
+from tests.web import PictureWeb
+
+
+def complaint(done: Done, code: int) -> str:
+    """The one sentence on standard error."""
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
+    lines = done.err.strip().splitlines()
+    assert len(lines) == 1, done.err
+    assert lines[0].startswith("error: ")
+    assert done.out == ""
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["crawl"], "nothing to crawl"),
+        (["crawl", "cat", "--source", "openvers"], "Did you mean openverse?"),
+        (["crawl", "cat", "--source", "urls"], "--urls"),
+        (["crawl", "--urls", "none.csv"], "none.csv"),
+        (["crawl", "--urls", "."], "folder"),
+        (["crawl", "--urls", "empty.csv"], "empty.csv"),
+        (["crawl", "--urls", "columns.csv"], "columns.csv"),
+        (["crawl", "--urls", "good.csv", "--url-column", "link"], "link"),
+        (["crawl", "--urls", "bad.jsonl"], "line 2"),
+        (["crawl", "--urls", "bad.parquet"], "bad.parquet"),
+        (["crawl", "cat", "--rule", "min_widht=3"], "Did you mean min_width?"),
+        (["crawl", "cat", "--rule", "min_width"], "min_width=256"),
+        (["crawl", "cat", "--rule", "min_width=wide"], "number"),
+        (["crawl", "cat", "--rule", "min_width=9", "--rule", "max_width=8"], "no image"),
+        (["crawl", "cat", "--export", "rar"], "zip"),
+        (["crawl", "cat", "--out", "good.csv"], "exists"),
+        (["crawl", "cat", "--out", "no/such/folder/x.zip"], "does not exist"),
+        (["jobs", "show", "77"], "jobs list"),
+        (["jobs", "retry", "77"], "77"),
+        (["jobs", "cancel", "77"], "77"),
+        (["validate", "77"], "77"),
+        (["export", "77"], "77"),
+    ],
+)
+def test_usage(cli: Cli, inside: Inside, arguments: list[str], said: str) -> None:
+    (cli.folder / "good.csv").write_text("url\nhttps://example.org/a.jpg\n")
+    (cli.folder / "empty.csv").write_text("")
+    (cli.folder / "columns.csv").write_text("name,size\na,1\n")
+    (cli.folder / "bad.jsonl").write_text('{"url": "https://example.org/a.jpg"}\nnot json\n')
+    (cli.folder / "bad.parquet").write_text("PAR")
+    assert said in complaint(inside(*arguments), 2)
+
+
+@pytest.mark.parametrize("arguments", [["crawl", "cat", "-n", "0"], ["crawl", "--nonsense"], ["nonsense"]])
+def test_options_are_explained(inside: Inside, arguments: list[str]) -> None:
+    done = inside(*arguments)
+    assert done.code == 2
+    assert "Usage: gleanset" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_help_teaches(inside: Inside) -> None:
+    for command in ([], ["crawl"], ["demo"], ["jobs"], ["jobs", "retry"], ["db"], ["worker"], ["validate"], ["export"]):
+        assert "Usage: " in inside(*command, "--help").out
+    assert "gleanset crawl cat dog" in inside("crawl", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("postgresql://nobody@127.0.0.1:1/none", 1, "does not answer"),
+        ("mysql://localhost/x", 2, "postgresql://"),
+        ("not an address", 2, "postgresql://"),
+    ],
+)
+def test_an_unreachable_database(inside: Inside, address: str, code: int, said: str) -> None:
+    assert said in complaint(inside("jobs", "list", DATABASE_URL=address), code)
+
+
+def test_a_server_without_tables_is_told_to_be_upgraded(inside: Inside, empty_url: str) -> None:
+    assert "gleanset db upgrade" in complaint(inside("jobs", "list", DATABASE_URL=empty_url), 1)
+    assert inside("db", "upgrade", DATABASE_URL=empty_url).code == 0
+    assert "no jobs yet" in inside("jobs", "list", DATABASE_URL=empty_url).out
+
+
+def test_a_setting_that_is_none(inside: Inside) -> None:
+    assert "GLEANSET_PER_HOST" in complaint(inside("jobs", "list", GLEANSET_PER_HOST="many"), 2)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 300 kB. Mounting needs root, which CI is."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("run as root to mount a small file system")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk_fails_the_job_and_retry_goes_on(cli: Cli, small_disk: Path, tmp_path: Path) -> None:
+    cramped = replace(cli, environment=cli.environment | {"GLEANSET_STORE_URL": str(small_disk)})
+    with PictureWeb().served() as url:
+        path = write_list(cli.folder, url, 300)
+        done = cramped.run("crawl", "--urls", str(path), "--allow-private", "--json")
+        assert (done.code, done.err) == (1, "")
+        assert done.json["status"] == "failed"
+        assert "no space left" in done.json["error"]
+        assert 0 < done.json["downloaded_images"] < 250
+        subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+        run = cramped.ok("jobs", "retry", "1", "--json").json
+    assert (run["status"], run["total_images"]) == ("completed", 300)

@@ -1,0 +1,215 @@
+"""Whole runs through the command line, as a person or a script makes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+
+from backend.demo.web import DemoWeb
+from tests.cli.conftest import Cli
+from tests.web import PictureWeb, expected, sha256_of
+
+JSON_KEYS = {
+    "project_id", "crawl_job_id", "validation_job_id", "export_job_id", "status", "total_images", "downloaded_images",
+    "valid_images", "failures", "invalid", "seconds", "images_per_second", "export_path", "file_size",
+}  # fmt: skip
+
+
+def write_list(folder: Path, url: str, count: int) -> Path:
+    path = folder / "list.csv"
+    rows = "".join(f"{url}/{n}.jpg,{'even' if n % 2 == 0 else 'odd'},note {n}\n" for n in range(count))
+    path.write_text("url,label,note\n" + rows)
+    return path
+
+
+def test_the_demo_from_nothing_to_a_dataset(embedded_cli: Cli) -> None:
+    done = embedded_cli.ok("demo", "--json", "--out", "demo.zip")
+    run = done.json
+    assert run.keys() == JSON_KEYS
+    counts = DemoWeb().expected()
+    aside = {"downloaded", "exact_duplicates", "smaller_than_64", "dark", "blurred"}
+    assert run["failures"] == {reason: n for reason, n in counts.items() if reason not in aside}
+    assert run["status"] == "completed"
+    assert run["downloaded_images"] == counts["downloaded"]
+    assert run["total_images"] == counts["downloaded"] + sum(run["failures"].values())
+    assert run["invalid"] == {
+        "exact_duplicate": counts["exact_duplicates"],
+        "min_width": counts["smaller_than_64"],
+        "min_height": counts["smaller_than_64"],
+    }
+    out = embedded_cli.folder / "demo.zip"
+    assert run["export_path"] == str(out)
+    assert run["file_size"] == out.stat().st_size
+    subprocess.run(["unzip", "-qq", str(out), "-d", str(embedded_cli.folder / "unpacked")], check=True)
+    unpacked = embedded_cli.folder / "unpacked"
+    subprocess.run(["sha256sum", "--quiet", "-c", "MANIFEST.sha256"], cwd=unpacked, check=True)
+    rows = [json.loads(line) for line in (unpacked / "metadata.jsonl").read_text().splitlines()]
+    assert len(rows) == run["valid_images"] == len({row["sha256"] for row in rows})
+    assert {row["label"] for row in rows} == set(DemoWeb().keywords)
+    assert all(row["licence"] and row["attribution"] and row["source_page"] and row["source"] for row in rows)
+    assert all((unpacked / row["file_name"]).stat().st_size == row["file_size"] for row in rows)
+
+    listed = embedded_cli.ok("jobs", "list")
+    assert "completed" in listed.out
+    shown = embedded_cli.ok("jobs", "show", str(run["crawl_job_id"]))
+    assert "exact_duplicate" in shown.out
+    assert "not_found" in shown.out
+    assert "404" in shown.out, "a reason comes with its sentence"
+
+
+def test_a_list_becomes_a_dataset(cli: Cli) -> None:
+    with PictureWeb().served() as url:
+        path = write_list(cli.folder, url, 60)
+        done = cli.ok("crawl", "--urls", str(path), "--allow-private", "--rule", "min_width=100", "--out", "my set.zip")
+    assert "Dataset:" in done.out
+    assert "my set.zip" in done.out
+    assert "\x1b" not in done.out + done.err, "no colours when nobody looks on"
+    with zipfile.ZipFile(cli.folder / "my set.zip") as archive:
+        rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+        table = list(csv.DictReader(io.StringIO(archive.read("metadata.csv").decode())))
+        had = [n for n in range(60) if expected(n) is None]
+        assert Counter(row["sha256"] for row in rows) == Counter(sha256_of(n) for n in had)
+        assert {row["original_url"]: (row["label"], row["metadata"]["note"]) for row in rows} == {
+            f"{url}/{n}.jpg": ("even" if n % 2 == 0 else "odd", f"note {n}") for n in had
+        }
+        assert [row["file_name"] for row in rows] == [row["file_name"] for row in table]
+        assert all(row["file_name"].startswith(f"images/{row['label']}/") for row in rows)
+
+
+def test_private_addresses_are_refused_unless_allowed(cli: Cli) -> None:
+    web = PictureWeb()
+    with web.served() as url:
+        run = cli.ok("crawl", "--urls", str(write_list(cli.folder, url, 5)), "--json").json
+        assert run["failures"].keys() <= {"private_address", "bad_url"}
+        assert (run["total_images"], run["downloaded_images"]) == (5, 0)
+    assert not web.asked
+
+
+def test_validate_and_export_again(cli: Cli) -> None:
+    with PictureWeb().served() as url:
+        path = write_list(cli.folder, url, 30)
+        first = cli.ok("crawl", "--urls", str(path), "--allow-private", "--json").json
+    job = str(first["crawl_job_id"])
+    assert first["export_path"] is None
+    strict = cli.ok("validate", job, "--rule", "min_width=129", "--json").json
+    assert (strict["valid_images"], strict["invalid"]) == (0, {"min_width": first["downloaded_images"]})
+    nothing = cli.run("export", job, "--json")
+    assert nothing.code == 1
+    assert "no valid image" in nothing.json["error"]
+    loose = cli.ok("validate", job, "--json").json
+    assert loose["valid_images"] == first["downloaded_images"]
+    packed = cli.ok("export", job, "--out", "again.zip", "--json").json
+    assert packed["status"] == "completed"
+    assert packed["export_path"] == str(cli.folder / "again.zip")
+    with zipfile.ZipFile(cli.folder / "again.zip") as archive:
+        assert sum(name.endswith(".jpg") for name in archive.namelist()) == first["downloaded_images"]
+
+
+def test_ctrl_c_loses_nothing(cli: Cli) -> None:
+    web = PictureWeb(delay=0.05)
+    with web.served() as url:
+        path = write_list(cli.folder, url, 200)
+        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--out", "set.zip")
+        wait_until(lambda: sum(web.asked.values()) > 40)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=20)
+        assert running.returncode == 130
+        found = re.search(r"gleanset (jobs retry \d+)", err)
+        assert found, err
+        assert "Traceback" not in err
+        assert not (cli.folder / "set.zip").exists()
+        web.delay = 0.0
+        run = cli.ok(*found[1].split(), "--json").json
+    assert run["status"] == "completed"
+    assert run["total_images"] == 200
+    assert run["failures"] == Counter(reason for n in range(200) if (reason := expected(n)))
+    assert run["export_path"] == str(cli.folder / "set.zip")
+    assert (cli.folder / "set.zip").stat().st_size == run["file_size"]
+
+
+def test_a_killed_command_can_be_gone_on_with(cli: Cli) -> None:
+    web = PictureWeb(delay=0.05)
+    with web.served() as url:
+        path = write_list(cli.folder, url, 150)
+        running = cli.start("crawl", "--urls", str(path), "--allow-private")
+        wait_until(lambda: sum(web.asked.values()) > 40)
+        running.kill()
+        running.communicate()
+        web.delay = 0.0
+        run = cli.ok("jobs", "retry", "1", "--json").json
+    assert (run["status"], run["total_images"]) == ("completed", 150)
+
+
+def test_cancel_from_another_terminal(cli: Cli) -> None:
+    web = PictureWeb(delay=0.05)
+    with web.served() as url:
+        path = write_list(cli.folder, url, 500)
+        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--json")
+        wait_until(lambda: sum(web.asked.values()) > 20)
+        cancelled = cli.ok("jobs", "cancel", "1")
+        assert "jobs retry 1" in cancelled.out
+        out, _ = running.communicate(timeout=20)
+    assert running.returncode == 1
+    assert json.loads(out)["status"] == "cancelled"
+    again = cli.run("jobs", "cancel", "1")
+    assert (again.code, again.out) == (2, "")
+    assert "is cancelled" in again.err
+
+
+def test_a_person_sees_bars(cli: Cli) -> None:
+    with PictureWeb(delay=0.02).served() as url:
+        path = write_list(cli.folder, url, 80)
+        mine, theirs = pty.openpty()
+        running = cli.start(
+            "crawl", "--urls", str(path), "--allow-private", "--out", "x.zip", stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                seen += os.read(mine, 65536)
+            except OSError:  # how Linux tells that the other side is closed
+                break
+        os.close(mine)
+        assert running.wait() == 0
+    text = seen.decode()
+    for word in ("gather", "judge", "pack", "images", "/s", "not_found", "Dataset:"):
+        assert word in text
+
+
+def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli: Cli) -> None:
+    shown = embedded_cli.ok("db", "url")
+    address = shown.out.strip()
+    assert "db stop" in shown.err
+    upgraded = embedded_cli.ok("db", "upgrade")
+    assert "003" in upgraded.out
+    with psycopg.connect(address) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("003",)
+    assert embedded_cli.ok("db", "current").out == "003 (head)\n"
+    embedded_cli.ok("db", "stop")
+    try:
+        psycopg.connect(address).close()
+    except psycopg.OperationalError:
+        pass
+    else:
+        raise AssertionError("the server still answers")
+
+
+def wait_until(condition: object, seconds: float = 60.0) -> None:
+    assert callable(condition)
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
