@@ -46,8 +46,8 @@ wheel: $(DEVELOPING) ## build the wheel into dist/
 	@$(PY) -m build --wheel --no-isolation
 
 requirements: $(DEVELOPING) ## pin anew; ARGS=--upgrade also takes newer versions
-	@$(COMPILE) --group build --output-file requirements.txt $(ARGS)
-	@$(COMPILE) --group dev --constraint requirements.txt --output-file requirements-dev.txt $(ARGS)
+	@$(COMPILE) --group dev --output-file requirements-dev.txt $(ARGS)
+	@$(COMPILE) --group build --constraint requirements-dev.txt --output-file requirements.txt $(ARGS)
 
 clean: ## remove .venv, builds and caches
 	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -34,7 +34,7 @@ class CrawlOptions:
     """
 
     window: int = 64
-    batch: int = 200
+    batch: int = 1000
     flush_after: float = 0.5
     limit: int | None = None
 
@@ -90,7 +90,8 @@ async def crawl(
     """Run the pipeline over `pages`, which begin at `cursor`.
 
     Yields batches until the pages end or `limit` is reached. An error of the source or the store is raised after the
-    outcomes that were finished before it have been yielded. Close the generator (`contextlib.aclosing`) to stop early.
+    outcomes that were finished before it have been yielded. Close the generator (`contextlib.aclosing`) to stop early;
+    `pages` is closed with it.
     """
     run = _Run(gather, known, options or CrawlOptions(), cursor)
     async with aclosing(run.batches(pages)) as batches:
@@ -137,15 +138,15 @@ class _Run:
         try:
             while True:
                 ended = await self._wait(producer)
+                # What happens while the consumer has this batch belongs to the next one.
                 taken, self._finished = self._finished, []
-                if taken or (ended and self._error is None):
+                error, complete = self._error, self._limit_reached()
+                if taken or (ended and error is None):
                     yield self._handed_over(taken)
-                if self._limit_reached():
+                if complete:
                     return
-                if self._finished:
-                    continue
-                if self._error is not None:
-                    raise self._error
+                if error is not None:
+                    raise error
                 if ended:
                     return
         finally:
@@ -165,9 +166,8 @@ class _Run:
         return producer.done()
 
     def _handed_over(self, taken: list[tuple[_PageInFlight, Outcome]]) -> Batch:
-        for page, outcome in taken:
+        for page, _ in taken:
             page.pending -= 1
-            self._downloads += isinstance(outcome, Downloaded)
             self._room.release()
         while self._pages and self._pages[0].pending == 0:
             self._cursor = self._pages.popleft().cursor
@@ -183,6 +183,9 @@ class _Run:
                     await self._start(page)
         except Exception as error:
             failure = error
+        finally:
+            if isinstance(pages, AsyncGenerator):
+                await pages.aclose()
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._error = self._error or failure
@@ -213,18 +216,13 @@ class _Run:
             return
         finally:
             self._active.release()
-        if self._wanted is not None and not isinstance(outcome, Downloaded):
+        if isinstance(outcome, Downloaded):
+            self._downloads += 1
+        elif self._wanted is not None:
             self._wanted.release()
         self._finished.append((page, outcome))
-        if len(self._finished) >= self._options.batch or self._has_all_wanted():
+        if len(self._finished) >= self._options.batch or self._limit_reached():
             self._wake.set()
-
-    def _has_all_wanted(self) -> bool:
-        """Every download that is still wanted is finished: no reason to wait for the batch to fill."""
-        return self._wanted is not None and self._wanted.locked() and not self._others_running()
-
-    def _others_running(self) -> bool:
-        return len(self._tasks) > 1
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -129,7 +129,7 @@ class Rules:
 def _number(name: str, value: object) -> float:
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < 0:
         raise RuleError(f"The rule {name} wants a number from 0 up, not {value!r}.")

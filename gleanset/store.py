@@ -6,7 +6,10 @@ the URL) lets a person look at a file. The same bytes always get the same key: w
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import obstore
@@ -26,9 +29,29 @@ EXTENSIONS = {
 }
 
 
+_KEY = re.compile(r"(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{2})/(?P<sha256>(?P=a)(?P=b)[0-9a-f]{60})\.(?P<extension>[a-z]+)")
+
+_FOREIGN = (BaseError, OSError, ValueError)
+"""What obstore raises; ValueError for a key or an address that does not parse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What a listing tells. `modified` is when it was last written, by the store's clock."""
+
+    key: str
+    modified: datetime
+
+
 def blob_key(sha256: str, image_format: str) -> str:
     """Where the blob with this hash (lower-case hex) lives in the store."""
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{EXTENSIONS[image_format]}"
+
+
+def parse_key(key: str) -> tuple[str, str] | None:
+    """Hash and extension of a blob's key; None for the key of anything else."""
+    found = _KEY.fullmatch(key)
+    return (found["sha256"], found["extension"]) if found and found["extension"] in EXTENSIONS.values() else None
 
 
 class Store:
@@ -47,7 +70,7 @@ class Store:
             else:
                 self._objects = from_url(place)
                 self.base = place.rstrip("/")
-        except (BaseError, OSError, ValueError) as error:
+        except _FOREIGN as error:
             raise StoreError(f"The image store {place} cannot be opened: {error}") from error
 
     def url(self, key: str) -> str:
@@ -58,14 +81,14 @@ class Store:
         """Write a blob; it is there whole or not at all."""
         try:
             await obstore.put_async(self._objects, key, data, use_multipart=False)
-        except (BaseError, OSError) as error:
+        except _FOREIGN as error:
             raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
 
     async def put_file(self, key: str, path: Path) -> None:
         """Write a file, in parts when the store likes parts."""
         try:
             await obstore.put_async(self._objects, key, path)
-        except (BaseError, OSError) as error:
+        except _FOREIGN as error:
             raise StoreError(f"{path.name} cannot be written to {self.base}: {_cause(error)}") from error
 
     async def get(self, key: str) -> bytes:
@@ -73,22 +96,36 @@ class Store:
         try:
             result = await obstore.get_async(self._objects, key)
             return bytes(await result.bytes_async())
-        except (BaseError, OSError) as error:
+        except _FOREIGN as error:
             raise StoreError(f"The image {self.url(key)} cannot be read: {_cause(error)}") from error
 
     async def keys(self) -> AsyncIterator[list[str]]:
         """Every key, in lists of about a thousand and no particular order."""
+        async for blobs in self.blobs():
+            yield [blob.key for blob in blobs]
+
+    async def blobs(self) -> AsyncIterator[list[Blob]]:
+        """Everything in the store, in lists of about a thousand and no particular order."""
         try:
             async for listing in self._objects.list(chunk_size=1000):  # pyright: ignore[reportUnknownMemberType]
-                yield [meta["path"] for meta in listing]
-        except (BaseError, OSError) as error:
+                yield [Blob(meta["path"], meta["last_modified"]) for meta in listing]
+        except _FOREIGN as error:
             raise StoreError(f"{self.base} cannot be listed: {_cause(error)}") from error
+
+    async def modified(self, key: str) -> datetime | None:
+        """When a blob was last written; None when it is not there."""
+        try:
+            return (await obstore.head_async(self._objects, key))["last_modified"]
+        except FileNotFoundError:
+            return None
+        except _FOREIGN as error:
+            raise StoreError(f"The image {self.url(key)} cannot be looked at: {_cause(error)}") from error
 
     async def delete(self, keys: list[str]) -> None:
         """Remove blobs."""
         try:
             await obstore.delete_async(self._objects, keys)
-        except (BaseError, OSError) as error:
+        except _FOREIGN as error:
             raise StoreError(f"Images cannot be removed from {self.base}: {_cause(error)}") from error
 
 

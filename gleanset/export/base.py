@@ -95,18 +95,19 @@ def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
     }
 
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
+_HASHED = re.compile(r".*-[0-9a-f]{8}")
 
 
 def folder_name(label: str) -> str:
     """A folder name for a label, safe on every file system and never the same for two labels.
 
     A label that is safe as it stands keeps its name; any other gets its first characters and a hash of the whole. Upper
-    case counts as unsafe, because `Cat` and `cat` are one folder on Windows and macOS.
+    case counts as unsafe, because `Cat` and `cat` are one folder on Windows and macOS, and so does what looks hashed.
     """
-    name = unicodedata.normalize("NFC", label)
-    plain = re.sub(r"[^\w\- ]", "_", name.lower()).strip(" _")[:60].strip()
-    if plain == label and plain not in _RESERVED:
+    name = unicodedata.normalize("NFC", label).casefold()
+    plain = re.sub(r"[^\w\- ]", "_", name).strip(" _")[:60].strip()
+    if plain and plain == label and plain not in _RESERVED and not _HASHED.fullmatch(plain):
         return plain
     return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 

@@ -13,16 +13,18 @@ import os
 import tempfile
 import zipfile
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, ParamSpec
 
 from gleanset.errors import ExportError
 from gleanset.export.base import METADATA_FIELDS, About, Entry, Packed, Progress, file_name, metadata_row
 from gleanset.export.card import Tally, dataset_card
 from gleanset.store import Store
+
+P = ParamSpec("P")
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _AHEAD_BLOBS = 8
@@ -38,21 +40,23 @@ async def pack_zip(
     Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
     nothing to pack, or when the file cannot be written; whatever is raised, no half file is left behind.
     """
-    complete = False
+    unfinished = False
     try:
-        with target.open("xb") as file, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-            with _Dataset(file, Path(scratch)) as dataset:
+        with target.open("xb") as file:
+            unfinished = True  # and ours to remove: a file that was there before is not
+            with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _Dataset(file, Path(scratch)) as dataset:
                 await _pack(entries, store, dataset, progress)
                 if not dataset.tally.images:
                     raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
-                await asyncio.to_thread(dataset.finish, about)
-            complete = True
-            return Packed(dataset.tally.images, os.fstat(file.fileno()).st_size)
+                await _in_thread(dataset.finish, about)
+            packed = Packed(dataset.tally.images, os.fstat(file.fileno()).st_size)
+        unfinished = False
     except OSError as error:
-        raise ExportError(f"The export cannot be written to {target.parent}: {error.strerror or error}.") from error
+        raise ExportError(f"The export cannot be written to {target}: {error.strerror or error}.") from error
     finally:
-        if not complete:
+        if unfinished:
             await asyncio.to_thread(target.unlink, missing_ok=True)
+    return packed
 
 
 async def _pack(entries: AsyncIterator[Entry], store: Store, dataset: _Dataset, progress: Progress) -> None:
@@ -61,7 +65,7 @@ async def _pack(entries: AsyncIterator[Entry], store: Store, dataset: _Dataset, 
 
     async def write_next() -> None:
         entry, task = waiting.popleft()
-        await asyncio.to_thread(dataset.add, entry, await task)
+        await _in_thread(dataset.add, entry, await task)
         if dataset.tally.images % 100 == 0:
             await progress(dataset.tally.images)
 
@@ -78,19 +82,29 @@ async def _pack(entries: AsyncIterator[Entry], store: Store, dataset: _Dataset, 
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
 
 
+async def _in_thread(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Like `asyncio.to_thread`, but a cancelled caller waits: nobody may close the files that the thread writes."""
+    thread = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        await asyncio.shield(thread)
+    finally:
+        await asyncio.wait([thread])
+
+
 class _Dataset:
     """The open archive, and its papers, which grow on disk while the images stream by."""
 
     def __init__(self, file: IO[bytes], scratch: Path) -> None:
         self.tally = Tally()
-        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
         self._stack = ExitStack()
+        self._zip = self._stack.enter_context(zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True))
         self._paths = {name: scratch / name for name in ("metadata.jsonl", "metadata.csv", "MANIFEST.sha256")}
         files = [
             self._stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in self._paths.values()
         ]
         self._jsonl, self._csv_file, self._manifest = files
-        self._csv = csv.DictWriter(self._csv_file, [*METADATA_FIELDS, "metadata"], lineterminator="\n")
+        # Lines end in CRLF, csv's default: what occurs in the line end is quoted in text, so a bare CR breaks no row.
+        self._csv = csv.DictWriter(self._csv_file, [*METADATA_FIELDS, "metadata"])
         self._csv.writeheader()
         self._written: set[str] = set()
 
@@ -99,7 +113,6 @@ class _Dataset:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        self._zip.close()
 
     def add(self, entry: Entry, data: bytes) -> None:
         """Write one image and its rows."""

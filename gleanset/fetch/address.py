@@ -15,6 +15,10 @@ from aiohttp.resolver import ThreadedResolver
 # IPv6 that wraps an IPv4 address (mapped, NAT64, 6to4, Teredo): a way into private networks, not to pictures.
 _WRAPPED_IPV4 = tuple(IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32"))
 
+# The only part of IPv6 that is given out. Outside of it `ipaddress` calls some networks global, as the site-local
+# fec0::/10; inside of it, older Pythons do not know that 3fff::/20 is for documentation.
+_GIVEN_OUT, _DOCUMENTATION = IPv6Network("2000::/3"), IPv6Network("3fff::/20")
+
 AddrInfo = tuple[
     int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]
 ]
@@ -34,8 +38,11 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     """Whether `address` is a unicast address of the public internet and not this machine's own."""
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
-    if isinstance(address, IPv6Address) and any(address in network for network in _WRAPPED_IPV4):
-        return False
+    if isinstance(address, IPv6Address):
+        if address not in _GIVEN_OUT or address in _DOCUMENTATION:
+            return False
+        if any(address in network for network in _WRAPPED_IPV4):
+            return False
     return not _is_own(address)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +134,7 @@ class Fetcher:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
-            following = self._checked(location, base=target)
+            following = self._checked(_quoted(location), base=target)
             if following.origin() != target.origin():
                 headers = None  # a key for one host is not for the next
             target = following
@@ -142,10 +143,10 @@ class Fetcher:
     def _checked(self, url: str, base: URL | None = None) -> URL:
         try:
             target = URL(url) if base is None else base.join(URL(url))
-            port = target.port
+            host, port = target.host, target.port  # yarl parses them only now
         except (ValueError, TypeError) as error:
             raise ImageRefused(Reason.BAD_URL, str(error)) from error
-        if target.scheme not in {"http", "https"} or not target.host:
+        if target.scheme not in {"http", "https"} or not host:
             raise ImageRefused(Reason.BAD_URL, "not an absolute http or https URL")
         if target.user is not None or target.password is not None:
             raise ImageRefused(Reason.BAD_URL, "credentials in the URL")
@@ -168,14 +169,14 @@ class Fetcher:
                 if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
                     raise
             else:
+                if response.status in {429, 503}:
+                    asked = retry_after(response.headers.get("Retry-After")) or 0.0
+                    if asked > self.options.max_retry_after:
+                        return response
+                    wait = max(wait, asked)
+                    host.back_off(wait)
                 if response.status not in _RETRIED or attempt == self.options.attempts:
                     return response
-                if response.status in {429, 503}:
-                    asked = retry_after(response.headers.get("Retry-After"))
-                    if asked is not None and asked > self.options.max_retry_after:
-                        return response
-                    wait = max(wait, asked or 0.0)
-                    host.back_off(wait)
             await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -205,6 +206,11 @@ class Fetcher:
             raise FetchFailed(Reason.BAD_RESPONSE, str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise FetchFailed(Reason.CONNECTION, str(error)) from error
+
+
+def _quoted(location: str) -> str:
+    """A Location header as browsers read it: bytes that are not UTF-8 are percent-encoded, not dropped."""
+    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", location)
 
 
 async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -1,0 +1,31 @@
+"""`python -m benchmarks [--quick] [NAME ...]`"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+from benchmarks.report import Result, keep, show
+
+MODULES = {"inspect": "decode", "commit": "commit", "crawl": "crawl", "memory": "memory"}
+NAMES = tuple(MODULES)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Gleanset on this machine.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(NAMES)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repetition, results only printed")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in NAMES]:
+        parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    for name in options.names or NAMES:
+        measure: Callable[..., Result] = import_module(f"benchmarks.{MODULES[name]}").measure
+        result = measure(quick=options.quick)
+        show(result)
+        if not options.quick:
+            keep(name, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Blobs in a folder and behind a real S3 API, and what is said when there is no room or no blob."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gleanset.errors import StoreError
+from gleanset.store import EXTENSIONS, Store, blob_key, parse_key
+from tests.engine.disk import small_disk
+
+
+def key_of(data: bytes, image_format: str = "jpeg") -> str:
+    return blob_key(hashlib.sha256(data).hexdigest(), image_format)
+
+
+async def keys_of(store: Store) -> list[str]:
+    listings = store.keys()
+    return sorted([key async for listing in listings for key in listing])
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """moto's S3, a process of its own, with one bucket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            bucket = urllib.request.Request(f"{address}/pictures", method="PUT")
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(bucket, timeout=5).close()
+                    break
+                except URLError:
+                    assert process.poll() is None, "moto.server does not start"
+                    time.sleep(0.05)
+            yield address
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The environment that a self-hosted S3 needs; a prefix of the test's own."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return f"s3://pictures/{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "blobs") if request.param == "folder" else request.getfixturevalue("s3")
+
+
+async def test_put_get_list_delete(place: str) -> None:
+    store = Store(place)
+    blobs = {key_of(data): data for data in (b"one", b"two", b"", b"\x00" * 100_000)}
+    for key, data in blobs.items():
+        await store.put(key, data)
+    assert await keys_of(store) == sorted(blobs)
+    assert {key: await store.get(key) for key in blobs} == blobs
+    first, *others = sorted(blobs)
+    await store.delete([first])
+    assert await keys_of(store) == others
+    with pytest.raises(StoreError):
+        await store.get(first)
+    await store.delete(others)
+    assert await keys_of(store) == []
+
+
+async def test_another_process_finds_the_same_blobs(place: str) -> None:
+    await Store(place).put(key_of(b"one"), b"one")
+    assert await Store(place).get(key_of(b"one")) == b"one"
+
+
+async def test_the_same_blob_twice_and_at_once(place: str) -> None:
+    store = Store(place)
+    data = b"picture" * 10_000
+    await store.put(key_of(data), data)
+    await asyncio.gather(*(Store(place).put(key_of(data), data) for _ in range(20)))
+    assert await keys_of(store) == [key_of(data)]
+    assert await store.get(key_of(data)) == data
+
+
+async def test_when_a_blob_was_written(place: str) -> None:
+    store = Store(place)
+    key = key_of(b"one")
+    assert await store.modified(key) is None
+    await store.put(key, b"one")
+    written = await store.modified(key)
+    assert written is not None
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
+    assert [(blob.key, blob.modified) async for blobs in store.blobs() for blob in blobs] == [(key, written)]
+
+
+async def test_a_file_of_many_parts(place: str, tmp_path: Path) -> None:
+    """12 MB are more than one part of an S3 upload."""
+    file = tmp_path / "dataset.zip"
+    file.write_bytes(bytes(range(256)) * 48_000)
+    store = Store(place)
+    await store.put_file("exports/7/dataset.zip", file)
+    assert await store.get("exports/7/dataset.zip") == file.read_bytes()
+
+
+async def test_a_missing_blob_is_one_sentence(place: str) -> None:
+    store = Store(place)
+    key = key_of(b"never written")
+    with pytest.raises(StoreError) as caught:
+        await store.get(key)
+    text = str(caught.value)
+    assert text.startswith(f"The image {store.url(key)} cannot be read: ")
+    assert "not found" in text
+    assert "\n" not in text
+    assert isinstance(caught.value.__cause__, Exception)
+
+
+async def test_a_missing_bucket_is_told(s3: str) -> None:
+    with pytest.raises(StoreError, match=r"^An image cannot be written to s3://no-such-bucket: [^\n]+$"):
+        await Store("s3://no-such-bucket/").put(key_of(b"x"), b"x")
+
+
+async def test_prefixes_of_one_bucket_are_stores_of_their_own(s3: str) -> None:
+    cats, dogs = Store(f"{s3}/cats"), Store(f"{s3}/dogs/")
+    await cats.put(key_of(b"cat"), b"cat")
+    assert await keys_of(dogs) == []
+    assert dogs.url("a/b.jpg") == f"{s3}/dogs/a/b.jpg"
+
+
+async def test_more_keys_than_one_listing_holds(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    wanted = sorted(key_of(b"%d" % n) for n in range(1500))
+    await asyncio.gather(*(store.put(key, b"x") for key in wanted))
+    assert [len(listing) async for listing in store.blobs()] == [1000, 500]
+    assert await keys_of(store) == wanted
+
+
+async def test_addresses_of_a_folder(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "with space" / ".." / "ä"))
+    key = key_of(b"x")
+    await store.put(key, b"x")
+    assert store.url(key) == f"{(tmp_path / 'ä').as_uri()}/{key}"
+    assert (tmp_path / "ä" / key).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("place", ["s3://", "nonsense://a/b", "http://", "ftp://a/b"])
+def test_a_place_that_is_none(place: str) -> None:
+    with pytest.raises(StoreError, match=r"^The image store .* cannot be opened: "):
+        Store(place)
+
+
+def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        Store(str(file / "blobs"))
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """A file stands where the folder of the key would be: that stops root as well, rights would not."""
+    store = Store(str(tmp_path))
+    key = key_of(b"x")
+    (tmp_path / key[:2]).write_bytes(b"")
+    for attempt in (store.put(key, b"x"), store.put_file(key, tmp_path / key[:2])):
+        with pytest.raises(StoreError, match=r"cannot be written to file://[^\n]*: [^\n]+$"):
+            await attempt
+    with pytest.raises(StoreError, match="cannot be read"):
+        await store.get(key)
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/../outside"])
+async def test_no_key_leads_out_of_the_store(tmp_path: Path, key: str) -> None:
+    (tmp_path / "outside").write_bytes(b"secret")
+    store = Store(str(tmp_path / "blobs"))
+    with pytest.raises(StoreError):
+        await store.get(key)
+    with pytest.raises(StoreError):
+        await store.put(key, b"overwritten")
+    assert (tmp_path / "outside").read_bytes() == b"secret"
+
+
+async def test_a_full_disk_is_told_and_leaves_no_half_blob(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small") as mounted:
+        store = Store(str(tmp_path / "small"))
+        await store.put(key_of(b"fits"), b"fits")
+        big = b"a" * 2_000_000
+        with pytest.raises(StoreError) as caught:
+            await store.put(key_of(big), big)
+        assert str(caught.value).startswith("An image cannot be written to file://")
+        assert ("make room" in str(caught.value)) == mounted
+        assert await keys_of(store) == [key_of(b"fits")]
+        with pytest.raises(StoreError):
+            await store.get(key_of(big))
+        assert await store.get(key_of(b"fits")) == b"fits"
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=32, max_size=32), st.sampled_from(sorted(EXTENSIONS)))
+def test_keys_round_trip(digest: bytes, image_format: str) -> None:
+    key = blob_key(digest.hex(), image_format)
+    assert parse_key(key) == (digest.hex(), EXTENSIONS[image_format])
+    assert key.startswith(f"{digest.hex()[:2]}/{digest.hex()[2:4]}/{digest.hex()}.")
+    for other in (key.upper(), f"x{key}", f"{key}\n", key[1:], key.rsplit(".", 1)[0], f"{key}.exe", f"00{key[2:]}x"):
+        assert parse_key(other) is None
