@@ -27,7 +27,7 @@ install: $(RUNNING) ## install what running needs, and the command gleanset, int
 dev: $(DEVELOPING) ## install what developing needs into .venv
 
 test: $(DEVELOPING) ## all tests; ARGS="tests/engine -x" narrows them
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(DEVELOPING) ## ruff, format check, import-linter, strict types
 	@$(PY) -m ruff check --quiet .

@@ -93,11 +93,9 @@ def keep_embedded_running(settings: Settings, *, keep: bool) -> None:
         pin.unlink(missing_ok=True)
 
 
-def stop_embedded(settings: Settings) -> None:
-    """Stop the embedded server, whoever uses it."""
-    folder = settings.home / "postgresql"
-    if (folder / "PG_VERSION").exists():
-        _server(folder).stop()
+def embedded_is_running(settings: Settings) -> bool:
+    """Whether the embedded server is up, without starting it."""
+    return (settings.home / "postgresql" / "postmaster.pid").exists()
 
 
 def _pin(folder: Path) -> Path:

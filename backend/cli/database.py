@@ -11,7 +11,7 @@ from rich.console import Console
 from backend.cli.diagnosis import diagnosis_as_json, overall, print_diagnosis
 from backend.cli.display import note
 from backend.config import get_settings
-from backend.db import database_url, keep_embedded_running, libpq_url, revisions, stop_embedded
+from backend.db import database_url, embedded_is_running, keep_embedded_running, libpq_url, revisions
 from backend.db import upgrade as upgrade_schema
 from backend.services.doctor import Mending, examine
 
@@ -93,5 +93,8 @@ def stop() -> None:
     """Stop the embedded server that `gleanset db url` keeps up."""
     settings = get_settings()
     keep_embedded_running(settings, keep=False)
-    stop_embedded(settings)
-    typer.echo("The embedded server is stopped.")
+    if not embedded_is_running(settings):
+        typer.echo("The embedded server is not running.")
+        return
+    database_url(settings.model_copy(update={"database_url": None}))  # as its last user, this command stops it
+    typer.echo("The embedded server stops now, or with the last command that still uses it.")

@@ -108,6 +108,7 @@ async def _compare(connection: Connection, store: Store, progress: Callable[[int
         await connection.execute("ANALYZE listed_blobs")
         await connection.execute(_ORPHANED.encode(), [extensions])
         await connection.execute(_MISSING.encode(), [extensions])
+        await connection.execute("CREATE INDEX ON orphaned_blobs (key)")  # the deletion pages through them
         await connection.execute("ANALYZE orphaned_blobs, missing_blobs")
     return listing
 
