@@ -19,7 +19,7 @@ from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits, inspect
 from gleanset.store import Store, blob_key
-from gleanset.types import Candidate, Downloaded, Failed, Outcome, Page, Refused
+from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Refused
 
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
@@ -68,16 +68,24 @@ class Gatherer:
         try:
             response = await self._fetcher.get(candidate.url)
             loop = asyncio.get_running_loop()
-            inspection = await loop.run_in_executor(self._threads, inspect, response.body, self._limits)
+            key, inspection = await loop.run_in_executor(self._threads, self._inspect, response.body)
         except FetchFailed as failure:
             return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
         except ImageRefused as refusal:
             return Refused(candidate=candidate, reason=refusal.reason, detail=refusal.detail, fetched_at=_now())
-        key = blob_key(inspection.sha256, inspection.format)
-        await self._store.put(key, response.body)
+        if not self._store.is_local:
+            await self._store.put(key, response.body)
         return Downloaded(
             candidate=candidate, inspection=inspection, key=key, final_url=response.url, fetched_at=_now()
         )
+
+    def _inspect(self, body: bytes) -> tuple[str, Inspection]:
+        """In a thread: inspect the bytes and, on a local disk, store them while they are at hand."""
+        inspection = inspect(body, self._limits)
+        key = blob_key(inspection.sha256, inspection.format)
+        if self._store.is_local:
+            self._store.put_now(key, body)
+        return key, inspection
 
 
 async def crawl(

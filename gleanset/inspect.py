@@ -34,6 +34,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from gleanset.errors import ImageRefused
+from gleanset.sniff import recognise
 from gleanset.types import Inspection, Reason
 
 Grey = NDArray[np.uint8]
@@ -82,47 +83,6 @@ _PLUGINS: dict[str, type[ImageFile]] = {
     "bmp": BmpImageFile,
 }
 
-_SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
-    (re.compile(pattern, re.DOTALL), name)
-    for pattern, name in (
-        (rb"\xff\xd8\xff", "jpeg"),
-        (rb"\x89PNG\r\n\x1a\n", "png"),
-        (rb"RIFF....WEBP", "webp"),
-        (rb"GIF8[79]a", "gif"),
-        (rb"II\*\0....CR", "Canon raw"),
-        (rb"II[*+]\0|MM\0[*+]", "tiff"),
-        (rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "bmp"),
-        (rb"....ftyp(?:avi[fs]|.{4}.{4}(?:.{4}){0,15}?avi[fs])", "avif"),
-        (rb"....ftyp(?:hei|hev|mif1|msf1)", "HEIC"),
-        (rb"....(?:ftyp|moov|mdat)", "video"),
-        (rb"RIFF....AVI |\x1aE\xdf\xa3|OggS|FLV\x01|\0\0\x01[\xb3\xba]|\x30\x26\xb2\x75", "video"),
-        (rb"\0\0[\x01\x02]\0[^\0]\0", "ICO or CUR"),
-        (rb"8BPS", "PSD"),
-        (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL"),
-        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-        (rb"%PDF-", "PDF"),
-        (rb"%!PS|\xc5\xd0\xd3\xc6", "PostScript"),
-        (rb"v/1\x01", "OpenEXR"),
-        (rb"#\?R(?:ADIANCE|GBE)", "Radiance HDR"),
-        (rb"P[1-7][\s#]", "PNM"),
-        (rb"DDS ", "DDS"),
-        (rb"qoif", "QOI"),
-        (rb"FLIF", "FLIF"),
-        (rb"BPG\xfb", "BPG"),
-        (rb"[\x8a\x8b][MJ]NG\r\n", "MNG"),
-        (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "WMF or EMF"),
-        (rb"gimp xcf", "XCF"),
-        (rb"icns", "ICNS"),
-        (rb"AT&TFORM", "DjVu"),
-        (rb"SIMPLE  =", "FITS"),
-        (rb"FUJIFILMCCD-RAW", "Fujifilm raw"),
-    )
-)
-_SVG = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?>\s+|<\?xml.*?\?>|<!--.*?-->|<!doctype svg.*?>)*+<(?:svg:)?svg[\s>]",
-    re.IGNORECASE | re.DOTALL,
-)
-
 # What Pillow, OpenCV and simplejpeg raise on bad bytes; Warning for those who turn warnings into errors.
 _DECODER_ERRORS = (
     OSError,
@@ -148,7 +108,7 @@ _SAYS_TRUNCATED = re.compile(r"truncat|premature end|buffer is not large enough"
 
 def inspect(data: bytes, limits: InspectLimits = InspectLimits()) -> Inspection:
     """Decode `data` once and measure it. Raises ImageRefused, and nothing else, for whatever is not a sound image."""
-    format_ = _recognise(data)
+    format_ = recognise(data, _PLUGINS)
     with _refusals(data, format_):
         picture = (_jpeg(data, limits) if format_ == "jpeg" else None) or _pillow(data, format_, limits)
         work = _upright(_shrink(picture.luma), picture.orientation if format_ != "tiff" else 1)
@@ -171,21 +131,7 @@ def inspect(data: bytes, limits: InspectLimits = InspectLimits()) -> Inspection:
         )
 
 
-# ------------------------------------------------------------------------------------------------ recognition, refusal
-
-
-def _recognise(data: bytes) -> str:
-    """The format by content: one of the seven that are decoded, or a refusal."""
-    if not data:
-        raise ImageRefused(Reason.EMPTY)
-    name = next((name for pattern, name in _SIGNATURES if pattern.match(data)), None)
-    if name in _PLUGINS:
-        return name
-    if name is None and _SVG.match(data[:4096]):
-        name = "SVG"
-    if name is not None:
-        raise ImageRefused(Reason.UNSUPPORTED_FORMAT, f"This is {name}.")
-    raise ImageRefused(Reason.NOT_AN_IMAGE, f"The first bytes are {data[:16]!r}.")
+# ------------------------------------------------------------------------------------------------------------ refusals
 
 
 @contextmanager

@@ -61,9 +61,9 @@ class Store:
     """
 
     def __init__(self, place: str) -> None:
-        self._local = "://" not in place
+        self.is_local = "://" not in place
         try:
-            if self._local:
+            if self.is_local:
                 folder = Path(place).resolve()
                 self._objects: ObjectStore = LocalStore(folder, mkdir=True)
                 self.base = folder.as_uri()
@@ -81,6 +81,13 @@ class Store:
         """Write a blob; it is there whole or not at all."""
         try:
             await obstore.put_async(self._objects, key, data, use_multipart=False)
+        except _FOREIGN as error:
+            raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
+
+    def put_now(self, key: str, data: bytes) -> None:
+        """The same, blocking: on a local disk, a thread that has the bytes at hand does it in half the time."""
+        try:
+            obstore.put(self._objects, key, data, use_multipart=False)
         except _FOREIGN as error:
             raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
 
