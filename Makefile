@@ -13,7 +13,7 @@ COMPILE = $(PY) -m uv --quiet --no-config pip compile pyproject.toml --universal
 RUNNING = $(VENV)/.running
 DEVELOPING = $(VENV)/.developing
 
-.PHONY: help demo install dev test lint fmt bench wheel requirements clean
+.PHONY: help demo install dev test lint fmt bench pictures wheel requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -41,6 +41,9 @@ fmt: $(DEVELOPING) ## format, and mend what ruff can mend
 
 bench: $(DEVELOPING) ## the benchmarks: python -m benchmarks
 	@$(PY) -m benchmarks $(ARGS)
+
+pictures: $(RUNNING) ## the README's picture, from a real run of the demo
+	@$(PY) docs/images/make_run.py
 
 wheel: $(DEVELOPING) ## build the wheel into dist/
 	@$(PY) -m build --wheel --no-isolation
