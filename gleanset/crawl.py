@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
-from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits, inspect
 from gleanset.store import Store, blob_key
+from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Refused
 
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
@@ -57,7 +57,7 @@ class Gatherer:
     `threads` runs the decoding, which releases the GIL; one a core is right.
     """
 
-    def __init__(self, fetcher: Fetcher, store: Store, threads: Executor, limits: InspectLimits) -> None:
+    def __init__(self, fetcher: Fetcher, store: Store, threads: Threads, limits: InspectLimits) -> None:
         self._fetcher = fetcher
         self._store = store
         self._threads = threads
@@ -67,8 +67,7 @@ class Gatherer:
         """The candidate's outcome. Raises StoreError only: a full disk concerns the run, not the image."""
         try:
             response = await self._fetcher.get(candidate.url)
-            loop = asyncio.get_running_loop()
-            key, inspection = await loop.run_in_executor(self._threads, self._inspect, response.body)
+            key, inspection = await self._threads.run(self._inspect, response.body)
         except FetchFailed as failure:
             return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
         except ImageRefused as refusal:

@@ -1,7 +1,8 @@
 """Content-addressed blobs: the original bytes of an image, kept once under their SHA-256.
 
-A key is `ab/cd/abcd….jpg`: two levels of folders keep any one small, and the extension (from the content, never from
-the URL) lets a person look at a file. The same bytes always get the same key: writing twice is harmless, needs no lock.
+A key is `ab/abcd….jpg`: 256 folders keep any one small (a second level would make a folder for nearly every file, and
+making folders costs more than writing files), and the extension, which comes from the content, lets a person look at a
+file. The same bytes always get the same key: writing twice is harmless and needs no lock.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ EXTENSIONS = {
 }
 
 
-_KEY = re.compile(r"(?P<a>[0-9a-f]{2})/(?P<b>[0-9a-f]{2})/(?P<sha256>(?P=a)(?P=b)[0-9a-f]{60})\.(?P<extension>[a-z]+)")
+_KEY = re.compile(r"(?P<folder>[0-9a-f]{2})/(?P<sha256>(?P=folder)[0-9a-f]{62})\.(?P<extension>[a-z]+)")
 
 _FOREIGN = (BaseError, OSError, ValueError)
 """What obstore raises; ValueError for a key or an address that does not parse."""
@@ -45,7 +46,7 @@ class Blob:
 
 def blob_key(sha256: str, image_format: str) -> str:
     """Where the blob with this hash (lower-case hex) lives in the store."""
-    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}.{EXTENSIONS[image_format]}"
+    return f"{sha256[:2]}/{sha256}.{EXTENSIONS[image_format]}"
 
 
 def parse_key(key: str) -> tuple[str, str] | None:

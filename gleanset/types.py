@@ -105,7 +105,7 @@ class Inspection:
     width, height: stored pixels, before EXIF orientation is applied.
     sha256: lower-case hex of the original bytes. pdq: 32 bytes; pdq_quality: 0..100 (below 50 the hash says little).
     brightness: mean luma, 0..1. contrast: standard deviation of luma, 0..0.5. entropy: bits of its histogram, 0..8.
-    sharpness: variance of the Laplacian of 8-bit luma at a longer side of at most 512 px (below ~100 it looks blurred).
+    sharpness: variance of the Laplacian of 8-bit luma at a longer side of at most 256 px (below ~100 it looks blurred).
     orientation: EXIF value 1..8, 1 when absent.
     """
 

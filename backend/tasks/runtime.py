@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
+import cv2
 from procrastinate import JobContext
 
 from backend.config import Settings
@@ -16,6 +16,7 @@ from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits
 from gleanset.sources import Source, open_source
 from gleanset.store import Store
+from gleanset.threads import Threads
 
 
 class Runtime:
@@ -25,7 +26,7 @@ class Runtime:
         self.settings = settings
         self.database = database
         self.store = store
-        self.threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
+        self.threads = Threads(settings.threads)
         self._fetchers = fetchers
         self._sources: dict[tuple[str, bool], Source] = {}
 
@@ -45,13 +46,14 @@ class Runtime:
 async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator[Runtime]:
     """Everything opened, and closed again at the end. Raises StoreError when the store cannot be opened."""
     store = Store(settings.store_place)
+    cv2.setNumThreads(1)  # the decoding threads are the parallel part; OpenCV's own would only get into their way
     async with AsyncExitStack() as stack:
         fetchers = {
             private: await stack.enter_async_context(Fetcher(settings.fetch_options(allow_private=private)))
             for private in (False, True)
         }
         runtime = Runtime(settings, database, store, fetchers)
-        stack.callback(runtime.threads.shutdown, wait=False, cancel_futures=True)
+        stack.callback(runtime.threads.close)
         yield runtime
 
 

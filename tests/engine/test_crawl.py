@@ -6,8 +6,7 @@ import asyncio
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from gleanset.errors import StoreError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
+from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Outcome, Page, Refused
 from tests.engine.crawling import (
     QUICK,
@@ -301,7 +301,7 @@ async def test_fetch_inspect_and_store(tmp_path: Path) -> None:
     options = FetchOptions(allow_private=True, back_off=0.01, attempts=1)
     async with Hostile(dict(answers)) as server, Fetcher(options) as fetcher:
         urls = [server.url(path) for path in answers] + [server.url("/missing"), "file:///etc/passwd"]
-        with ThreadPoolExecutor(2) as threads:
+        with closing(Threads(2)) as threads:
             gather = Gatherer(fetcher, store, threads, InspectLimits()).gather
             batches = await all_of(crawl(listed([urls]), gather, nothing_known, QUICK))
         outcomes = {o.candidate.url.removeprefix(server.url("")): o for b in batches for o in b.outcomes}
@@ -332,7 +332,7 @@ async def test_a_store_that_cannot_write_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "blobs").rmdir()
     (tmp_path / "blobs").write_bytes(b"a file where the folder was")
     async with Hostile({"/a.png": reply(picture())}) as server, Fetcher(FetchOptions(allow_private=True)) as fetcher:
-        with ThreadPoolExecutor(1) as threads:
+        with closing(Threads(1)) as threads:
             gather = Gatherer(fetcher, store, threads, InspectLimits()).gather
             with pytest.raises(StoreError, match="cannot be written"):
                 await all_of(crawl(listed([[server.url("/a.png")]]), gather, nothing_known, QUICK))

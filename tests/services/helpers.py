@@ -32,7 +32,7 @@ def downloaded(name: str, **measures: Any) -> Downloaded:
     return Downloaded(
         candidate=candidate(name),
         inspection=inspection,
-        key=f"{inspection.sha256[:2]}/{inspection.sha256[2:4]}/{inspection.sha256}.jpg",
+        key=f"{inspection.sha256[:2]}/{inspection.sha256}.jpg",
         final_url=f"https://cdn.example/{name}",
         fetched_at=NOW,
     )

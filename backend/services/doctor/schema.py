@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from alembic.script import ScriptDirectory
 from psycopg.errors import UndefinedTable
 from sqlalchemy import Constraint, ForeignKeyConstraint, Table
 from sqlalchemy.schema import AddConstraint, CreateColumn
@@ -28,6 +27,8 @@ UPGRADE = "gleanset db upgrade"
 
 async def migration(connection: Connection) -> Section:
     """The migration that the database is at, against the newest of this installation."""
+    from alembic.script import ScriptDirectory  # slow to import, and only needed here
+
     scripts = ScriptDirectory.from_config(alembic_config())
     wanted = scripts.get_current_head()
     try:
