@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     heartbeat: float = Field(
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )
-    export_days: int = Field(default=7, ge=1, description="Days that an export is kept.")
+    export_days: int = Field(default=7, ge=1, description="Days until an export counts as expired.")
 
     @field_validator("home")
     @classmethod

@@ -92,13 +92,6 @@ class Store:
         except _FOREIGN as error:
             raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
 
-    async def put_file(self, key: str, path: Path) -> None:
-        """Write a file, in parts when the store likes parts."""
-        try:
-            await obstore.put_async(self._objects, key, path)
-        except _FOREIGN as error:
-            raise StoreError(f"{path.name} cannot be written to {self.base}: {_cause(error)}") from error
-
     async def get(self, key: str) -> bytes:
         """Read a blob."""
         try:

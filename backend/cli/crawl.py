@@ -169,21 +169,29 @@ async def run_and_report(
         raise typer.Exit(1)
 
 
-def deliver(now: Report) -> str | None:
-    """Where the dataset lies: at the place the person asked for, when there is one."""
+def dataset_path(now: Report) -> str | None:
+    """Where the run's dataset lies: where the person asked for it, or else among the exports."""
     job = now.export
     if job is None or job.status != JobStatus.COMPLETED or job.download_url is None:
         return None
-    packed = Path(unquote(urlsplit(job.download_url).path))
     wanted = job.export_options.get("out")
-    if wanted is None:
-        return str(packed)
-    out = Path(wanted)
-    if out.exists():
-        note(f"{out} has come into being meanwhile and is left alone.")
-        return str(packed)
-    _copy(packed, out)
-    return str(out)
+    if wanted is not None and Path(wanted).exists():
+        return str(wanted)
+    return unquote(urlsplit(job.download_url).path)
+
+
+def deliver(now: Report) -> str | None:
+    """Put the dataset of a run that has just ended where the person asked for it; its path."""
+    path = dataset_path(now)
+    wanted = now.export.export_options.get("out") if now.export else None
+    if path is None or wanted is None or path == wanted:
+        return path
+    packed = Path(path)
+    if not packed.exists():
+        note(f"The dataset was packed on another machine, as {now.export.download_url if now.export else path}.")
+        return None
+    _copy(packed, Path(wanted))
+    return str(wanted)
 
 
 def _copy(file: Path, out: Path) -> None:

@@ -13,7 +13,7 @@ from backend.cli.run import Interrupted
 from backend.config import Settings, get_settings
 from backend.db import Database
 from backend.demo.web import DemoWeb
-from backend.schemas.plans import CrawlPlan
+from backend.schemas.plans import CrawlPlan, Overrides
 from backend.services import crawl_jobs, profiles
 
 
@@ -31,24 +31,21 @@ async def _demo(settings: Settings, out: Path | None, *, json: bool) -> None:
     async with DemoWeb() as web, await asyncio.to_thread(Database.ready, settings) as database:
         if not json:
             note(f"A small web is up on this machine, with pictures of {', '.join(web.keywords)}.")
-        ours = settings.model_copy(
-            update={
-                "openverse_url": web.openverse_url,
-                "hosts": {**settings.hosts, **web.hosts},
-                "max_bytes": 2_000_000,
-            }
-        )
         plan = CrawlPlan(
-            sources=["openverse"], allow_private=True, rules={"min_width": 64, "min_height": 64}, export=export
+            sources=["openverse"],
+            allow_private=True,
+            overrides=Overrides(hosts=web.hosts, openverse_url=web.openverse_url, max_bytes=2_000_000),
+            rules={"min_width": 64, "min_height": 64},
+            export=export,
         )
-        queries = crawl_jobs.plan_queries(web.keywords, plan, rows_per_chunk=ours.rows_per_chunk)
+        queries = crawl_jobs.plan_queries(web.keywords, plan, rows_per_chunk=settings.rows_per_chunk)
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
             project = await profiles.project_named(session, owner, "demo")
             job = await crawl_jobs.create(session, project, "Demo", web.keywords, plan, web.max_images)
             await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
         try:
-            await run_and_report(ours, database, job.id, json=json)
+            await run_and_report(settings, database, job.id, json=json)
         except Interrupted:
             # The web goes with this process, so there is nothing left to go on with.
             async with database.transaction() as session:

@@ -135,10 +135,10 @@ def print_summary(now: Report, export_path: str | None) -> None:
 def _print_counts(console: Console, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> None:
     if not counts:
         return
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
     for reason, count in counts.items():
         table.add_row(f"{count:>6,}", reason, sentences.get(reason, ""))
-    console.print()
+    console.print(f"\n{title}:", style="bold")
     console.print(table)
 
 

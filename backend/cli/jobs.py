@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from backend.cli.crawl import Json, deliver, run_and_report
+from backend.cli.crawl import Json, dataset_path, run_and_report
 from backend.cli.display import as_json, print_summary
 from backend.config import get_settings
 from backend.db import Database
@@ -69,7 +69,7 @@ def show(job: JobNumber, *, json: Json = False) -> None:
             database.transaction() as session,
         ):
             now = await report(session, job)
-        path = deliver(now)
+        path = dataset_path(now)
         if json:
             typer.echo(as_json(now, path))
         else:

@@ -28,6 +28,16 @@ class ExportPlan(BaseModel):
     out: Path | None = None
 
 
+class Overrides(BaseModel):
+    """Settings that hold for this one job, on whichever worker it runs. None leaves the worker's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hosts: dict[str, str] | None = None
+    openverse_url: str | None = None
+    max_bytes: int | None = None
+
+
 class CrawlPlan(BaseModel):
     """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done."""
 
@@ -36,5 +46,6 @@ class CrawlPlan(BaseModel):
     sources: list[str] = []
     lists: list[UrlList] = []
     allow_private: bool = False
+    overrides: Overrides = Overrides()
     rules: dict[str, Any] | None = None
     export: ExportPlan | None = None

@@ -36,7 +36,7 @@ class Claim:
     query: Query
     cursor: str | None
     limit: int
-    allow_private: bool
+    plan: CrawlPlan
 
 
 def shares(total: int, parts: int) -> list[int]:
@@ -65,7 +65,7 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int) -> Clai
         query=Query(source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options),
         cursor=chunk.cursor,
         limit=max(0, min(room, quota)),
-        allow_private=CrawlPlan.model_validate(job.options).allow_private,
+        plan=CrawlPlan.model_validate(job.options),
     )
 
 

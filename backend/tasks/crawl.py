@@ -57,13 +57,14 @@ def _passing(failure: Exception) -> bool:
 
 
 async def _run(runtime: Runtime, held: Claim) -> None:
-    source = runtime.source(held.query.source, allow_private=held.allow_private)
+    client = await runtime.client(held.plan)
+    source = client.source(held.query.source)
 
     async def known(candidates: Sequence[Candidate]) -> Collection[str]:
         async with runtime.database.transaction() as session:
             return await known_urls(session, held.crawl_job_id, candidates)
 
-    gather = runtime.gatherer(allow_private=held.allow_private).gather
+    gather = runtime.gatherer(client).gather
     settings = runtime.settings
     options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)
     pages = source.pages(held.query, held.cursor)

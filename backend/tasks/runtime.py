@@ -11,6 +11,7 @@ from procrastinate import JobContext
 
 from backend.config import Settings
 from backend.db import Database
+from backend.schemas.plans import CrawlPlan
 from gleanset.crawl import Gatherer
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits
@@ -19,42 +20,54 @@ from gleanset.store import Store
 from gleanset.threads import Threads
 
 
-class Runtime:
-    """One a worker process. Jobs that may reach private addresses get a client of their own."""
+class Client:
+    """How one kind of job reaches the network: its settings, HTTP client, and sources, which know their limits."""
 
-    def __init__(self, settings: Settings, database: Database, store: Store, fetchers: dict[bool, Fetcher]) -> None:
+    def __init__(self, settings: Settings, fetcher: Fetcher) -> None:
+        self._settings = settings
+        self.fetcher = fetcher
+        self._sources: dict[str, Source] = {}
+
+    def source(self, name: str) -> Source:
+        """The source, one for all chunks: it knows how much its service lets us ask."""
+        if name not in self._sources:
+            self._sources[name] = open_source(name, self.fetcher, self._settings.sources)
+        return self._sources[name]
+
+
+class Runtime:
+    """One a worker process."""
+
+    def __init__(self, settings: Settings, database: Database, stack: AsyncExitStack) -> None:
         self.settings = settings
         self.database = database
-        self.store = store
-        self.threads = Threads(settings.threads)
-        self._fetchers = fetchers
-        self._sources: dict[tuple[str, bool], Source] = {}
+        self.store = Store(settings.store_place)
+        self._threads = Threads(settings.threads)
+        self._clients: dict[str, Client] = {}
+        self._stack = stack
+        stack.callback(self._threads.close)
 
-    def source(self, name: str, *, allow_private: bool) -> Source:
-        """The source, one for all chunks: it knows how much its service lets us ask."""
-        key = (name, allow_private)
-        if key not in self._sources:
-            self._sources[key] = open_source(name, self._fetchers[allow_private], self.settings.sources)
-        return self._sources[key]
+    async def client(self, plan: CrawlPlan) -> Client:
+        """The client for jobs of this kind: one for all but those that may go where others may not."""
+        key = f"{plan.allow_private} {plan.overrides.model_dump_json()}"
+        if key not in self._clients:
+            settings = self.settings.model_copy(update=plan.overrides.model_dump(exclude_none=True))
+            fetcher = Fetcher(settings.fetch_options(allow_private=plan.allow_private))
+            self._clients[key] = Client(settings, fetcher)
+            await self._stack.enter_async_context(fetcher)
+        return self._clients[key]
 
-    def gatherer(self, *, allow_private: bool) -> Gatherer:
+    def gatherer(self, client: Client) -> Gatherer:
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        return Gatherer(self._fetchers[allow_private], self.store, self.threads, limits)
+        return Gatherer(client.fetcher, self.store, self._threads, limits)
 
 
 @asynccontextmanager
 async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator[Runtime]:
-    """Everything opened, and closed again at the end. Raises StoreError when the store cannot be opened."""
-    store = Store(settings.store_place)
+    """Everything that is opened is closed at the end. Raises StoreError when the store cannot be opened."""
     cv2.setNumThreads(1)  # the decoding threads are the parallel part; OpenCV's own would only get into their way
     async with AsyncExitStack() as stack:
-        fetchers = {
-            private: await stack.enter_async_context(Fetcher(settings.fetch_options(allow_private=private)))
-            for private in (False, True)
-        }
-        runtime = Runtime(settings, database, store, fetchers)
-        stack.callback(runtime.threads.close)
-        yield runtime
+        yield Runtime(settings, database, stack)
 
 
 def runtime_of(context: JobContext) -> Runtime:

@@ -112,15 +112,6 @@ async def test_when_a_blob_was_written(place: str) -> None:
     assert [(blob.key, blob.modified) async for blobs in store.blobs() for blob in blobs] == [(key, written)]
 
 
-async def test_a_file_of_many_parts(place: str, tmp_path: Path) -> None:
-    """12 MB are more than one part of an S3 upload."""
-    file = tmp_path / "dataset.zip"
-    file.write_bytes(bytes(range(256)) * 48_000)
-    store = Store(place)
-    await store.put_file("exports/7/dataset.zip", file)
-    assert await store.get("exports/7/dataset.zip") == file.read_bytes()
-
-
 async def test_a_missing_blob_is_one_sentence(place: str) -> None:
     store = Store(place)
     key = key_of(b"never written")
@@ -180,9 +171,10 @@ async def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     key = key_of(b"x")
     (tmp_path / key[:2]).write_bytes(b"")
-    for attempt in (store.put(key, b"x"), store.put_file(key, tmp_path / key[:2])):
-        with pytest.raises(StoreError, match=r"cannot be written to file://[^\n]*: [^\n]+$"):
-            await attempt
+    with pytest.raises(StoreError, match=r"cannot be written to file://[^\n]*: [^\n]+$"):
+        await store.put(key, b"x")
+    with pytest.raises(StoreError, match=r"cannot be written to file://[^\n]*: [^\n]+$"):
+        store.put_now(key, b"x")
     with pytest.raises(StoreError, match="cannot be read"):
         await store.get(key)
 
