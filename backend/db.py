@@ -151,7 +151,8 @@ def upgrade(url: str) -> None:
 
 
 def revisions(url: str) -> tuple[str | None, str]:
-    """The database's migration and the one this version wants. Raises DatabaseUnavailable."""
+    """The database's migration and the one this version wants. Raises DatabaseUnavailable, or SchemaOutdated when the
+    database is ahead of the program."""
     wanted = max(file.name[:3] for file in (_migrations() / "versions").glob("[0-9][0-9][0-9]_*.py"))  # they count on
     try:
         with psycopg.connect(libpq_url(url), connect_timeout=5) as connection:
@@ -159,12 +160,17 @@ def revisions(url: str) -> tuple[str | None, str]:
     except psycopg.errors.UndefinedTable:
         return None, wanted
     except psycopg.Error as error:
-        place = make_url(url).render_as_string(hide_password=True)
-        cause = str(error).strip().splitlines()[-1]
+        place = make_url(url).set(drivername="postgresql").render_as_string(hide_password=True)
+        cause = str(error).strip().splitlines()[0]
         raise DatabaseUnavailable(
-            f"The database {place} does not answer: {cause}. Is the server running and the address right?"
+            f"The database {place} does not answer. Is the server running and the address right? ({cause})"
         ) from error
-    return (str(row[0]) if row else None), wanted
+    found = str(row[0]) if row else None
+    if found is not None and found > wanted:
+        raise SchemaOutdated(
+            f"The database is at migration {found}, of a newer Gleanset; this one knows {wanted}. Upgrade the program."
+        )
+    return found, wanted
 
 
 class Database:

@@ -7,6 +7,7 @@ queues; a command line run serves the queue of its own job only and leaves other
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -58,6 +59,17 @@ async def abort(session: AsyncSession, task_ids: Sequence[int]) -> None:
     )
 
 
+async def has_tasks(session: AsyncSession, crawl_job: int) -> bool:
+    """Whether anything of the crawl job waits in the queue or is being worked on."""
+    found = await session.scalar(
+        text(
+            "SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queue_name = :queue AND status IN ('todo', 'doing'))"
+        ),
+        {"queue": queue_of(crawl_job)},
+    )
+    return bool(found)
+
+
 @asynccontextmanager
 async def worker(
     conninfo: str, context: dict[str, Any], *, queues: Sequence[str] | None, concurrency: int, heartbeat: float
@@ -75,7 +87,7 @@ async def worker(
                 concurrency=concurrency,
                 additional_context=context,
                 install_signal_handlers=False,
-                delete_jobs="successful",
+                delete_jobs="always",
                 update_heartbeat_interval=heartbeat,
                 stalled_worker_timeout=dead_after,
                 shutdown_graceful_timeout=0.0,
@@ -89,15 +101,33 @@ async def worker(
         finally:
             for task in (rescue, work):
                 task.cancel()
-                with suppress(asyncio.CancelledError):
+                with suppress(asyncio.CancelledError, ConnectorException):
                     await task
+
+
+# One statement, so that two rescuers cannot requeue a task twice; a task is looked at and given back under its lock.
+_RESCUE = """
+    WITH stalled AS (
+        SELECT task.id, task.task_name, task.args
+        FROM procrastinate_jobs AS task LEFT JOIN procrastinate_workers AS worker ON worker.id = task.worker_id
+        WHERE task.status = 'doing'
+          AND (worker.id IS NULL OR worker.last_heartbeat < now() - make_interval(secs => %(dead_after)s))
+        FOR UPDATE OF task SKIP LOCKED
+    )
+    SELECT procrastinate_retry_job_v1(id, now(), NULL, NULL, NULL), task_name, args FROM stalled
+"""
 
 
 async def _rescue_for_ever(dead_after: float) -> None:
     """Give the tasks of dead workers back to the queue."""
+    pause = dead_after / 4
     while True:
-        with suppress(ConnectorException):  # a database that is away for a moment; the worker itself tells
-            for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=dead_after):
-                log.warning("rescued the task of a dead worker", task=job.task_name, arguments=job.task_kwargs)
-                await app.job_manager.retry_job(job)
-        await asyncio.sleep(dead_after / 4)
+        asleep = time.monotonic()
+        await asyncio.sleep(pause)
+        if time.monotonic() - asleep > 2 * pause:
+            continue  # this process was stopped itself, and its own heartbeat has to come first
+        try:
+            for task in await app.connector.execute_query_all_async(_RESCUE, dead_after=dead_after):
+                log.warning("rescued the task of a dead worker", task=task["task_name"], arguments=task["args"])
+        except ConnectorException:  # a database that is away for a moment; the worker itself tells
+            log.warning("could not look for dead workers", exc_info=True)

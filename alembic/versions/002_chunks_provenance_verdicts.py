@@ -44,6 +44,8 @@ IMAGE_COLUMNS = {
 
 JOB_COLUMNS = {"options": "jsonb DEFAULT '{}'::jsonb NOT NULL", "error_message": "text"}
 
+EXPORT_COLUMNS = {"attempts": "integer DEFAULT 0 NOT NULL CONSTRAINT ck_export_jobs_attempts CHECK (attempts >= 0)"}
+
 CHUNKS = """
 CREATE TABLE IF NOT EXISTS crawl_chunks (
     id bigserial CONSTRAINT pk_crawl_chunks PRIMARY KEY,
@@ -98,6 +100,7 @@ INDEXES = (
 
 def upgrade() -> None:
     add_columns("crawl_jobs", JOB_COLUMNS)
+    add_columns("export_jobs", EXPORT_COLUMNS)
     add_columns("images", IMAGE_COLUMNS)
     op.execute(CHUNKS)
     op.execute(VERDICTS)
@@ -111,6 +114,7 @@ def downgrade() -> None:
     # The columns' indexes and checks go with them, except this index: its columns are older.
     op.execute("DROP INDEX IF EXISTS uq_images_original_url_crawl_job_id")
     drop_columns("images", IMAGE_COLUMNS)
+    drop_columns("export_jobs", EXPORT_COLUMNS)
     drop_columns("crawl_jobs", JOB_COLUMNS)
 
 

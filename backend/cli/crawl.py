@@ -9,17 +9,19 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.display import Display, as_json, note, print_summary
-from backend.cli.run import run_to_end
+from backend.cli.run import Interrupted, run_to_end
 from backend.config import Settings, get_settings
 from backend.db import Database
 from backend.errors import BadInput
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus
+from backend.schemas.crawl_jobs import LONGEST_KEYWORD
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList
 from backend.services import crawl_jobs, exports, profiles, validation
-from backend.services.reports import Report
+from backend.services.reports import Report, report
 from backend.services.states import locked
 from gleanset.export import FORMATS
 
@@ -70,6 +72,8 @@ def crawl(
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
     words = keywords or []
+    for text in (*words, project, *(given for given in (name, label) if given is not None)):
+        check_text(text)
     plan = CrawlPlan(
         sources=source or (["openverse"] if words else []),
         lists=[
@@ -129,8 +133,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Pack a crawl job's valid images into a dataset."""
-    plan = export_plan(export_format, out)
-    assert plan is not None
+    plan = export_plan(export_format, out) or ExportPlan()
 
     async def run() -> None:
         settings = get_settings()
@@ -147,7 +150,7 @@ def export(
     asyncio.run(run())
 
 
-async def finished_crawl(session: Any, job_id: int) -> CrawlJob:
+async def finished_crawl(session: AsyncSession, job_id: int) -> CrawlJob:
     """The crawl job, which must not be under way. Raises NotFound or BadInput."""
     job = await locked(session, CrawlJob, job_id)
     if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
@@ -159,7 +162,13 @@ async def run_and_report(
     settings: Settings, database: Database, job_id: int, *, json: bool, with_export: bool = True
 ) -> None:
     """Run the job to its end in this process, print what came of it, and exit with 1 when it failed."""
-    now = await run_to_end(settings, database, job_id, Display(quiet=json))
+    try:
+        now = await run_to_end(settings, database, job_id, Display(quiet=json))
+    except Interrupted:
+        if json:
+            async with database.transaction() as session:
+                typer.echo(as_json(await report(session, job_id), None))
+        raise
     path = deliver(now) if with_export else None
     if json:
         typer.echo(as_json(now, path))
@@ -203,6 +212,18 @@ def _copy(file: Path, out: Path) -> None:
     except OSError:
         shutil.copyfile(file, part)
     part.rename(out)
+
+
+def check_text(text: str) -> None:
+    """Refuse what is no name for anything. Raises BadInput."""
+    if not text.strip():
+        raise BadInput("A keyword, label or name is empty.")
+    if len(text) > LONGEST_KEYWORD:
+        raise BadInput(f"A keyword, label or name has at most {LONGEST_KEYWORD} characters; one has {len(text)}.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"A keyword, label or name is not valid UTF-8: {text!r}.") from None
 
 
 def parse_rules(given: list[str] | None) -> dict[str, Any]:

@@ -20,9 +20,15 @@ from backend.schemas.crawl_jobs import CrawlJobResponse
 from backend.services import crawl_jobs, profiles
 from backend.services.reports import report
 
-app = typer.Typer(no_args_is_help=True, help="List, show, cancel and retry crawl jobs.")
+app = typer.Typer(invoke_without_command=True, help="List, show, cancel and retry crawl jobs.")
 
 JobNumber = Annotated[int, typer.Argument(help="Number of the crawl job.")]
+
+
+@app.callback()
+def _list_by_default(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_jobs(limit=20, json=False)
 
 
 @app.command("list")

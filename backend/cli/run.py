@@ -12,6 +12,7 @@ from backend import queue
 from backend.cli.display import Display
 from backend.config import Settings
 from backend.db import Database, libpq_url
+from backend.errors import DatabaseUnavailable
 from backend.services.reports import Report, report
 from backend.services.states import CHANNEL
 from backend.tasks.runtime import open_runtime
@@ -81,7 +82,7 @@ async def follow(database: Database, crawl_job_id: int, display: Display, work: 
                     return now
                 if work.done():
                     work.result()
-                    raise RuntimeError("the worker ended before the job did")
+                    raise DatabaseUnavailable("The worker ended before the job did.")
                 await asyncio.sleep(_LOOK_AT_MOST_EVERY)
                 try:
                     async with asyncio.timeout(_LOOK_AT_LEAST_EVERY):

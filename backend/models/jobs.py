@@ -58,6 +58,7 @@ class ExportJob(JobMixin, Base):
     exported_images: Mapped[int] = counter()
     file_size: Mapped[int | None] = mapped_column(BigInteger)
     download_url: Mapped[str | None]
+    attempts: Mapped[int] = counter()
     export_options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     expires_at: Mapped[datetime | None]
 
@@ -67,7 +68,7 @@ class ExportJob(JobMixin, Base):
     __table_args__ = (
         allowed("status", JobStatus),
         percentage("progress"),
-        *not_negative("total_images", "exported_images", "file_size"),
+        *not_negative("total_images", "exported_images", "file_size", "attempts"),
         Index("ix_export_job_status", "status"),
         Index("ix_export_job_user_id", "user_id"),
         Index("ix_export_job_crawl_job_id", "crawl_job_id"),

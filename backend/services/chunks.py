@@ -28,7 +28,7 @@ _OPEN = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A task's hold on a chunk. `limit`: downloads that are still wanted of it."""
+    """A task's hold on a chunk. `limit`: downloads that are still wanted of it. `met`: URLs recorded before."""
 
     chunk_id: int
     crawl_job_id: int
@@ -36,6 +36,7 @@ class Claim:
     query: Query
     cursor: str | None
     limit: int
+    met: int
     plan: CrawlPlan
 
 
@@ -45,11 +46,16 @@ def shares(total: int, parts: int) -> list[int]:
     return [each + (place < rest) for place in range(parts)]
 
 
-async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int) -> Claim | None:
-    """Take the chunk for a task; None when there is nothing left to do for it."""
+async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: Claim | None = None) -> Claim | None:
+    """Take the chunk for a task; None when there is nothing left to do for it.
+
+    `again` is the task's earlier hold: the chunk is not taken back from a task that took it over meanwhile.
+    """
     job = await locked(session, CrawlJob, crawl_job_id)
     chunk = await session.get_one(CrawlChunk, chunk_id, populate_existing=True)
     if job.status != JobStatus.RUNNING or chunk.status not in _OPEN:
+        return None
+    if again is not None and chunk.attempts != again.attempt:
         return None
     room = job.max_images - job.downloaded_images
     quota = room if chunk.quota is None else chunk.quota - chunk.downloaded_images
@@ -65,6 +71,7 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int) -> Clai
         query=Query(source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options),
         cursor=chunk.cursor,
         limit=max(0, min(room, quota)),
+        met=chunk.total_images,
         plan=CrawlPlan.model_validate(job.options),
     )
 
@@ -94,7 +101,7 @@ async def record(
     job.downloaded_images += done.downloaded
     job.progress = _progress(job)
     if job.downloaded_images >= job.max_images:
-        await _finish(session, job)
+        await finish(session, job)
         return False
     await announce(session, job.id)
     return True
@@ -109,6 +116,8 @@ async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -
     chunk.status = JobStatus.FAILED.value if error else JobStatus.COMPLETED.value
     chunk.error_message = error
     chunk.completed_at = datetime.now(UTC)
+    if held.limit and chunk.total_images == held.met:
+        chunk.exhausted = True  # it may say what it will: nothing new came, and asking again would go on for ever
     job.active_chunks -= 1
     job.failed_chunks += error is not None
     job.completed_chunks += error is None
@@ -120,7 +129,7 @@ async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -
         .where(CrawlChunk.crawl_job_id == job.id, CrawlChunk.status.in_(_OPEN))
     )
     if not still_open and not await _hand_over(session, job):
-        await _finish(session, job)
+        await finish(session, job)
     await announce(session, job.id)
 
 
@@ -137,11 +146,10 @@ async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> Craw
 
 
 async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
-    """Give what some chunks could not fill to those that stopped at their quota; whether there are such."""
+    """Give what some chunks could not fill to those that stopped before their end; whether there are such."""
     query = select(CrawlChunk).where(
         CrawlChunk.crawl_job_id == job.id,
         CrawlChunk.status == JobStatus.COMPLETED.value,
-        CrawlChunk.downloaded_images >= CrawlChunk.quota,
         ~CrawlChunk.exhausted,
     )
     chunks = (await session.scalars(query.order_by(CrawlChunk.position))).all()
@@ -156,7 +164,7 @@ async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
     return bool(reopened)
 
 
-async def _finish(session: AsyncSession, job: CrawlJob) -> None:
+async def finish(session: AsyncSession, job: CrawlJob) -> None:
     """End the job: what still runs is not needed any more, and what was to follow begins."""
     stopped = await session.execute(
         update(CrawlChunk)
@@ -167,14 +175,13 @@ async def _finish(session: AsyncSession, job: CrawlJob) -> None:
     job.completed_chunks += len(stopped.all())
     job.active_chunks = 0
     await queue.abort(session, job.task_ids)
-    if job.failed_chunks == job.total_chunks and job.total_chunks:
-        error = await session.scalar(
-            select(CrawlChunk.error_message)
-            .where(CrawlChunk.crawl_job_id == job.id)
-            .order_by(CrawlChunk.position)
-            .limit(1)
+    if job.failed_chunks and job.downloaded_images < job.max_images:
+        first = select(CrawlChunk.error_message).where(
+            CrawlChunk.crawl_job_id == job.id, CrawlChunk.status == JobStatus.FAILED.value
         )
-        await move(session, job, JobStatus.FAILED, error=error)
+        error = await session.scalar(first.order_by(CrawlChunk.position).limit(1))
+        part = f"{job.failed_chunks} of {job.total_chunks} parts of the job failed, the first so: "
+        await move(session, job, JobStatus.FAILED, error=f"{part if job.total_chunks > 1 else ''}{error}")
         return
     await move(session, job, JobStatus.COMPLETED)
     rules = CrawlPlan.model_validate(job.options).rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import func, select, text, update
@@ -21,6 +22,7 @@ from gleanset.sources import source_info, urls
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
+AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 
 
 def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) -> list[Query]:
@@ -137,54 +139,51 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
     """Go on with what is left: unfinished chunks of a failed or cancelled crawl, or what was to follow a finished one.
 
-    A job that is pending or running is left as it is: its tasks are in the queue. Raises IllegalMove when all is done.
+    A job that is under way and has its tasks in the queue is left as it is. Raises IllegalMove when all is done.
     """
     job = await locked(session, CrawlJob, job_id)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
-        await _retry_crawl(session, job, user_id)
+        await move(session, job, JobStatus.PENDING, user_id=user_id)
+        await move(session, job, JobStatus.RUNNING, user_id=user_id)
+        await _reopen(session, job)
     elif job.status == JobStatus.COMPLETED:
         await _retry_followers(session, job, user_id)
+    elif not await queue.has_tasks(session, job.id):
+        await _reopen(session, job)
     return job
 
 
-async def _retry_crawl(session: AsyncSession, job: CrawlJob, user_id: UUID | None) -> None:
-    await move(session, job, JobStatus.PENDING, user_id=user_id)
-    await move(session, job, JobStatus.RUNNING, user_id=user_id)
-    left = (
-        await session.scalars(
-            select(CrawlChunk)
-            .where(
-                CrawlChunk.crawl_job_id == job.id,
-                CrawlChunk.status.in_((JobStatus.FAILED.value, JobStatus.CANCELLED.value)),
-            )
-            .order_by(CrawlChunk.position)
-        )
-    ).all()
+async def _reopen(session: AsyncSession, job: CrawlJob) -> None:
+    """Put every chunk that is not completed back into the queue."""
+    query = select(CrawlChunk).where(CrawlChunk.crawl_job_id == job.id, CrawlChunk.status != JobStatus.COMPLETED.value)
+    left = (await session.scalars(query.order_by(CrawlChunk.position))).all()
     for chunk in left:
         chunk.status = JobStatus.PENDING.value
         chunk.error_message = None
-    job.failed_chunks = 0
+    job.failed_chunks = job.active_chunks = 0
     await session.flush()
-    await chunks.defer(session, job, left)
+    if left:
+        await chunks.defer(session, job, left)
+    elif job.total_chunks:
+        await chunks.finish(session, job)
+    else:
+        raise BadInput(f"Crawl job {job.id} was never planned; there is nothing to go on with.")
 
 
 async def _retry_followers(session: AsyncSession, job: CrawlJob, user_id: UUID | None) -> None:
-    """The last validation or export of the job, when it did not complete."""
-    plan = CrawlPlan.model_validate(job.options)
-    last_validation = await session.scalar(
-        select(ValidationJob).filter_by(crawl_job_id=job.id).order_by(ValidationJob.id.desc()).limit(1)
-    )
-    last_export = await session.scalar(
-        select(ExportJob).filter_by(crawl_job_id=job.id).order_by(ExportJob.id.desc()).limit(1)
-    )
-    if last_export is not None and last_export.status != JobStatus.COMPLETED:
-        await exports.retry(session, last_export.id, user_id=user_id)
-    elif last_validation is not None and last_validation.status != JobStatus.COMPLETED:
-        await validation.retry(session, last_validation.id, user_id=user_id)
-    elif last_validation is None and plan.rules is not None:
-        await validation.create(session, job, plan.rules)
+    """The last validation of the job, or the export that belongs to it, whichever did not complete."""
+    judged = await _last(session, ValidationJob, job.id)
+    packed = await _last(session, ExportJob, job.id)
+    if judged is not None and judged.status != JobStatus.COMPLETED:
+        await validation.retry(session, judged.id, user_id=user_id)
+    elif packed is not None and packed.status != JobStatus.COMPLETED:
+        await exports.retry(session, packed.id, user_id=user_id)
     else:
         raise IllegalMove(f"The crawl job {job.id} is completed; there is nothing left to do.", current=job.status)
+
+
+async def _last(session: AsyncSession, kind: type[AnyFollower], job_id: int) -> AnyFollower | None:
+    return await session.scalar(select(kind).filter_by(crawl_job_id=job_id).order_by(kind.id.desc()).limit(1))
 
 
 async def _open(

@@ -17,7 +17,7 @@ from backend.models import CrawlJob, ExportJob, Image, Project, ValidationJob, V
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import ExportPlan
 from backend.services.states import announce, locked, move
-from gleanset.export import FORMATS, Entry
+from gleanset.export import FORMATS, Entry, Packed
 from gleanset.store import blob_key
 from gleanset.types import Licence
 
@@ -57,11 +57,14 @@ async def create(
 
 async def create_planned(
     session: AsyncSession, crawl_job: CrawlJob, validated: ValidationJob, plan: ExportPlan
-) -> ExportJob:
-    """The export that a crawl job's plan asks for when its validation is done."""
+) -> None:
+    """The export that a crawl job's plan asks for when its validation is done; once, however often it is judged."""
+    planned = ExportJob.export_options["planned"].as_boolean()
+    if await session.scalar(select(ExportJob.id).where(ExportJob.crawl_job_id == crawl_job.id, planned).limit(1)):
+        return
     owner = await session.get_one(Project, crawl_job.project_id)
-    options = {"validation_job_id": validated.id} | ({"out": str(plan.out)} if plan.out else {})
-    return await create(session, crawl_job, owner.user_id, plan.format, options)
+    options = {"validation_job_id": validated.id, "planned": True} | ({"out": str(plan.out)} if plan.out else {})
+    await create(session, crawl_job, owner.user_id, plan.format, options)
 
 
 async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted: int | None) -> int | None:
@@ -73,34 +76,44 @@ async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted:
     found = await session.scalar(query.order_by(ValidationJob.id.desc()).limit(1))
     if wanted is not None and found is None:
         raise BadInput(f"Crawl job {crawl_job_id} has no completed validation {wanted}.")
+    if found is None and await session.scalar(select(ValidationJob.id).filter_by(crawl_job_id=crawl_job_id).limit(1)):
+        raise BadInput(
+            f"The images of crawl job {crawl_job_id} are not judged to the end: gleanset jobs retry {crawl_job_id}"
+        )
     return found
 
 
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
     """Put a failed or cancelled export back into the queue."""
     job = await locked(session, ExportJob, job_id)
-    if job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+    ended = job.status not in {JobStatus.PENDING, JobStatus.RUNNING}
+    if ended:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
+    if ended or not await queue.has_tasks(session, job.crawl_job_id):
         await queue.defer(session, TASK, job.crawl_job_id, export_job_id=job.id)
     return job
 
 
 async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
-    """Move the job to running and count what it will pack; None when there is nothing to do for a task."""
+    """Move the job to running and count what it will pack; None when there is nothing to do for a task.
+
+    `attempts` tells this run of the task from any other: only the latest may go on and finish.
+    """
     job = await locked(session, ExportJob, job_id)
     if job.status == JobStatus.PENDING:
         await move(session, job, JobStatus.RUNNING)
     if job.status != JobStatus.RUNNING:
         return None
+    job.attempts += 1
     job.exported_images = 0
     job.total_images = (await session.scalars(select(func.count()).select_from(_chosen(job).subquery()))).one()
     return job
 
 
-async def progress(session: AsyncSession, job_id: int, exported: int) -> bool:
+async def progress(session: AsyncSession, job_id: int, attempt: int, exported: int) -> bool:
     """Note how many images are packed; whether the task may go on."""
     job = await locked(session, ExportJob, job_id)
-    if job.status != JobStatus.RUNNING:
+    if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
     job.exported_images = exported
     job.progress = min(99, 100 * exported // max(1, job.total_images))
@@ -108,19 +121,21 @@ async def progress(session: AsyncSession, job_id: int, exported: int) -> bool:
     return True
 
 
-async def finish(session: AsyncSession, job_id: int, *, exported: int, size: int, url: str, days: int) -> None:
-    """The file is complete at `url`."""
+async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, days: int) -> bool:
+    """Complete the job; whether the file may be put at `url`, which the caller does before it commits."""
     job = await locked(session, ExportJob, job_id)
-    if job.status == JobStatus.RUNNING:
-        job.exported_images, job.file_size, job.download_url = exported, size, url
-        job.expires_at = datetime.now(UTC) + timedelta(days=days)
-        await move(session, job, JobStatus.COMPLETED)
+    if job.status != JobStatus.RUNNING or job.attempts != attempt:
+        return False
+    job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
+    job.expires_at = datetime.now(UTC) + timedelta(days=days)
+    await move(session, job, JobStatus.COMPLETED)
+    return True
 
 
-async def fail(session: AsyncSession, job_id: int, error: str) -> None:
+async def fail(session: AsyncSession, job_id: int, attempt: int, error: str) -> None:
     """End the job with an error."""
     job = await locked(session, ExportJob, job_id)
-    if job.status == JobStatus.RUNNING:
+    if job.status == JobStatus.RUNNING and job.attempts == attempt:
         await move(session, job, JobStatus.FAILED, error=error)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import NotFound
@@ -66,7 +66,8 @@ class Report:
 
 
 async def report(session: AsyncSession, crawl_job_id: int) -> Report:
-    """The run as it stands. Raises NotFound."""
+    """The run as it stands, in one snapshot, so it begins the session's transaction. Raises NotFound."""
+    await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
     crawl = await session.get(CrawlJob, crawl_job_id)
     if crawl is None:
         raise NotFound(f"There is no crawl job {crawl_job_id}. `gleanset jobs list` shows those there are.")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import IllegalMove, NotFound
@@ -29,10 +29,15 @@ CHANNEL = "gleanset"
 
 
 async def locked(session: AsyncSession, kind: type[AnyJob], job_id: int) -> AnyJob:
-    """The job, locked until the end of the transaction.
+    """The job, locked until the end of the transaction. Raises NotFound.
 
-    Whoever changes a job or its chunks holds this lock first. Raises NotFound.
+    Whoever changes a crawl job, its chunks, validations or exports holds the lock of the crawl job's row first, so
+    locks are always taken in one order.
     """
+    if kind is not CrawlJob:
+        owner = await session.scalar(select(kind.crawl_job_id).filter_by(id=job_id))  # pyright: ignore
+        if owner is not None:
+            await locked(session, CrawlJob, owner)
     job = await session.get(kind, job_id, with_for_update=True, populate_existing=True)
     if job is None:
         raise NotFound(f"There is no {_noun(kind)} {job_id}.")

@@ -41,8 +41,10 @@ async def create(
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ValidationJob:
     """Put a failed or cancelled validation back into the queue; verdicts it has written stay and count."""
     job = await locked(session, ValidationJob, job_id)
-    if job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+    ended = job.status not in {JobStatus.PENDING, JobStatus.RUNNING}
+    if ended:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
+    if ended or not await queue.has_tasks(session, job.crawl_job_id):
         await queue.defer(session, TASK, job.crawl_job_id, validation_job_id=job.id)
     return job
 
@@ -107,14 +109,17 @@ async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
 
 
 async def _finish(session: AsyncSession, job: ValidationJob) -> None:
-    crawl_job = await session.get_one(CrawlJob, job.crawl_job_id, with_for_update=True, populate_existing=True)
-    crawl_job.valid_images = job.validated_images - job.invalid_images
+    crawl_job = await locked(session, CrawlJob, job.crawl_job_id)
+    newer = exists().where(
+        ValidationJob.crawl_job_id == job.crawl_job_id,
+        ValidationJob.id > job.id,
+        ValidationJob.status == JobStatus.COMPLETED.value,
+    )
+    if not await session.scalar(select(newer)):
+        crawl_job.valid_images = job.validated_images - job.invalid_images
     await move(session, job, JobStatus.COMPLETED)
     plan = CrawlPlan.model_validate(crawl_job.options)
-    planned = plan.export is not None and not await session.scalar(
-        select(exists().where(exports.ExportJob.crawl_job_id == crawl_job.id))
-    )
-    if plan.export is not None and planned:
+    if plan.export is not None and crawl_job.status == JobStatus.COMPLETED:
         await exports.create_planned(session, crawl_job, job, plan.export)
 
 

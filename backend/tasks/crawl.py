@@ -31,9 +31,10 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
     """Run the chunk from its cursor to its end."""
     runtime = runtime_of(context)
     with aborted_by_user(context):
+        held = None
         for attempt in range(1, ATTEMPTS + 1):
             async with runtime.database.transaction() as session:
-                held = await chunks.claim(session, crawl_job_id, chunk_id)
+                held = await chunks.claim(session, crawl_job_id, chunk_id, held)
             if held is None:
                 return
             try:

@@ -10,7 +10,7 @@ from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.services import crawl_jobs, exports, validation
 from backend.tasks.errors import aborted_by_user, sentence
 from backend.tasks.runtime import Runtime, runtime_of
-from gleanset.export import FORMATS, About, Packed
+from gleanset.export import FORMATS, About
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class _Stopped(Exception):
 
 @queue.app.task(name=exports.TASK, pass_context=True, retry=queue.RetryInterrupted())
 async def run_export(context: JobContext, *, export_job_id: int) -> None:
-    """Pack the file beside its final name, then move it there."""
+    """Pack the valid images; a task that lost the job to another run of it leaves nothing behind."""
     runtime = runtime_of(context)
     with aborted_by_user(context):
         async with runtime.database.transaction() as session:
@@ -46,41 +46,37 @@ async def run_export(context: JobContext, *, export_job_id: int) -> None:
         if job is None:
             return
         try:
-            packed, url = await _pack(runtime, job)
+            await _pack(runtime, job)
         except _Stopped:
             return
         except Exception as failure:  # a job must end, whatever went wrong
             log.warning("export failed", export_job=export_job_id, exc_info=True)
             async with runtime.database.transaction() as session:
-                await exports.fail(session, export_job_id, sentence(failure))
-            return
-        async with runtime.database.transaction() as session:
-            await exports.finish(
-                session,
-                export_job_id,
-                exported=packed.images,
-                size=packed.file_size,
-                url=url,
-                days=runtime.settings.export_days,
-            )
+                await exports.fail(session, export_job_id, job.attempts, sentence(failure))
 
 
-async def _pack(runtime: Runtime, job: ExportJob) -> tuple[Packed, str]:
+async def _pack(runtime: Runtime, job: ExportJob) -> None:
+    """Write a file of this attempt's own, and move it into place in the transaction that completes the job."""
     folder = runtime.settings.exports
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"export-{job.id}.{job.format}"
-    part = target.with_suffix(f".{job.format}.part")
-    part.unlink(missing_ok=True)  # of a task that was killed
+    part = folder / f"{target.name}.{job.attempts}.part"
+    for left in folder.glob(f"{target.name}.*.part"):
+        left.unlink(missing_ok=True)  # of tasks that were killed or have lost the job to this one
 
     async def progress(exported: int) -> None:
         async with runtime.database.transaction() as session:
-            if not await exports.progress(session, job.id, exported):
+            if not await exports.progress(session, job.id, job.attempts, exported):
                 raise _Stopped
 
     entries = exports.entries(runtime.database, job)
     packed = await FORMATS[job.format](entries, runtime.store, part, await _about(runtime, job), progress)
-    part.replace(target)
-    return packed, target.as_uri()
+    async with runtime.database.transaction() as session:
+        days = runtime.settings.export_days
+        if not await exports.finish(session, job.id, job.attempts, packed, target.as_uri(), days=days):
+            part.unlink(missing_ok=True)
+            raise _Stopped
+        part.replace(target)
 
 
 async def _about(runtime: Runtime, job: ExportJob) -> About:

@@ -50,8 +50,13 @@ def integer(value: Any) -> int | None:
         return None
 
 
-def jsonable(value: Any) -> Any:
-    """The value as strict JSON that a JSONB column takes; what has no such form becomes None or text."""
+_DEEPEST = 32
+
+
+def jsonable(value: Any, depth: int = 0) -> Any:
+    """The value as strict JSON that a JSONB column takes; what has no such form or nests too deep is None or text."""
+    if depth > _DEEPEST:
+        return None
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, str):
@@ -60,9 +65,9 @@ def jsonable(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
-        return {storable(str(key)): jsonable(item) for key, item in pairs}
+        return {storable(str(key)): jsonable(item, depth + 1) for key, item in pairs}
     if isinstance(value, list | tuple | set):
-        return [jsonable(item) for item in cast("list[Any]", value)]
+        return [jsonable(item, depth + 1) for item in cast("list[Any]", value)]
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, bytes):

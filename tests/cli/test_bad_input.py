@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from backend.db import libpq_url
 from tests.cli.conftest import Cli, Done, Inside
 from tests.cli.test_runs import write_list
 from tests.web import PictureWeb
@@ -30,6 +32,9 @@ def complaint(done: Done, code: int) -> str:
     ("arguments", "said"),
     [
         (["crawl"], "nothing to crawl"),
+        (["crawl", ""], "empty"),
+        (["crawl", "caf\udce9"], "UTF-8"),
+        (["crawl", "cat", "--project", " "], "empty"),
         (["crawl", "cat", "--source", "openvers"], "Did you mean openverse?"),
         (["crawl", "cat", "--source", "urls"], "--urls"),
         (["crawl", "--urls", "none.csv"], "none.csv"),
@@ -94,8 +99,16 @@ def test_a_server_without_tables_is_told_to_be_upgraded(inside: Inside, empty_ur
     assert "no jobs yet" in inside("jobs", "list", DATABASE_URL=empty_url).out
 
 
+def test_a_database_of_a_newer_version(inside: Inside, database_url: str) -> None:
+    with psycopg.connect(libpq_url(database_url)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '999'")
+    for command in (("jobs", "list"), ("db", "upgrade"), ("db", "current")):
+        assert "newer Gleanset" in complaint(inside(*command), 1)
+
+
 def test_a_setting_that_is_none(inside: Inside) -> None:
     assert "GLEANSET_PER_HOST" in complaint(inside("jobs", "list", GLEANSET_PER_HOST="many"), 2)
+    assert "hosts" in complaint(inside("jobs", "list", GLEANSET_HOSTS="no json"), 2)
 
 
 @pytest.fixture
@@ -111,7 +124,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_fails_the_job_and_retry_goes_on(cli: Cli, small_disk: Path, tmp_path: Path) -> None:
-    cramped = replace(cli, environment=cli.environment | {"GLEANSET_STORE_URL": str(small_disk)})
+    settings = {"GLEANSET_STORE_URL": str(small_disk), "GLEANSET_ROWS_PER_CHUNK": "100"}
+    cramped = replace(cli, environment=cli.environment | settings)
     with PictureWeb().served() as url:
         path = write_list(cli.folder, url, 300)
         done = cramped.run("crawl", "--urls", str(path), "--allow-private", "--json")

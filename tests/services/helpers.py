@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from backend.db import Database
 from backend.models import CrawlChunk, CrawlJob, Project
@@ -93,6 +93,10 @@ class Place:
     async def job(self, job_id: int) -> CrawlJob:
         async with self.database.transaction() as session:
             return await session.get_one(CrawlJob, job_id)
+
+    async def rows_of_nothing(self, sql: str) -> None:
+        async with self.database.transaction() as session:
+            await session.execute(text(sql))
 
     async def rows(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
         async with self.database.engine.connect() as connection:

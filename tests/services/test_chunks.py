@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.services import chunks
+from backend.services import chunks, crawl_jobs
 from backend.services.chunks import shares
 from backend.services.images import known_urls
 from gleanset.types import Downloaded, Licence, Reason, Refused
@@ -120,22 +120,64 @@ async def test_what_one_chunk_cannot_fill_is_handed_to_the_others(place: Place) 
     assert (job.status, job.downloaded_images, job.completed_chunks) == ("completed", 7, 2)
 
 
-async def test_a_job_fails_only_when_every_chunk_failed(place: Place) -> None:
+async def test_a_part_that_failed_is_told_and_tried_again(place: Place) -> None:
     job, found = await place.started(queries=2)
-    one, two = [await place.claim(chunk) for chunk in found]
-    await place.end(one, "The service is away.")
+    good, bad = [await place.claim(chunk) for chunk in found]
+    await place.end(bad, "The service is away.")
     assert (await place.job(job.id)).status == "running"
-    await place.end(two, "The service is away.")
+    await place.record(good, [downloaded("a")], None, end=True)
+    await place.end(good)
     job = await place.job(job.id)
-    assert (job.status, job.failed_chunks, job.error_message) == ("failed", 2, "The service is away.")
+    assert (job.status, job.failed_chunks, job.completed_chunks) == ("failed", 1, 1)
+    assert job.error_message == "1 of 2 parts of the job failed, the first so: The service is away."
+    async with place.database.transaction() as session:
+        await crawl_jobs.retry(session, job.id)
+    again = await place.claim(found[1])
+    await place.record(again, [downloaded("b")], None, end=True)
+    await place.end(again)
+    job = await place.job(job.id)
+    assert (job.status, job.error_message, job.failed_chunks, job.downloaded_images) == ("completed", None, 0, 2)
 
-    job, found = await place.started(queries=2)
+
+async def test_a_failed_part_does_not_matter_when_the_others_filled_the_job(place: Place) -> None:
+    job, found = await place.started(queries=2, max_images=2)
+    good, bad = [await place.claim(chunk) for chunk in found]
+    await place.end(bad, "The service is away.")
+    await place.record(good, [downloaded("a")], "1")
+    await place.end(good)
+    again = await place.claim(found[0])
+    await place.record(again, [downloaded("b")], "2")
+    assert (await place.job(job.id)).status == "completed"
+
+
+async def test_a_chunk_whose_finds_were_known_is_filled_up(place: Place) -> None:
+    """Two chunks find the same images at the same time: what the second loses by it, it may look for again."""
+    job, found = await place.started(queries=2, max_images=6)
     one, two = [await place.claim(chunk) for chunk in found]
-    await place.end(one, "The service is away.")
-    await place.record(two, [downloaded("a")], None, end=True)
+    same = [downloaded(name) for name in "abc"]
+    await place.record(one, same, "1")
+    await place.record(two, same, "1")
+    await place.end(one)
     await place.end(two)
     job = await place.job(job.id)
-    assert (job.status, job.failed_chunks, job.completed_chunks) == ("completed", 1, 1)
+    assert (job.status, job.downloaded_images) == ("running", 3)
+    again = await place.claim(found[0])
+    await place.record(again, [downloaded(name) for name in "def"], "2")
+    assert (await place.job(job.id)).downloaded_images == 6
+
+
+async def test_a_source_that_brings_nothing_new_is_not_asked_for_ever(place: Place) -> None:
+    job, [chunk] = await place.started()
+    await place.end(await place.claim(chunk))  # it ended, but never said that it was exhausted
+    assert (await place.job(job.id)).status == "completed"
+
+
+async def test_a_task_does_not_take_back_a_chunk_that_it_lost(place: Place) -> None:
+    job, [chunk] = await place.started()
+    lost = await place.claim(chunk)
+    await place.claim(chunk)
+    async with place.database.transaction() as session:
+        assert await chunks.claim(session, job.id, chunk.id, lost) is None
 
 
 async def test_known_urls_are_those_with_rows(place: Place) -> None:
