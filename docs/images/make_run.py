@@ -72,7 +72,7 @@ def recorded(arguments: list[str]) -> str:
         os.close(terminal)
         if process.wait():
             sys.exit(f"gleanset {' '.join(arguments)} failed:\n{written.decode()}")
-    return written.decode()
+        return written.decode().replace(folder, "~")  # the folder is nobody's home, and another one at every run
 
 
 def screen(written: str) -> list[str]:
