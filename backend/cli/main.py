@@ -90,7 +90,7 @@ def main() -> NoReturn:
     except (DBAPIError, PsycopgError, ConnectorException) as error:
         cause = getattr(error, "orig", None) or error.__cause__ or error
         complain(
-            f"The database does not answer any more, or said no: {str(cause).strip().splitlines()[0]}"
+            f"The database does not answer any more, or said no: {str(cause).strip().splitlines()[0].rstrip('.')}."
             " What was recorded is safe; `gleanset jobs list` shows what to go on with."
         )
         sys.exit(1)
