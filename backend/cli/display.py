@@ -123,6 +123,8 @@ def print_summary(now: Report, export_path: str | None) -> None:
         soft_wrap=True,
     )
     _print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})
+    if Reason.PRIVATE_ADDRESS in now.failures and not now.plan.allow_private:
+        console.print("Are these servers your own? The option --allow-private lets them in.")
     _print_counts(console, "Gathered but not valid, by broken rule", now.invalid, {})
     if now.error:
         console.print(Text(f"Error: {now.error}"), soft_wrap=True)
