@@ -46,6 +46,14 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     return not _is_own(address)
 
 
+def names_private(host: str) -> bool:
+    """Whether the host says itself, without being resolved, that it is not public: an address, or localhost."""
+    try:
+        return not is_public(ip_address(host))
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _is_own(address: IPv4Address | IPv6Address) -> bool:
     """A socket can be bound to this machine's own addresses only, public ones included."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from gleanset.errors import FetchFailed, ImageRefused
-from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket, names_private
 from gleanset.fetch.pacing import Host, retry_after
 from gleanset.types import Reason
 
@@ -151,6 +151,8 @@ class Fetcher:
         if target.user is not None or target.password is not None:
             raise ImageRefused(Reason.BAD_URL, "credentials in the URL")
         if port not in self.options.ports and not self.options.allow_private:
+            if names_private(host):  # the truer reason of the two, and the one a person can do something about
+                raise ImageRefused(Reason.PRIVATE_ADDRESS, host)
             raise ImageRefused(Reason.BAD_URL, f"port {port} is not allowed")
         return target
 
