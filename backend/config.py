@@ -52,8 +52,10 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=100_000_000, ge=1, description="Largest image that is decoded.")
     rows_per_chunk: int = Field(default=10_000, ge=1, description="Rows of a URL list in one chunk.")
     hosts: dict[str, str] = Field(default_factory=dict, description="Fixed host names, as in /etc/hosts (JSON).")
-    openverse_url: str = Field(default=SourceOptions().openverse_url, description="Base address of Openverse's API.")
-    wikimedia_url: str = Field(default=SourceOptions().wikimedia_url, description="Address of Wikimedia's api.php.")
+    source_urls: dict[str, str] = Field(
+        default_factory=dict, description="Other addresses of sources' services, by source (JSON)."
+    )
+    source_keys: dict[str, str] = Field(default_factory=dict, description="Keys of sources, by source (JSON).")
     heartbeat: float = Field(
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )
@@ -74,7 +76,7 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> SourceOptions:
-        return SourceOptions(openverse_url=self.openverse_url, wikimedia_url=self.wikimedia_url)
+        return SourceOptions(urls=self.source_urls, keys=self.source_keys)
 
     def fetch_options(self, *, allow_private: bool) -> FetchOptions:
         return FetchOptions(

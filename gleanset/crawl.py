@@ -17,9 +17,10 @@ from datetime import UTC, datetime
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits, inspect
+from gleanset.sources.licence import UNKNOWN
 from gleanset.store import Store, blob_key
 from gleanset.threads import Threads
-from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Refused
+from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Reason, Refused
 
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
@@ -54,18 +55,28 @@ class Batch:
 class Gatherer:
     """Takes one candidate the whole way: fetch, inspect, store.
 
-    `threads` runs the decoding, which releases the GIL; one a core is right.
+    `threads` runs the decoding, which releases the GIL; one a core is right. `licences`: codes that are wanted, all of
+    them when None.
     """
 
-    def __init__(self, fetcher: Fetcher, store: Store, threads: Threads, limits: InspectLimits) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        store: Store,
+        threads: Threads,
+        limits: InspectLimits,
+        licences: Collection[str] | None = None,
+    ) -> None:
         self._fetcher = fetcher
         self._store = store
         self._threads = threads
         self._limits = limits
+        self._licences = licences
 
     async def gather(self, candidate: Candidate) -> Outcome:
         """The candidate's outcome. Raises StoreError only: a full disk concerns the run, not the image."""
         try:
+            check_licence(candidate, self._licences)
             response = await self._fetcher.get(candidate.url)
             key, inspection = await self._threads.run(self._inspect, response.body)
         except FetchFailed as failure:
@@ -85,6 +96,15 @@ class Gatherer:
         if self._store.is_local:
             self._store.put_now(key, body)
         return key, inspection
+
+
+def check_licence(candidate: Candidate, licences: Collection[str] | None) -> None:
+    """Raises ImageRefused for a candidate whose licence is not one of those wanted."""
+    if licences is None:
+        return
+    code = candidate.licence.code if candidate.licence else UNKNOWN
+    if code not in licences:
+        raise ImageRefused(Reason.LICENCE, code)
 
 
 async def crawl(

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     BAD_RESPONSE = "bad_response", "The answer is not valid HTTP."
 
     # Refused: Gleanset declined, before or after reading the bytes.
+    LICENCE = "licence", "The licence is not one of those asked for."
     BAD_URL = "bad_url", "The URL is not an absolute http(s) URL, or carries credentials or a port that is not allowed."
     PRIVATE_ADDRESS = "private_address", "The host resolves to a loopback, private or otherwise internal address."
     TOO_MANY_REDIRECTS = "too_many_redirects", "The server redirects more often than allowed."
@@ -78,13 +79,24 @@ class Candidate:
 class Query:
     """What one chunk asks of one source: a keyword of a search API, or a slice of a list.
 
-    `options` are the source's own, JSON-able (for `urls`: path, start, stop, column names).
+    `options` are the source's own, JSON-able (for `urls`: path, start, stop, column names). `licences` are the licence
+    codes that are wanted, `unknown` among them for images without one; None takes every licence. Sources ask for those
+    only where their service can filter; the pipeline refuses whatever else comes.
     """
 
     source: str
     label: str
     keyword: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    licences: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often a host may be asked: requests `at_once`, and seconds from the start of one to the start of the next."""
+
+    at_once: int
+    interval: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,13 @@ def test_the_documents_show_command_lines() -> None:
 
 
 def default_of(name: str, setting: FieldInfo) -> str:
-    made = {"home": "`~/.local/share/gleanset`", "threads": "number of cores", "hosts": "`{}`"}
+    made = {
+        "home": "`~/.local/share/gleanset`",
+        "threads": "number of cores",
+        "hosts": "`{}`",
+        "source_urls": "`{}`",
+        "source_keys": "`{}`",
+    }
     if setting.default_factory is not None:
         return made[name]
     return "none" if setting.default is None else f"`{setting.default}`"

@@ -34,17 +34,21 @@ class Overrides(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     hosts: dict[str, str] | None = None
-    openverse_url: str | None = None
+    source_urls: dict[str, str] | None = None
     max_bytes: int | None = None
 
 
 class CrawlPlan(BaseModel):
-    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done."""
+    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done.
+
+    `licences`: codes of those wanted, as `gleanset.sources.licence.parse_licences` gives them; all when None.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     sources: list[str] = []
     lists: list[UrlList] = []
+    licences: list[str] | None = None
     allow_private: bool = False
     overrides: Overrides = Overrides()
     rules: dict[str, Any] | None = None

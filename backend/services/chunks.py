@@ -64,15 +64,19 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: 
     chunk.status = JobStatus.RUNNING.value
     chunk.attempts += 1
     chunk.started_at = chunk.started_at or datetime.now(UTC)
+    plan = CrawlPlan.model_validate(job.options)
+    licences = None if plan.licences is None else frozenset(plan.licences)
     return Claim(
         chunk_id=chunk.id,
         crawl_job_id=job.id,
         attempt=chunk.attempts,
-        query=Query(source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options),
+        query=Query(
+            source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options, licences=licences
+        ),
         cursor=chunk.cursor,
         limit=max(0, min(room, quota)),
         met=chunk.total_images,
-        plan=CrawlPlan.model_validate(job.options),
+        plan=plan,
     )
 
 

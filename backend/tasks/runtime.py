@@ -18,6 +18,7 @@ from gleanset.inspect import InspectLimits
 from gleanset.sources import Source, open_source
 from gleanset.store import Store
 from gleanset.threads import Threads
+from gleanset.types import Query
 
 
 class Client:
@@ -57,9 +58,9 @@ class Runtime:
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
 
-    def gatherer(self, client: Client) -> Gatherer:
+    def gatherer(self, client: Client, query: Query) -> Gatherer:
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        return Gatherer(client.fetcher, self.store, self._threads, limits)
+        return Gatherer(client.fetcher, self.store, self._threads, limits, query.licences)
 
 
 @asynccontextmanager

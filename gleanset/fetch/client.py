@@ -119,10 +119,12 @@ class Fetcher:
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> Response:
         """The final answer, whatever its status: redirects followed, passing faults (429, 5xx, connection) tried again.
 
+        With `form` it is a POST of a form; a redirect of it is the answer, since what is posted is for one place.
         Raises FetchFailed when no answer could be had, ImageRefused when a limit or guard says no.
         """
         target = self._checked(url)
@@ -130,15 +132,19 @@ class Fetcher:
             target = target.update_query(params)
         limit = self.options.max_bytes if max_bytes is None else max_bytes
         for _ in range(self.options.max_redirects + 1):
-            response = await self._patiently(target, headers, limit)
+            response = await self._patiently(target, headers, form, limit)
             location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None:
+            if response.status not in _REDIRECTS or location is None or form is not None:
                 return response
             following = self._checked(_quoted(location), base=target)
             if following.origin() != target.origin():
                 headers = None  # a key for one host is not for the next
             target = following
         raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {self.options.max_redirects}")
+
+    async def visit(self, url: str, *, max_bytes: int | None = None) -> Response:
+        """As `request`, for what is meant for people and not offered to programs."""
+        return await self.request(url, max_bytes=max_bytes)
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
         try:
@@ -159,14 +165,16 @@ class Fetcher:
     def _host(self, url: URL) -> Host:
         return self._hosts.setdefault((url.host, url.port), Host(self.options.per_host))
 
-    async def _patiently(self, url: URL, headers: Mapping[str, str] | None, limit: int) -> Response:
+    async def _patiently(
+        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
+    ) -> Response:
         """One URL with retries; the slot of the host is free while waiting for the next attempt."""
         host = self._host(url)
         for attempt in range(1, self.options.attempts + 1):
             wait = self.options.back_off * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             try:
                 async with host.turn():
-                    response = await self._once(url, headers, limit)
+                    response = await self._once(url, headers, form, limit)
             except FetchFailed as failure:
                 if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
                     raise
@@ -182,11 +190,14 @@ class Fetcher:
             await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _once(self, url: URL, headers: Mapping[str, str] | None, limit: int) -> Response:
+    async def _once(
+        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
+    ) -> Response:
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
         try:
-            async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
+            method = "GET" if form is None else "POST"
+            async with self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
                 wanted = answer.status not in _REDIRECTS
                 body = await _body(answer, limit) if wanted else b""
                 return Response(str(answer.url), answer.status, answer.headers, body)

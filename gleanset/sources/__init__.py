@@ -23,6 +23,6 @@ def source_info(name: str) -> SourceInfo:
     return info
 
 
-def open_source(name: str, http: Http, settings: SourceOptions | None = None) -> Source:
+def open_source(name: str, http: Http, options: SourceOptions | None = None) -> Source:
     """The source of this name, ready to be asked. Raises UnknownSource."""
-    return source_info(name).open(http, settings or SourceOptions())
+    return source_info(name).open(http, options or SourceOptions())

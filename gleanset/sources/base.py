@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from gleanset.types import Page, Query
+from gleanset.types import Pace, Page, Query
 
 
 class Response(Protocol):
@@ -23,7 +23,9 @@ class Response(Protocol):
 class Http(Protocol):
     """The HTTP client as sources see it: it paces, retries and names itself; any final status is an answer.
 
-    Raises OutcomeError when no answer could be had.
+    `request` is for services that offer themselves to programs; with `form` it is a POST of a form. `visit` is for what
+    is meant for people, pages and sitemaps: it also keeps robots.txt. Both raise OutcomeError when no answer could be
+    had.
     """
 
     async def request(
@@ -32,8 +34,11 @@ class Http(Protocol):
         *,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> Response: ...
+
+    async def visit(self, url: str, *, max_bytes: int | None = None) -> Response: ...
 
 
 class Source(Protocol):
@@ -51,19 +56,35 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """Where the services are: the real ones, unless a mirror or a test says otherwise."""
+    """What an operator says of the services, by source: other addresses than the real ones, and keys."""
 
-    openverse_url: str = "https://api.openverse.org/v1/"
-    wikimedia_url: str = "https://commons.wikimedia.org/w/api.php"
+    urls: Mapping[str, str] = field(default_factory=dict[str, str])
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceInfo:
-    """A source for a person to choose: what it `needs` from him, its `terms` in one sentence, a `page` to read more."""
+    """A source for a person to choose, and how to open it.
+
+    `needs`: what it wants from him. `allows`: how much may be asked of it, and how deep. `terms`: in one sentence; a
+    `page` to read more. `url`: where its service is. `pace` is that of the service, `media` that of other hosts it
+    sends to. `filters`: whether the service itself can keep to a query's licences.
+    """
 
     name: str
     title: str
     needs: str
+    allows: str
     terms: str
     page: str | None
     open: Callable[[Http, SourceOptions], Source]
+    url: str | None = None
+    pace: Pace | None = None
+    media: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
+    filters: bool = False
+
+    def url_in(self, options: SourceOptions) -> str:
+        """The service's address: the operator's, or the real one."""
+        url = options.urls.get(self.name, self.url)
+        assert url is not None, f"{self.name} has no service"
+        return url

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from gleanset.errors import SourceError
 from gleanset.types import Licence
 
+UNKNOWN = "unknown"
+"""What an image without a stated licence counts as; never the code of a licence."""
+
+_NON_COMMERCIAL = ("by-nc", "by-nc-nd", "by-nc-sa", "nc-sampling+")
+_COMMERCIAL = ("by", "by-nd", "by-sa", "cc0", "pdm", "sampling+")
+_GROUPS = {
+    "commercial": _COMMERCIAL,
+    "modification": tuple(code for code in _COMMERCIAL + _NON_COMMERCIAL if "nd" not in code),
+    "open": _COMMERCIAL + _NON_COMMERCIAL,
+}
 _CODE = r"by(?:-(?:nc|nd|sa))*|(?:nc-)?sampling\+"
 _CC_NAME = re.compile(rf"(?:cc-)?(?P<code>{_CODE}|cc0|cc-zero|pdm|pd-mark)(?:-v?(?P<version>\d\.\d)(?!\d).*)?")
 _CC_PATH = re.compile(rf"/(?P<kind>licenses|publicdomain)/(?P<code>{_CODE}|zero|mark)(?:/(?P<version>\d\.\d))?(?:/|$)")
@@ -47,6 +59,27 @@ def parse_licence(name: str | None, version: str | None = None, url: str | None 
     if slug or url:
         return Licence(slug or "other", version, url)
     return None
+
+
+def parse_licences(given: Sequence[str]) -> frozenset[str]:
+    """The codes that a filter names: `cc0,by` and the like, or one of the groups. Raises SourceError for other words.
+
+    `commercial` is what may be used commercially, `modification` what may be changed, `open` both and the rest of
+    Creative Commons and the public domain. `unknown` has to be asked for by its name.
+    """
+    wanted: set[str] = set()
+    for word in (word.strip().lower() for text in given for word in text.split(",")):
+        licence = parse_licence(word)
+        if word in _GROUPS:
+            wanted.update(_GROUPS[word])
+        elif word == UNKNOWN:
+            wanted.add(word)
+        elif licence is not None and licence.code in _GROUPS["open"]:
+            wanted.add(licence.code)
+        else:
+            known = ", ".join((*_GROUPS, *sorted(_GROUPS["open"]), UNKNOWN))
+            raise SourceError(f"There is no licence {word!r}. A filter takes some of: {known}.")
+    return frozenset(wanted)
 
 
 def compose_attribution(

@@ -8,11 +8,12 @@ from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.base import Http, SourceInfo, SourceOptions
+from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
 from gleanset.sources.text import as_dict, as_list, clean, integer, jsonable, without_nothing
 from gleanset.types import Candidate, Page, Query
 
+URL = "https://api.openverse.org/v1/"
 _PAGE_SIZE = 20  # the most an anonymous request may ask for; more is answered with 401
 _DEPTH = 240  # results a query, for everybody
 _LAST_PAGE = _DEPTH // _PAGE_SIZE
@@ -22,6 +23,7 @@ _FILTERS = (
     *("source", "excluded_source", "license", "license_type", *_SEARCHES, "extension", "category"),
     *("aspect_ratio", "size", "filter_dead", "mature"),
 )
+_LICENCES = {"by", "by-nc", "by-nc-nd", "by-nc-sa", "by-nd", "by-sa", "cc0", "pdm", "sampling+", "nc-sampling+"}
 _KEPT = ("id", "provider", "source", "category", "filetype", "mature", "indexed_on", "thumbnail", "detail_url")
 
 
@@ -30,7 +32,7 @@ class Openverse:
 
     name = "openverse"
 
-    def __init__(self, http: Http, url: str = SourceOptions().openverse_url, wait: Wait = asyncio.sleep) -> None:
+    def __init__(self, http: Http, url: str = URL, wait: Wait = asyncio.sleep) -> None:
         self._api = Api(http, "Openverse", wait)
         self._search = f"{url.rstrip('/')}/images/"
 
@@ -51,6 +53,8 @@ def _params(query: Query) -> dict[str, str]:
     if "source" in query.options and "excluded_source" in query.options:
         raise SourceError("Openverse takes either source or excluded_source, not both.")
     params = {name: _parameter(value) for name, value in query.options.items()}
+    if query.licences and "license" not in params:
+        params["license"] = ",".join(sorted(query.licences & _LICENCES))
     keyword = clean(query.keyword)
     if keyword:
         params["q"] = keyword[:_MAX_KEYWORD]
@@ -122,7 +126,10 @@ INFO = SourceInfo(
     name=Openverse.name,
     title="Openverse",
     needs="nothing",
+    allows="about 20 requests a minute and 200 a day, of 20 pictures each; at most 240 pictures a keyword",
     terms="Free to use through its API within its rate limits; every picture keeps its own open licence.",
     page="https://docs.openverse.org/terms_of_service.html",
-    open=lambda http, options: Openverse(http, options.openverse_url),
+    open=lambda http, options: Openverse(http, INFO.url_in(options)),
+    url=URL,
+    filters=True,
 )

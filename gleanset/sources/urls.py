@@ -212,6 +212,7 @@ INFO = SourceInfo(
     name=UrlList.name,
     title="URL list",
     needs="a list as txt, csv, jsonl or parquet",
+    allows="lists of any length; every host in it is asked at its own pace",
     terms="The rights to the pictures are whatever their owners say: the list should state each licence.",
     page=None,
     open=lambda _http, _options: UrlList(),

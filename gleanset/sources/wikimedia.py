@@ -10,11 +10,12 @@ from urllib.parse import urljoin
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.base import Http, SourceInfo, SourceOptions
+from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
 from gleanset.sources.text import as_dict, as_list, clean, first_link, integer, plain, without_nothing
-from gleanset.types import Candidate, Page, Query
+from gleanset.types import Candidate, Pace, Page, Query
 
+URL = "https://commons.wikimedia.org/w/api.php"
 _DEPTH = 10_000  # the search engine refuses offsets past this
 _MAX_KEYWORD = 250  # of the 300 characters a search may have
 _MEDIA_TYPES = {"BITMAP", "DRAWING"}
@@ -38,7 +39,7 @@ class Wikimedia:
 
     name = "wikimedia"
 
-    def __init__(self, http: Http, url: str = SourceOptions().wikimedia_url, wait: Wait = asyncio.sleep) -> None:
+    def __init__(self, http: Http, url: str = URL, wait: Wait = asyncio.sleep) -> None:
         self._api = Api(http, "Wikimedia Commons", wait)
         self._url = url
 
@@ -187,7 +188,11 @@ INFO = SourceInfo(
     name=Wikimedia.name,
     title="Wikimedia Commons",
     needs="nothing, though its policy asks for a contact in the User-Agent",
+    allows="3 requests at once, of 50 pictures each; at most 10,000 pictures a keyword",
     terms="Free to use with an honest User-Agent and few requests at once; every picture keeps its own free licence.",
     page="https://commons.wikimedia.org/wiki/Commons:Reusing_content_outside_Wikimedia",
-    open=lambda http, options: Wikimedia(http, options.wikimedia_url),
+    open=lambda http, options: Wikimedia(http, INFO.url_in(options)),
+    url=URL,
+    pace=Pace(at_once=3),
+    media={"upload.wikimedia.org": Pace(at_once=2)},
 )

@@ -17,12 +17,13 @@ def test_every_source_says_what_it_needs_and_under_which_terms(http: Fetcher) ->
         assert info.name == name == open_source(name, http).name
         assert info.title
         assert info.needs
+        assert info.allows
         assert info.terms.endswith(".")
 
 
 async def test_the_options_say_where_the_services_are(http: Fetcher) -> None:
     async with FakeOpenverse([picture(1)]) as openverse, FakeWikimedia([file(1)]) as wikimedia:
-        options = SourceOptions(openverse_url=openverse.url, wikimedia_url=wikimedia.url)
+        options = SourceOptions(urls={"openverse": openverse.url, "wikimedia": wikimedia.url})
         for name in ("openverse", "wikimedia"):
             source = open_source(name, http, options)
             assert len(candidates(await read(source, Query(source=name, label="x", keyword="x")))) == 1
