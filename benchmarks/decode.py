@@ -39,7 +39,7 @@ def measure(*, quick: bool) -> Result:
         ],
         figures={"images": count, "images_per_second": {str(threads): many for threads, many in rates.items()}},
         notes=(f"{repetitions} repetitions, taking turns; bytes already in memory.",),
-        versions=versions("simplejpeg", "opencv-python-headless", "pdqhash", "numpy"),
+        versions=versions("simplejpeg", "opencv-python-headless", "numpy"),
     )
 
 

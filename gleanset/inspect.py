@@ -17,11 +17,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, cast
+from typing import cast
 
 import cv2
 import numpy as np
-import pdqhash  # pyright: ignore[reportMissingTypeStubs]
 import simplejpeg  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 from PIL import Image
@@ -49,6 +48,7 @@ PDQ_MIN_SIDE = 5
 # A progressive JPEG has about ten scans; thousands of empty ones are a way to burn minutes of CPU with a small file.
 MAX_JPEG_SCANS = 200
 ORIENTATION = 0x0112
+_PDQ_STEPS = (np.arange(256) * 100 // 255).astype(np.uint8)
 
 # Damaged metadata is no news about the pixels, and belongs on nobody's terminal.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -308,11 +308,12 @@ def _shrink(luma: Grey) -> Grey:
 
 
 def _pdq(work: Grey) -> tuple[bytes, int]:
-    """PDQ hash and quality. Bit order: the package's vector, its first element the highest bit of the first byte.
+    """PDQ hash and quality (Meta's ThreatExchange, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing
+    Algorithm", 2019). Bit order: that of the package `pdqhash`, its first element the highest bit of the first byte.
 
     The reference blurs twice with a box of a 128th of each side and takes 64 x 64 points. Here OpenCV does the same
-    with a Gaussian of that spread and takes the points at exact centres, without the GIL; the package gets 64 x 64
-    pixels, which it takes as they are: 0.2 ms instead of 1 to 7 ms.
+    with a Gaussian of that spread and takes the points at exact centres; what follows is the reference's, bit for bit.
+    All of it runs without the GIL, in 0.06 ms where the package takes 1 to 7 ms of the full picture.
 
     Hamming distances of 256 bits, over 152 photographs and cuts of them. To the package's hash of the full picture:
     median 8, 90th percentile 20 (whole pixels instead of exact centres explain most of it). Between a picture and its
@@ -324,9 +325,17 @@ def _pdq(work: Grey) -> tuple[bytes, int]:
         return bytes(32), 0
     (span_x, sigma_x), (span_y, sigma_y) = _pdq_blur(width), _pdq_blur(height)
     blurred = cv2.GaussianBlur(work, (span_x, span_y), sigma_x, sigmaY=sigma_y, borderType=cv2.BORDER_REPLICATE)
-    points = cv2.cvtColor(cv2.resize(blurred, (64, 64), interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2RGB)
-    bits, quality = cast("tuple[NDArray[np.int64], int]", cast(Any, pdqhash).compute(points))
-    return np.packbits(bits.astype(np.uint8)).tobytes(), quality
+    return pdq_of_points(cast(Grey, cv2.resize(blurred, (64, 64), interpolation=cv2.INTER_LINEAR)))
+
+
+def pdq_of_points(points: Grey) -> tuple[bytes, int]:
+    """PDQ hash and quality of 64 x 64 points: which of 16 x 16 low frequencies are above their median."""
+    low = cv2.dct(points.astype(np.float32))[1:17, 1:17]
+    median = np.partition(low, 127, axis=None)[127]
+    bits = np.packbits((low > median)[::-1, ::-1])
+    steps = (cv2.absdiff(points[1:], points[:-1]), cv2.absdiff(points[:, 1:], points[:, :-1]))
+    gradient = sum(int(cv2.sumElems(cv2.LUT(step, _PDQ_STEPS))[0]) for step in steps)
+    return bits.tobytes(), min(100, gradient // 90)
 
 
 def _pdq_blur(side: int) -> tuple[int, float]:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pdqhash
 import pytest
 from PIL import Image, ImageFilter
 
-from gleanset.inspect import inspect
+from gleanset.inspect import inspect, pdq_of_points
 from gleanset.types import Inspection
 from tests.engine.pictures import PHOTOS, VARIANTS, encode, photo, sample
 
@@ -127,6 +128,17 @@ def test_pdq_is_close_to_the_reference_of_the_full_picture() -> None:
             assert abs(found.pdq_quality - quality) <= 10
     assert np.median(distances) <= 8
     assert max(distances) < 31
+
+
+def test_pdq_of_64_points_is_the_reference_bit_for_bit() -> None:
+    random = np.random.default_rng(7)
+    for side in range(2, 65):
+        coarse = random.integers(0, 256, (side, side), dtype=np.uint8)
+        points = cv2.resize(coarse, (64, 64), interpolation=cv2.INTER_CUBIC)
+        vector, quality = pdqhash.compute(cv2.cvtColor(points, cv2.COLOR_GRAY2RGB))
+        hash_, found = pdq_of_points(points)
+        assert bits(hash_).tolist() == vector.tolist()
+        assert found == quality
 
 
 def test_pdq_survives_copies_and_tells_photographs_apart() -> None:
