@@ -37,6 +37,7 @@ class CrawlChunk(TimestampMixin, Base):
     attempts: Mapped[int] = counter()
     total_images: Mapped[int] = counter()
     downloaded_images: Mapped[int] = counter()
+    duplicate_images: Mapped[int] = counter()
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     reasons: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     error_message: Mapped[str | None]
@@ -45,8 +46,13 @@ class CrawlChunk(TimestampMixin, Base):
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="chunks")
 
+    @property
+    def distinct_images(self) -> int:
+        """Downloads that count: the same bytes once in the whole job."""
+        return self.downloaded_images - self.duplicate_images
+
     __table_args__ = (
         allowed("status", JobStatus),
-        *not_negative("position", "quota", "attempts", "total_images", "downloaded_images", "bytes"),
+        *not_negative("position", "quota", "attempts", "total_images", "downloaded_images", "duplicate_images", "bytes"),
         UniqueConstraint("crawl_job_id", "position"),
     )

@@ -28,6 +28,7 @@ class CrawlJob(JobMixin, Base):
     max_images: Mapped[int] = mapped_column(default=1000, server_default="1000")
     total_images: Mapped[int] = counter()
     downloaded_images: Mapped[int] = counter()
+    duplicate_images: Mapped[int] = counter()
     valid_images: Mapped[int] = counter()
     total_chunks: Mapped[int] = counter()
     active_chunks: Mapped[int] = counter()
@@ -50,6 +51,11 @@ class CrawlJob(JobMixin, Base):
         back_populates="crawl_job", cascade="all, delete-orphan", passive_deletes=True
     )
 
+    @property
+    def distinct_images(self) -> int:
+        """Downloads that count against max_images: the same bytes once."""
+        return self.downloaded_images - self.duplicate_images
+
     __table_args__ = (
         allowed("status", JobStatus),
         percentage("progress"),
@@ -57,6 +63,7 @@ class CrawlJob(JobMixin, Base):
             "max_images",
             "total_images",
             "downloaded_images",
+            "duplicate_images",
             "valid_images",
             "total_chunks",
             "active_chunks",

@@ -62,6 +62,11 @@ class Image(Base):
     animated: Mapped[bool | None]
     fetched_at: Mapped[datetime | None]
 
+    resized_sha256: Mapped[bytes | None]
+    resized_width: Mapped[int | None]
+    resized_height: Mapped[int | None]
+    resized_size: Mapped[int | None] = mapped_column(BigInteger)
+
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="images")
     verdicts: Mapped[list[Verdict]] = relationship(
         back_populates="image", cascade="all, delete-orphan", passive_deletes=True
@@ -73,11 +78,13 @@ class Image(Base):
         *not_negative("width", "height", "file_size"),
         CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         CheckConstraint("octet_length(pdq) = 32", name="pdq"),
+        CheckConstraint("octet_length(resized_sha256) = 32", name="resized_sha256"),
         Index("ix_image_crawl_job_id", "crawl_job_id"),
         # A URL once per job. Its md5, because a btree row holds at most about 2.7 kB and URLs can be longer; URL first,
         # so that the planner does not prefer this wider index where ix_image_crawl_job_id serves.
         Index("uq_images_original_url_crawl_job_id", text("(md5(original_url)::uuid)"), "crawl_job_id", unique=True),
         Index("ix_images_sha256_crawl_job_id", "sha256", "crawl_job_id"),
+        Index("ix_images_resized_sha256", "resized_sha256", postgresql_where=text("resized_sha256 IS NOT NULL")),
         # Keyset pages of the images that a job really has.
         Index("ix_images_downloaded", "crawl_job_id", "id", postgresql_where=text("outcome = 'downloaded'")),
     )

@@ -6,6 +6,7 @@ order. A chunk that is run again gets a new `attempts` number; a task that lost 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import validation
 from backend.services.images import insert_outcomes
+from backend.services.quotas import hand_over, quotas
 from backend.services.states import announce, locked, move
 from gleanset.types import Outcome, Query
 
@@ -40,12 +42,6 @@ class Claim:
     plan: CrawlPlan
 
 
-def shares(total: int, parts: int) -> list[int]:
-    """`total` in `parts` whole numbers that differ by one at most, the larger ones first."""
-    each, rest = divmod(total, parts)
-    return [each + (place < rest) for place in range(parts)]
-
-
 async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: Claim | None = None) -> Claim | None:
     """Take the chunk for a task; None when there is nothing left to do for it.
 
@@ -57,8 +53,8 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: 
         return None
     if again is not None and chunk.attempts != again.attempt:
         return None
-    room = job.max_images - job.downloaded_images
-    quota = room if chunk.quota is None else chunk.quota - chunk.downloaded_images
+    room = job.max_images - job.distinct_images
+    quota = room if chunk.quota is None else chunk.quota - chunk.distinct_images
     if chunk.status == JobStatus.PENDING:
         job.active_chunks += 1
     chunk.status = JobStatus.RUNNING.value
@@ -94,17 +90,19 @@ async def record(
     chunk = await _still_held(session, job, held)
     if chunk is None:
         return False
-    room = job.max_images - job.downloaded_images
+    room = job.max_images - job.distinct_images
     done = await insert_outcomes(session, job.id, outcomes, storage_url, room)
     chunk.cursor, chunk.exhausted = cursor, exhausted
     chunk.total_images += done.total
     chunk.downloaded_images += done.downloaded
+    chunk.duplicate_images += done.duplicates
     chunk.bytes += done.bytes
     chunk.reasons = _sum(chunk.reasons, done.reasons)
     job.total_images += done.total
     job.downloaded_images += done.downloaded
+    job.duplicate_images += done.duplicates
     job.progress = _progress(job)
-    if job.downloaded_images >= job.max_images:
+    if job.distinct_images >= job.max_images:
         await finish(session, job)
         return False
     await announce(session, job.id)
@@ -151,16 +149,17 @@ async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> Craw
 
 async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
     """Give what some chunks could not fill to those that stopped before their end; whether there are such."""
-    query = select(CrawlChunk).where(
-        CrawlChunk.crawl_job_id == job.id,
-        CrawlChunk.status == JobStatus.COMPLETED.value,
-        ~CrawlChunk.exhausted,
-    )
-    chunks = (await session.scalars(query.order_by(CrawlChunk.position))).all()
-    room = job.max_images - job.downloaded_images
-    reopened = [(chunk, share) for chunk, share in zip(chunks, shares(room, len(chunks) or 1), strict=False) if share]
-    for chunk, share in reopened:
-        chunk.quota = chunk.downloaded_images + share
+    query = select(CrawlChunk).where(CrawlChunk.crawl_job_id == job.id).order_by(CrawlChunk.position)
+    chunks = (await session.scalars(query)).all()
+    going_on = [chunk for chunk in chunks if chunk.status == JobStatus.COMPLETED and not chunk.exhausted]
+    wanted, had = Counter[str](), Counter[str]()
+    for chunk, quota in zip(chunks, quotas(job.max_images, chunks), strict=True):
+        wanted[chunk.label] += quota
+        had[chunk.label] += chunk.distinct_images
+    parts = hand_over(job.max_images - job.distinct_images, wanted, had, going_on)
+    reopened = [(chunk, part) for chunk, part in zip(going_on, parts, strict=True) if part]
+    for chunk, part in reopened:
+        chunk.quota = chunk.distinct_images + part
         chunk.status = JobStatus.PENDING.value
         job.completed_chunks -= 1
     await session.flush()
@@ -179,7 +178,7 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
     job.completed_chunks += len(stopped.all())
     job.active_chunks = 0
     await queue.abort(session, job.task_ids)
-    if job.failed_chunks and job.downloaded_images < job.max_images:
+    if job.failed_chunks and job.distinct_images < job.max_images:
         first = select(CrawlChunk.error_message).where(
             CrawlChunk.crawl_job_id == job.id, CrawlChunk.status == JobStatus.FAILED.value
         )
@@ -196,7 +195,7 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
 def _progress(job: CrawlJob) -> int:
     """Percent: of the images wanted or of the chunks done, whichever is further; 100 is for the end."""
     ended = job.completed_chunks + job.failed_chunks
-    return min(99, max(100 * job.downloaded_images // max(1, job.max_images), 100 * ended // max(1, job.total_chunks)))
+    return min(99, max(100 * job.distinct_images // max(1, job.max_images), 100 * ended // max(1, job.total_chunks)))
 
 
 def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:

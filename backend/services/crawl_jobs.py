@@ -16,6 +16,7 @@ from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import labelled
 from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, validation
+from backend.services.quotas import quotas
 from backend.services.states import locked, move
 from gleanset.rules import Rules
 from gleanset.sources import source_info, urls
@@ -97,7 +98,7 @@ async def start(
             quota=share,
         )
         for position, (query, share) in enumerate(
-            zip(queries, chunks.shares(job.max_images, len(queries)), strict=True)
+            zip(queries, quotas(job.max_images, queries), strict=True)
         )
     ]
     rows = rows_of(queries)

@@ -35,10 +35,14 @@ _COPY = f"COPY images (crawl_job_id, {_COLUMNS}) FROM STDIN"
 
 @dataclass(slots=True)
 class Recorded:
-    """What became of a batch: rows written, downloads among them, their bytes, and the rest by reason."""
+    """What became of a batch: rows written, downloads among them, their bytes, and the rest by reason.
+
+    `duplicates`: downloads whose bytes the job has already.
+    """
 
     total: int = 0
     downloaded: int = 0
+    duplicates: int = 0
     bytes: int = 0
     reasons: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -50,38 +54,63 @@ async def insert_outcomes(
     storage_url: Callable[[str], str],
     room: int,
 ) -> Recorded:
-    """Write image rows, at most `room` of them downloads, none for a URL that the job has already.
+    """Write image rows, at most `room` of them downloads of new bytes, none for a URL that the job has already.
 
     The caller holds the lock of the job's row, so nobody else writes images of this job meanwhile. `storage_url` turns
     a blob's key into its address.
     """
     connection = await psycopg_connection(session)
     fresh = list({_clean(outcome.candidate.url): outcome for outcome in reversed(outcomes)}.values())[::-1]
+    stored = await _stored(session, crawl_job_id, fresh)
     # Nearly always every URL is new: the pipeline has asked before it fetched. So the rows go straight into the table,
     # and only when the unique index objects is it worth asking which of them are there (docs/decisions/0005).
     try:
         async with connection.transaction():
-            return await _copy(connection, crawl_job_id, _within(fresh, room), storage_url)
+            return await _copy(connection, crawl_job_id, _within(fresh, room, stored), storage_url)
     except UniqueViolation:
         known = await known_urls(session, crawl_job_id, [outcome.candidate for outcome in fresh])
         fresh = [outcome for outcome in fresh if outcome.candidate.url not in known]
-        return await _copy(connection, crawl_job_id, _within(fresh, room), storage_url)
+        return await _copy(connection, crawl_job_id, _within(fresh, room, stored), storage_url)
 
 
-def _within(outcomes: list[Outcome], room: int) -> list[Outcome]:
-    """The outcomes up to the download that fills the room; what was met behind it is not part of the job."""
-    downloads = 0
+async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
+    """Hashes of the outcomes that the job has downloads of."""
+    hashes = [bytes.fromhex(outcome.inspection.sha256) for outcome in outcomes if isinstance(outcome, Downloaded)]
+    found = await session.scalars(
+        text(
+            "SELECT sha256 FROM images WHERE crawl_job_id = :job AND sha256 = ANY(:hashes) AND outcome = 'downloaded'"
+        ),
+        {"job": crawl_job_id, "hashes": hashes},
+    )
+    return set(found)
+
+
+def _within(outcomes: list[Outcome], room: int, stored: set[bytes]) -> tuple[list[Outcome], int]:
+    """The outcomes up to the download that fills the room, and how many downloads among them bring no new bytes.
+
+    What was met behind it is not part of the job.
+    """
+    seen = set(stored)
+    new = duplicates = 0
     for number, outcome in enumerate(outcomes):
-        if downloads == room:
-            return outcomes[:number]
-        downloads += isinstance(outcome, Downloaded)
-    return outcomes
+        if new == room:
+            return outcomes[:number], duplicates
+        if isinstance(outcome, Downloaded):
+            digest = bytes.fromhex(outcome.inspection.sha256)
+            duplicates += digest in seen
+            new += digest not in seen
+            seen.add(digest)
+    return outcomes, duplicates
 
 
 async def _copy(
-    connection: AsyncConnection[Any], crawl_job_id: int, outcomes: list[Outcome], storage_url: Callable[[str], str]
+    connection: AsyncConnection[Any],
+    crawl_job_id: int,
+    within: tuple[list[Outcome], int],
+    storage_url: Callable[[str], str],
 ) -> Recorded:
-    recorded = Recorded(total=len(outcomes))
+    outcomes, duplicates = within
+    recorded = Recorded(total=len(outcomes), duplicates=duplicates)
     async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for outcome in outcomes:
             await copy.write_row((crawl_job_id, *_row(outcome, storage_url)))

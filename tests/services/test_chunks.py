@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.services import chunks, crawl_jobs
-from backend.services.chunks import shares
+from backend.services.quotas import shares
 from backend.services.images import known_urls
 from gleanset.types import Downloaded, Licence, Reason, Refused
 from tests.services.helpers import NOW, Place, candidate, downloaded, failed
