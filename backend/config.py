@@ -13,8 +13,7 @@ from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gleanset.fetch import FetchOptions
-from gleanset.fetch.client import user_agent
+from gleanset.fetch import FetchOptions, user_agent
 from gleanset.sources import SourceOptions
 
 
