@@ -33,7 +33,10 @@ class Reason(StrEnum):
     BAD_RESPONSE = "bad_response", "The answer is not valid HTTP."
     HEADERS_TOO_LARGE = "headers_too_large", "The answer has more or longer headers than the limits."
     HOST_DOWN = "host_down", "The host did not answer several times in a row, and is left alone for a while."
-    ROBOTS_UNREACHABLE = "robots_unreachable", "The host's robots.txt cannot be had (429 or 5xx), so nothing is asked for."
+    ROBOTS_UNREACHABLE = (
+        "robots_unreachable",
+        "The host's robots.txt cannot be had (429 or 5xx), so nothing is asked for.",
+    )
 
     # Refused: Gleanset declined, before or after reading the bytes.
     LICENCE = "licence", "The licence is not one of those asked for."

@@ -131,7 +131,7 @@ class Fetcher:
             name = url.host or ""
             pace = self.options.paces.get(name, self.options.pace)
             ask = self._leases.ask if self._leases is not None else None
-            host = Host(f"{name}:{url.port}", pace, own=name in self._own, ask=ask)
+            host = Host(f"{name}:{url.port}", pace, own=name in self._own or (url.raw_host or "") in self._own, ask=ask)
             self._hosts[key] = host
         return host
 
