@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import Mapping
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -24,6 +25,7 @@ from gleanset.fetch.robots import MAX_BYTES, decoded
 from gleanset.fetch.rules import SiteRules, unreachable
 from gleanset.fetch.wire import REDIRECTS, Ask, Headers, Response, Wire
 from gleanset.types import Reason
+from gleanset.window import leave_place
 
 _RETRIED = {429, 500, 502, 503, 504}
 _STATUS_REASONS = {
@@ -184,6 +186,7 @@ class Fetcher:
                     wait = max(wait, asked)
                 if response.status not in _RETRIED or attempt == self.options.attempts:
                     return response
+            leave_place()
             await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -191,8 +194,10 @@ class Fetcher:
         """The rules of the host; its files are asked for once, however many ask for a picture at the same time."""
         if host.rules is None or time.monotonic() >= host.rules_until:
             if host.lookup is None:
-                host.lookup = asyncio.create_task(self._look_up(host, url.origin()))
+                # In a context of its own: it is not in the place of the candidate that happened to be the first.
+                host.lookup = asyncio.create_task(self._look_up(host, url.origin()), context=Context())
                 host.lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+            leave_place()
             await asyncio.shield(host.lookup)
         assert host.rules is not None
         return host.rules

@@ -14,6 +14,7 @@ from gleanset.fetch.breaker import Breaker
 from gleanset.fetch.pacing import Pacer
 from gleanset.fetch.rules import SiteRules
 from gleanset.types import Pace, Reason
+from gleanset.window import has_place, leave_place, take_place
 
 
 class Lease:
@@ -84,12 +85,15 @@ class Host:
         Raises FetchFailed when the host wants to be left alone for longer, or is down.
         """
         if self.own:
+            await take_place()  # it may have been left for a pause between two tries
             async with self._request():
                 yield
             return
         lease = self.lease
         lease.users += 1
         try:
+            if self.pacer.slots.locked():
+                leave_place()
             async with self.pacer.slots:
                 await self._start(patience)
                 lease.asking += 1
@@ -105,6 +109,7 @@ class Host:
     async def leased(self) -> None:
         """Until the host is ours, and what other workers know of it is known here too."""
         while not self.lease.usable(time.monotonic()):
+            leave_place()
             await self._arrival()
 
     async def _arrival(self) -> None:
@@ -119,11 +124,15 @@ class Host:
             if (quiet := self.pacer.quiet_until - now) > patience:
                 raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more")
             wait = self.pacer.wait(now)
-            if wait <= 0:
+            if wait > 0:
+                leave_place()
+                await asyncio.sleep(wait)
+            elif not has_place():
+                await take_place()
+            else:
                 self.pacer.start(now)
                 self.lease.dirty = self.lease.dirty or self.pacer.interval >= 1.0  # long enough to outlive a kill
                 return
-            await asyncio.sleep(wait)
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[None]:
