@@ -6,16 +6,18 @@ Every setting is `GLEANSET_` and its name in capitals; the database may also be 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gleanset.fetch import FetchOptions
-from gleanset.fetch.client import user_agent
-from gleanset.sources import SourceOptions
+from gleanset.fetch import FetchOptions, user_agent
+from gleanset.sources import SOURCES, SourceOptions
+from gleanset.types import Pace
 
 
 class Settings(BaseSettings):
@@ -39,6 +41,9 @@ class Settings(BaseSettings):
         default=None, description="URL or e-mail put into the User-Agent, so that a site's owner can reach you."
     )
     per_host: int = Field(default=4, ge=1, description="Requests at once to one host.")
+    interval: float = Field(
+        default=0.05, ge=0, le=3600, description="Seconds from the start of one request to a host to the next."
+    )
     window: int = Field(default=64, ge=1, description="Images in flight at once in one chunk.")
     batch: int = Field(
         default=1000, ge=1, description="Most images recorded in one transaction; two a second at least."
@@ -78,15 +83,27 @@ class Settings(BaseSettings):
     def sources(self) -> SourceOptions:
         return SourceOptions(urls=self.source_urls, keys=self.source_keys)
 
-    def fetch_options(self, *, allow_private: bool) -> FetchOptions:
+    def fetch_options(self, *, allow_private: bool, own_hosts: Iterable[str]) -> FetchOptions:
         return FetchOptions(
             user_agent=user_agent(self.contact),
-            per_host=self.per_host,
+            pace=Pace(self.per_host, self.interval),
+            paces=self._paces(),
+            own_hosts=frozenset(own_hosts),
             total_timeout=self.timeout,
             max_bytes=self.max_bytes,
             allow_private=allow_private,
             hosts=self.hosts,
         )
+
+    def _paces(self) -> dict[str, Pace]:
+        """What the sources know of the pace of their services' hosts and of those that they send to."""
+        paces: dict[str, Pace] = {}
+        for info in SOURCES.values():
+            paces |= info.media
+            host = urlsplit(info.url_in(self.sources)).hostname if info.url else None
+            if host and info.pace:
+                paces[host] = info.pace
+        return paces
 
 
 @lru_cache(maxsize=1)

@@ -41,7 +41,7 @@ def gleanset(*arguments: str) -> list[str]:
 
 
 def crawl_command(urls: Path, count: int) -> list[str]:
-    return gleanset("crawl", "--urls", str(urls), "-n", str(count), "--allow-private", "--json")
+    return gleanset("crawl", "--urls", str(urls), "-n", str(count), "--allow-private", "--own", "127.0.0.1", "--json")
 
 
 def prepare_gleanset(home: Path) -> None:

@@ -21,6 +21,7 @@ from gleanset.sources.licence import UNKNOWN
 from gleanset.store import Store, blob_key
 from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Reason, Refused
+from gleanset.window import PLACE, Place, Window
 
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
@@ -30,8 +31,9 @@ Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 class CrawlOptions:
     """Sizes of one run.
 
-    window: candidates being fetched or inspected at once. batch: outcomes that are worth a transaction.
-    flush_after: seconds after which a smaller batch is handed over. limit: stop at this many downloads.
+    window: candidates being fetched or inspected at once; those that wait for their host do not count.
+    batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch is handed over.
+    limit: stop at this many downloads.
     """
 
     window: int = 64
@@ -154,7 +156,7 @@ class _Run:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
-        self._active = asyncio.Semaphore(options.window)
+        self._window = Window(options.window)
         # Finished but not handed over: when the consumer is slow, the pipeline waits.
         self._room = asyncio.Semaphore(options.window + 4 * options.batch)
         # Never more candidates under way than downloads still wanted: a limit costs no needless fetches.
@@ -227,14 +229,15 @@ class _Run:
         self._pages.append(in_flight)
         for candidate in fresh:
             await self._room.acquire()
-            await self._active.acquire()
+            place = await self._window.place()
             if self._wanted is not None:
                 await self._wanted.acquire()
-            task = asyncio.create_task(self._one(in_flight, candidate))
+            task = asyncio.create_task(self._one(in_flight, candidate, place))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _one(self, page: _PageInFlight, candidate: Candidate) -> None:
+    async def _one(self, page: _PageInFlight, candidate: Candidate, place: Place) -> None:
+        PLACE.set(place)
         try:
             outcome = await self._gather(candidate)
         except Exception as error:
@@ -242,7 +245,7 @@ class _Run:
             self._wake.set()
             return
         finally:
-            self._active.release()
+            place.leave()
         if isinstance(outcome, Downloaded):
             self._downloads += 1
         elif self._wanted is not None:

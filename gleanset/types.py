@@ -31,11 +31,22 @@ class Reason(StrEnum):
     SERVER_ERROR = "server_error", "The server failed (5xx) until the retries were used up."
     HTTP_STATUS = "http_status", "The server answered with another status than 200."
     BAD_RESPONSE = "bad_response", "The answer is not valid HTTP."
+    HEADERS_TOO_LARGE = "headers_too_large", "The answer has more or longer headers than the limits."
+    HOST_DOWN = "host_down", "The host did not answer several times in a row, and is left alone for a while."
+    ROBOTS_UNREACHABLE = (
+        "robots_unreachable",
+        "The host's robots.txt cannot be had (429 or 5xx), so nothing is asked for.",
+    )
 
     # Refused: Gleanset declined, before or after reading the bytes.
     LICENCE = "licence", "The licence is not one of those asked for."
     BAD_URL = "bad_url", "The URL is not an absolute http(s) URL, or carries credentials or a port that is not allowed."
     PRIVATE_ADDRESS = "private_address", "The host resolves to a loopback, private or otherwise internal address."
+    ROBOTS = "robots", "The host's robots.txt disallows it."
+    CRAWL_DELAY = "crawl_delay", "The host's robots.txt asks for longer pauses than Gleanset makes."
+    OPT_OUT_HEADER = "opt_out_header", "The answer's X-Robots-Tag says noai, noimageai, noindex, noimageindex or none."
+    OPT_OUT_TDM = "opt_out_tdm", "The host reserves the rights of text and data mining (TDM reservation protocol)."
+    OPT_OUT_AIPREF = "opt_out_aipref", "The host does not want it used for training (Content-Usage: train-ai=n)."
     TOO_MANY_REDIRECTS = "too_many_redirects", "The server redirects more often than allowed."
     TOO_LARGE = "too_large", "The body is larger than the byte limit."
     EMPTY = "empty", "The body is empty."

@@ -33,7 +33,8 @@ class PictureWeb:
         self.asked: Counter[str] = Counter()
         self.url = ""
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """What one request gets."""
         self.asked[request.path] += 1
         await asyncio.sleep(self.delay)
         number = int(request.match_info["number"])
@@ -45,6 +46,10 @@ class PictureWeb:
             case _:
                 return web.Response(body=picture(number), content_type="image/jpeg")
 
+    async def rules(self, request: web.Request) -> web.StreamResponse:
+        """The answer for robots.txt."""
+        raise web.HTTPNotFound
+
     @contextmanager
     def served(self) -> Iterator[str]:
         """The address while the block lasts."""
@@ -54,7 +59,8 @@ class PictureWeb:
 
         async def start() -> web.AppRunner:
             app = web.Application()
-            app.router.add_get(r"/{number:\d+}.jpg", self._answer)
+            app.router.add_get(r"/{number:\d+}.jpg", self.answer)
+            app.router.add_get("/robots.txt", self.rules)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()

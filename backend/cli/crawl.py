@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from backend.errors import BadInput
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
-from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList
+from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, UrlList
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
@@ -61,6 +62,14 @@ def crawl(
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Allow loopback and private addresses: your own servers only.")
     ] = False,
+    own: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--own",
+            metavar="HOST",
+            help="A host of yours, or *.example.org: no robots.txt, opt-outs or pauses there. Repeatable.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Gather images, judge them, and pack the valid ones.
@@ -81,6 +90,7 @@ def crawl(
             for path in urls or []
         ],
         allow_private=allow_private,
+        own_hosts=parse_own(own),
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )
@@ -224,6 +234,14 @@ def check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise BadInput(f"A keyword, label or name is not valid UTF-8: {text!r}.") from None
+
+
+def parse_own(given: list[str] | None) -> list[str]:
+    """Names of hosts as a plan keeps them. Raises BadInput."""
+    for name in given or []:
+        if not re.search(OWN_HOST, name):
+            raise BadInput(f"A host of yours looks like pictures.example.org or *.example.org, not {name!r}.")
+    return given or []
 
 
 def parse_rules(given: list[str] | None) -> dict[str, Any]:

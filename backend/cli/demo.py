@@ -34,7 +34,12 @@ async def _demo(settings: Settings, out: Path | None, *, json: bool) -> None:
         plan = CrawlPlan(
             sources=["openverse"],
             allow_private=True,
-            overrides=Overrides(hosts=web.hosts, source_urls={"openverse": web.openverse_url}, max_bytes=2_000_000),
+            overrides=Overrides(
+                hosts=web.hosts,
+                source_urls={"openverse": web.openverse_url},
+                max_bytes=2_000_000,
+                interval=0.01,  # this web is ours and in a hurry; all other manners are as anywhere
+            ),
             rules={"min_width": 64, "min_height": 64},
             export=export,
         )

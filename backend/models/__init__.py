@@ -5,6 +5,7 @@ from backend.models.base import Base
 from backend.models.chunks import CrawlChunk
 from backend.models.crawl_jobs import CrawlJob
 from backend.models.enums import ImageOutcome, JobStatus, ProjectStatus, Role
+from backend.models.hosts import Host
 from backend.models.images import Image
 from backend.models.jobs import ExportJob, ValidationJob
 from backend.models.profiles import Profile
@@ -17,6 +18,7 @@ __all__ = [
     "CrawlChunk",
     "CrawlJob",
     "ExportJob",
+    "Host",
     "Image",
     "ImageOutcome",
     "JobStatus",

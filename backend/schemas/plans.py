@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+OWN_HOST = r"^(\*\.)?[\w-]+(\.[\w-]+)*$|^[0-9a-fA-F:.]+$"
+"""A host name, `*.` and one, or an address; without scheme and port."""
 
 
 class UrlList(BaseModel):
@@ -36,12 +39,15 @@ class Overrides(BaseModel):
     hosts: dict[str, str] | None = None
     source_urls: dict[str, str] | None = None
     max_bytes: int | None = None
+    interval: float | None = None
 
 
 class CrawlPlan(BaseModel):
     """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done.
 
-    `licences`: codes of those wanted, as `gleanset.sources.licence.parse_licences` gives them; all when None.
+    `own_hosts`: names or patterns (`*.example.org`) of hosts that belong to whoever asked for the job; robots.txt,
+    opt-outs and pacing do not concern them. `licences`: codes of those wanted, as
+    `gleanset.sources.licence.parse_licences` gives them; all when None.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,6 +56,7 @@ class CrawlPlan(BaseModel):
     lists: list[UrlList] = []
     licences: list[str] | None = None
     allow_private: bool = False
+    own_hosts: list[Annotated[str, StringConstraints(pattern=OWN_HOST)]] = []
     overrides: Overrides = Overrides()
     rules: dict[str, Any] | None = None
     export: ExportPlan | None = None

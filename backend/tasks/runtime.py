@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
@@ -13,6 +13,8 @@ from procrastinate import JobContext
 from backend.config import Settings
 from backend.db import Database
 from backend.schemas.plans import CrawlPlan
+from backend.services import hosts
+from gleanset.book import Exchanged, HostState
 from gleanset.crawl import Gatherer
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits
@@ -37,6 +39,19 @@ class Client:
         return self._sources[name]
 
 
+class SharedBook:
+    """The book of hosts that all workers on one database share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exchange(
+        self, holder: str, asked: Mapping[str, int], put: Sequence[HostState], given_back: Collection[str]
+    ) -> Exchanged:
+        async with self._database.transaction() as session:
+            return await hosts.exchange(session, holder, asked, put, given_back)
+
+
 class Runtime:
     """One a worker process."""
 
@@ -51,10 +66,11 @@ class Runtime:
 
     async def client(self, plan: CrawlPlan) -> Client:
         """The client for jobs of this kind: one for all but those that may go where others may not."""
-        key = f"{plan.allow_private} {plan.overrides.model_dump_json()}"
+        key = plan.model_dump_json(include={"allow_private", "own_hosts", "overrides"})
         if key not in self._clients:
             settings = self.settings.model_copy(update=plan.overrides.model_dump(exclude_none=True))
-            fetcher = Fetcher(settings.fetch_options(allow_private=plan.allow_private))
+            options = settings.fetch_options(allow_private=plan.allow_private, own_hosts=plan.own_hosts)
+            fetcher = Fetcher(options, SharedBook(self.database))
             self._clients[key] = Client(settings, fetcher)
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
@@ -69,6 +85,8 @@ async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator
     """Everything that is opened is closed at the end. Raises StoreError when the store cannot be opened."""
     cv2.setNumThreads(1)  # the decoding threads are the parallel part; OpenCV's own would only get into their way
     gc.freeze()  # half a million objects of imported libraries, which no later collection need look through again
+    async with database.transaction() as session:
+        await hosts.forget(session)
     async with AsyncExitStack() as stack:
         yield Runtime(settings, database, stack)
 

@@ -1,5 +1,7 @@
 """Guarded, polite HTTP: every byte Gleanset reads from the network comes through `Fetcher`."""
 
-from gleanset.fetch.client import Fetcher, FetchOptions, Response
+from gleanset.fetch.client import Fetcher
+from gleanset.fetch.options import FetchOptions, user_agent
+from gleanset.fetch.wire import Response
 
-__all__ = ["FetchOptions", "Fetcher", "Response"]
+__all__ = ["FetchOptions", "Fetcher", "Response", "user_agent"]

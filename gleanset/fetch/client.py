@@ -1,26 +1,32 @@
-"""The HTTP client: bounded in bytes, time and redirects, paced per host, closed to private networks."""
+"""The HTTP client: bounded in bytes, time and redirects; polite to each host; closed to private networks."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import re
-import ssl
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
-import aiohttp
 from yarl import URL
 
-from gleanset.errors import FetchFailed, ImageRefused
-from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket, names_private
-from gleanset.fetch.pacing import Host, retry_after
+from gleanset.book import HostBook, SiteFiles
+from gleanset.errors import FetchFailed, ImageRefused, OutcomeError
+from gleanset.fetch.address import names_private
+from gleanset.fetch.hosts import Host
+from gleanset.fetch.leases import Leases
+from gleanset.fetch.options import FetchOptions
+from gleanset.fetch.pacing import retry_after
+from gleanset.fetch.patterns import HostPatterns
+from gleanset.fetch.robots import MAX_BYTES, decoded
+from gleanset.fetch.rules import SiteRules, unreachable
+from gleanset.fetch.wire import REDIRECTS, Ask, Headers, Response, Wire
 from gleanset.types import Reason
+from gleanset.window import leave_place
 
-_REDIRECTS = {301, 302, 303, 307, 308}
 _RETRIED = {429, 500, 502, 503, 504}
 _STATUS_REASONS = {
     401: Reason.FORBIDDEN,
@@ -30,82 +36,43 @@ _STATUS_REASONS = {
     429: Reason.RATE_LIMITED,
     451: Reason.FORBIDDEN,
 }
-
-
-def user_agent(contact: str | None = None) -> str:
-    """The honest User-Agent: `gleanset/VERSION (CONTACT) aiohttp/VERSION`, the form Wikimedia's policy asks for."""
-    return f"gleanset/{version('gleanset')} ({contact or 'no contact set'}) aiohttp/{aiohttp.__version__}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchOptions:
-    """Limits of one client. Times are seconds, sizes bytes after content decoding."""
-
-    user_agent: str = field(default_factory=user_agent)
-    per_host: int = 4
-    total_timeout: float = 60.0
-    connect_timeout: float = 10.0
-    read_timeout: float = 20.0
-    max_bytes: int = 32 * 1024 * 1024
-    max_redirects: int = 5
-    attempts: int = 3
-    back_off: float = 0.5
-    max_retry_after: float = 30.0
-    allow_private: bool = False
-    ports: frozenset[int] = frozenset({80, 443, 8080, 8443})
-    hosts: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A complete answer. `url` is the final one, behind all redirects."""
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+_DAY = 86_400.0
+_AGAIN = 300.0  # seconds until files that could not be had are asked for again
+_ROBOTS_REDIRECTS = 5
+_MOST_HOSTS = 20_000  # records of hosts kept in memory beside a book
 
 
 class Fetcher:
-    """One shared HTTP client; use as an async context manager."""
+    """One shared HTTP client; use as an async context manager. With a `book` it shares its hosts with other workers."""
 
-    def __init__(self, options: FetchOptions | None = None) -> None:
+    def __init__(self, options: FetchOptions | None = None, book: HostBook | None = None) -> None:
         self.options = options or FetchOptions()
-        # One entry a host: a crawl of many hosts keeps a few hundred bytes for each.
+        self._wire = Wire(self.options)
+        self._own = HostPatterns(self.options.own_hosts)
         self._hosts: dict[tuple[str | None, int | None], Host] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._leases = Leases(book) if book is not None else None
 
     async def __aenter__(self) -> Self:
-        options = self.options
-        connector = aiohttp.TCPConnector(
-            limit=0,  # bounded by the pipeline's window and the per-host slots
-            ttl_dns_cache=60,
-            resolver=StaticResolver({name.lower(): address for name, address in options.hosts.items()}),
-            socket_factory=None if options.allow_private else guarded_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": options.user_agent, "Accept-Encoding": "gzip, deflate"},
-            timeout=aiohttp.ClientTimeout(
-                total=options.total_timeout, sock_connect=options.connect_timeout, sock_read=options.read_timeout
-            ),
-        )
+        await self._wire.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        lookups = [host.lookup for host in self._hosts.values() if host.lookup is not None]
+        for lookup in lookups:
+            lookup.cancel()
+        await asyncio.gather(*lookups, return_exceptions=True)
+        if self._leases is not None:
+            await self._leases.close()
+        await self._wire.__aexit__(kind, error, trace)
 
     async def get(self, url: str) -> Response:
-        """The 200 answer to a GET, with a body.
+        """The 200 answer to a GET, with a body, where the host's rules allow it.
 
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
-        response = await self.request(url)
+        response = await self.visit(url)
         if response.status != 200:
             fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
             raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
@@ -124,27 +91,22 @@ class Fetcher:
     ) -> Response:
         """The final answer, whatever its status: redirects followed, passing faults (429, 5xx, connection) tried again.
 
-        With `form` it is a POST of a form; a redirect of it is the answer, since what is posted is for one place.
+        For services that offer themselves to programs: robots.txt and opt-outs are not looked at. With `form` it is a
+        POST of a form; a redirect of it is the answer, since what is posted is for one place.
         Raises FetchFailed when no answer could be had, ImageRefused when a limit or guard says no.
         """
         target = self._checked(url)
         if params:
             target = target.update_query(params)
-        limit = self.options.max_bytes if max_bytes is None else max_bytes
-        for _ in range(self.options.max_redirects + 1):
-            response = await self._patiently(target, headers, form, limit)
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None or form is not None:
-                return response
-            following = self._checked(_quoted(location), base=target)
-            if following.origin() != target.origin():
-                headers = None  # a key for one host is not for the next
-            target = following
-        raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {self.options.max_redirects}")
+        ask = Ask(limit=self._limit(max_bytes), headers=headers, form=form)
+        return await self._follow(target, ask, ruled=False)
 
     async def visit(self, url: str, *, max_bytes: int | None = None) -> Response:
-        """As `request`, for what is meant for people and not offered to programs."""
-        return await self.request(url, max_bytes=max_bytes)
+        """As `request`, for what is meant for people and not offered to programs: the host's rules are kept."""
+        return await self._follow(self._checked(url), Ask(limit=self._limit(max_bytes)), ruled=True)
+
+    def _limit(self, max_bytes: int | None) -> int:
+        return self.options.max_bytes if max_bytes is None else max_bytes
 
     def _checked(self, url: str, base: URL | None = None) -> URL:
         try:
@@ -163,78 +125,128 @@ class Fetcher:
         return target
 
     def _host(self, url: URL) -> Host:
-        return self._hosts.setdefault((url.host, url.port), Host(self.options.per_host))
+        key = (url.host, url.port)
+        host = self._hosts.get(key)
+        if host is None:
+            if self._leases is not None and len(self._hosts) >= _MOST_HOSTS:
+                self._hosts = {k: h for k, h in self._hosts.items() if self._leases.needs(h)}
+            name = url.host or ""
+            pace = self.options.paces.get(name, self.options.pace)
+            ask = self._leases.ask if self._leases is not None else None
+            host = Host(f"{name}:{url.port}", pace, own=name in self._own or (url.raw_host or "") in self._own, ask=ask)
+            self._hosts[key] = host
+        return host
 
-    async def _patiently(
-        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
-    ) -> Response:
+    async def _follow(self, target: URL, ask: Ask, *, ruled: bool, redirects: int | None = None) -> Response:
+        most = self.options.max_redirects if redirects is None else redirects
+        for _ in range(most + 1):
+            response = await self._patiently(target, ask, ruled=ruled)
+            location = response.headers.get("Location")
+            if response.status not in REDIRECTS or location is None or ask.form is not None:
+                return response
+            following = self._checked(_quoted(location), base=target)
+            if following.origin() != target.origin() and ask.headers is not None:
+                ask = Ask(limit=ask.limit, cut=ask.cut)  # a key for one host is not for the next
+            target = following
+        raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {most}")
+
+    async def _patiently(self, url: URL, ask: Ask, *, ruled: bool) -> Response:
         """One URL with retries; the slot of the host is free while waiting for the next attempt."""
         host = self._host(url)
+        host.visitors += 1
+        try:
+            return await self._visited(host, url, ask, ruled=ruled)
+        finally:
+            host.visitors -= 1
+
+    async def _visited(self, host: Host, url: URL, ask: Ask, *, ruled: bool) -> Response:
+        rules = await self._rules(host, url) if ruled and not host.own else None
+        if rules is not None:
+            rules.check(url)
+
+        def on_headers(status: int, headers: Headers) -> None:
+            host.breaker.answered()
+            if rules is not None and 200 <= status < 300:
+                rules.check_headers(url, headers)
+
         for attempt in range(1, self.options.attempts + 1):
             wait = self.options.back_off * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             try:
-                async with host.turn():
-                    response = await self._once(url, headers, form, limit)
+                async with host.turn(self.options.max_retry_after):
+                    response = await self._wire.ask(url, ask, on_headers)
             except FetchFailed as failure:
                 if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
                     raise
             else:
                 if response.status in {429, 503}:
                     asked = retry_after(response.headers.get("Retry-After")) or 0.0
+                    host.quiet(max(wait, asked))
                     if asked > self.options.max_retry_after:
                         return response
                     wait = max(wait, asked)
-                    host.back_off(wait)
                 if response.status not in _RETRIED or attempt == self.options.attempts:
                     return response
+            leave_place()
             await asyncio.sleep(wait)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _once(
-        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
-    ) -> Response:
-        if self._session is None:
-            raise RuntimeError("use Fetcher as an async context manager")
+    async def _rules(self, host: Host, url: URL) -> SiteRules:
+        """The rules of the host; its files are asked for once, however many ask for a picture at the same time."""
+        if host.rules is None or time.monotonic() >= host.rules_until:
+            if host.lookup is None:
+                # In a context of its own: it is not in the place of the candidate that happened to be the first.
+                host.lookup = asyncio.create_task(self._look_up(host, url.origin()), context=Context())
+                host.lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
+            leave_place()
+            await asyncio.shield(host.lookup)
+        assert host.rules is not None
+        return host.rules
+
+    async def _look_up(self, host: Host, origin: URL) -> None:
         try:
-            method = "GET" if form is None else "POST"
-            async with self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
-                wanted = answer.status not in _REDIRECTS
-                body = await _body(answer, limit) if wanted else b""
-                return Response(str(answer.url), answer.status, answer.headers, body)
-        except TimeoutError as error:
-            raise FetchFailed(Reason.TIMEOUT, str(error)) from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise FetchFailed(Reason.DNS, url.host or "") from error
-        except (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, ssl.SSLError) as error:
-            raise FetchFailed(Reason.TLS, str(error)) from error
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, PrivateAddressError):
-                raise ImageRefused(Reason.PRIVATE_ADDRESS, url.host or "") from error
-            raise FetchFailed(Reason.CONNECTION, str(error)) from error
-        except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise ImageRefused(Reason.BAD_URL, str(error)) from error
-        except aiohttp.ClientPayloadError as error:
-            raise FetchFailed(Reason.CONNECTION, f"the body broke off: {error}") from error
-        except (aiohttp.ClientResponseError, ValueError) as error:
-            raise FetchFailed(Reason.BAD_RESPONSE, str(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise FetchFailed(Reason.CONNECTION, str(error)) from error
+            await host.leased()
+            if host.rules is None or time.monotonic() >= host.rules_until:
+                await self._ask_for_files(host, origin)
+        finally:
+            host.lookup = None
+
+    async def _ask_for_files(self, host: Host, origin: URL) -> None:
+        known = host.rules is not None and not host.rules.unreachable
+        try:
+            status, robots = await self._file(origin / "robots.txt")
+        except OutcomeError:
+            if not known:
+                raise
+            status, robots = 503, ""
+        if unreachable(status):
+            if known:
+                host.keep_stale(_AGAIN)
+            else:
+                host.learn(SiteFiles(robots_status=status, fresh_for=_AGAIN, version=host.version + 1))
+            return
+        fresh_for = _DAY
+        try:
+            tdm_status, tdm = await self._file(origin / ".well-known" / "tdmrep.json")
+        except OutcomeError:
+            tdm_status, tdm = 503, ""
+        if unreachable(tdm_status):
+            fresh_for = _AGAIN
+        host.learn(
+            SiteFiles(robots_status=status, robots=robots, tdm=tdm, fresh_for=fresh_for, version=host.version + 1)
+        )
+
+    async def _file(self, url: URL) -> tuple[int, str]:
+        """A site's file of rules: its status, and the text of a 2xx. A chain of redirects without an end is a 404."""
+        ask = Ask(limit=MAX_BYTES, cut=True)
+        try:
+            response = await self._follow(url, ask, ruled=False, redirects=_ROBOTS_REDIRECTS)
+        except ImageRefused as refusal:
+            if refusal.reason is Reason.TOO_MANY_REDIRECTS:
+                return 404, ""
+            raise
+        return response.status, decoded(response.body) if 200 <= response.status < 300 else ""
 
 
 def _quoted(location: str) -> str:
     """A Location header as browsers read it: bytes that are not UTF-8 are percent-encoded, not dropped."""
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", location)
-
-
-async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, counted as it streams in: Content-Length may lie and compression may unfold."""
-    if answer.content_length is not None and answer.content_length > limit:
-        raise ImageRefused(Reason.TOO_LARGE, f"{answer.content_length} bytes announced, {limit} allowed")
-    parts: list[bytes] = []
-    size = 0
-    async for part in answer.content.iter_any():
-        size += len(part)
-        if size > limit:
-            raise ImageRefused(Reason.TOO_LARGE, f"more than {limit} bytes")
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,33 +1,48 @@
-"""Per-host pacing: how many requests at once, and when a host that asked for quiet may be asked again."""
+"""Pacing of one host: how many requests at once, how soon after one another, and how long it wants quiet."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from gleanset.types import Pace
 
-class Host:
-    """One authority (host and port) and what it lets us do."""
+LONGEST_CRAWL_DELAY = 30.0
+"""Seconds. A host that wants longer pauses than this is not crawled at all: a few pictures an hour are no crawl."""
 
-    def __init__(self, concurrency: int) -> None:
-        self._slots = asyncio.Semaphore(concurrency)
-        self._quiet_until = 0.0
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
-        """Hold one of the host's slots, not before a back-off of the whole host is over."""
-        async with self._slots:
-            while (wait := self._quiet_until - time.monotonic()) > 0:  # noqa: ASYNC110 - it may be moved on meanwhile
-                await asyncio.sleep(wait)
-            yield
+class Pacer:
+    """Says when the next request may start. Times are those of one monotonic clock."""
 
-    def back_off(self, seconds: float) -> None:
-        """Ask nothing of this host for `seconds`: a 429 or 503 concerns the host, not the one request."""
-        self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+    def __init__(self, pace: Pace) -> None:
+        self.slots = asyncio.Semaphore(pace.at_once)
+        self.ready_at = 0.0
+        self.quiet_until = 0.0
+        self._pace = pace
+        self._interval = pace.interval
+
+    @property
+    def interval(self) -> float:
+        return self._interval
+
+    def keep_crawl_delay(self, seconds: float | None) -> None:
+        """The host's own wish for the pause between two requests; it lengthens ours, and never shortens it."""
+        before = self._interval
+        self._interval = max(self._pace.interval, min(seconds or 0.0, LONGEST_CRAWL_DELAY))
+        self.ready_at += self._interval - before  # counted from the request that was the last
+
+    def wait(self, now: float) -> float:
+        """Seconds until a request may start; not above 0 when it may start now."""
+        return max(self.ready_at, self.quiet_until) - now
+
+    def start(self, now: float) -> None:
+        """A request starts."""
+        self.ready_at = max(self.ready_at, now) + self._interval
+
+    def quiet(self, until: float) -> None:
+        """Ask nothing of this host before `until`: a 429 or 503 concerns the host, not the one request."""
+        self.quiet_until = max(self.quiet_until, until)
 
 
 def retry_after(value: str | None) -> float | None:

@@ -128,7 +128,7 @@ def test_a_full_disk_fails_the_job_and_retry_goes_on(cli: Cli, small_disk: Path,
     cramped = replace(cli, environment=cli.environment | settings)
     with PictureWeb().served() as url:
         path = write_list(cli.folder, url, 300)
-        done = cramped.run("crawl", "--urls", str(path), "--allow-private", "--json")
+        done = cramped.run("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json")
         assert (done.code, done.err) == (1, "")
         assert done.json["status"] == "failed"
         assert "no space left" in done.json["error"]

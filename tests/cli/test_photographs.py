@@ -34,7 +34,17 @@ def test_photographs_arrive_whole(cli: Cli) -> None:
                 by_url[url] = photo
                 table.writerow((url, photo.format, "cc0", "A photographer"))
         run = cli.ok(
-            "crawl", "--urls", str(path), "--allow-private", "--rule", "min_width=64", "--out", "photos.zip", "--json"
+            "crawl",
+            "--urls",
+            str(path),
+            "--allow-private",
+            "--own",
+            "127.0.0.1",
+            "--rule",
+            "min_width=64",
+            "--out",
+            "photos.zip",
+            "--json",
         ).json
     assert (run["status"], run["failures"]) == ("completed", {})
     assert run["total_images"] == run["downloaded_images"] == len(photos)

@@ -72,7 +72,18 @@ def test_the_demo_from_nothing_to_a_dataset(embedded_cli: Cli) -> None:
 def test_a_list_becomes_a_dataset(cli: Cli) -> None:
     with PictureWeb().served() as url:
         path = write_list(cli.folder, url, 60)
-        done = cli.ok("crawl", "--urls", str(path), "--allow-private", "--rule", "min_width=100", "--out", "my set.zip")
+        done = cli.ok(
+            "crawl",
+            "--urls",
+            str(path),
+            "--allow-private",
+            "--own",
+            "127.0.0.1",
+            "--rule",
+            "min_width=100",
+            "--out",
+            "my set.zip",
+        )
     assert "Dataset:" in done.out
     assert "my set.zip" in done.out
     assert "\x1b" not in done.out + done.err, "no colours when nobody looks on"
@@ -101,7 +112,7 @@ def test_private_addresses_are_refused_unless_allowed(cli: Cli) -> None:
 def test_validate_and_export_again(cli: Cli) -> None:
     with PictureWeb().served() as url:
         path = write_list(cli.folder, url, 30)
-        first = cli.ok("crawl", "--urls", str(path), "--allow-private", "--json").json
+        first = cli.ok("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json").json
     job = str(first["crawl_job_id"])
     assert first["export_path"] is None
     strict = cli.ok("validate", job, "--rule", "min_width=129", "--json").json
@@ -122,7 +133,7 @@ def test_ctrl_c_loses_nothing(cli: Cli) -> None:
     web = PictureWeb(delay=0.05)
     with web.served() as url:
         path = write_list(cli.folder, url, 200)
-        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--out", "set.zip")
+        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--out", "set.zip")
         wait_until(lambda: sum(web.asked.values()) > 40)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=20)
@@ -144,7 +155,7 @@ def test_a_killed_command_can_be_gone_on_with(cli: Cli) -> None:
     web = PictureWeb(delay=0.05)
     with web.served() as url:
         path = write_list(cli.folder, url, 150)
-        running = cli.start("crawl", "--urls", str(path), "--allow-private")
+        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1")
         wait_until(lambda: sum(web.asked.values()) > 40)
         running.kill()
         running.communicate()
@@ -157,7 +168,7 @@ def test_cancel_from_another_terminal(cli: Cli) -> None:
     web = PictureWeb(delay=0.05)
     with web.served() as url:
         path = write_list(cli.folder, url, 500)
-        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--json")
+        running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json")
         wait_until(lambda: sum(web.asked.values()) > 20)
         cancelled = cli.ok("jobs", "cancel", "1")
         assert "jobs retry 1" in cancelled.out
@@ -174,7 +185,16 @@ def test_a_person_sees_bars(cli: Cli) -> None:
         path = write_list(cli.folder, url, 80)
         mine, theirs = pty.openpty()
         running = cli.start(
-            "crawl", "--urls", str(path), "--allow-private", "--out", "x.zip", stdout=theirs, stderr=theirs
+            "crawl",
+            "--urls",
+            str(path),
+            "--allow-private",
+            "--own",
+            "127.0.0.1",
+            "--out",
+            "x.zip",
+            stdout=theirs,
+            stderr=theirs,
         )
         os.close(theirs)
         seen = b""
@@ -195,10 +215,10 @@ def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli
     address = shown.out.strip()
     assert "db stop" in shown.err
     upgraded = embedded_cli.ok("db", "upgrade")
-    assert "003" in upgraded.out
+    assert "004" in upgraded.out
     with psycopg.connect(address) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("003",)
-    assert embedded_cli.ok("db", "current").out == "003 (head)\n"
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("004",)
+    assert embedded_cli.ok("db", "current").out == "004 (head)\n"
     embedded_cli.ok("db", "stop")
     try:
         psycopg.connect(address).close()

@@ -24,9 +24,15 @@ class Asked:
 Handler = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 
+SITE_FILES = ("/robots.txt", "/.well-known/tdmrep.json")
+
+
 @dataclass
 class Hostile:
-    """Answers of raw bytes, or of functions that write what and when they like. The connection then closes."""
+    """Answers of raw bytes, or of functions that write what and when they like. The connection then closes.
+
+    Files of rules that a test does not speak of are missing, and asking for them does not count.
+    """
 
     answers: dict[str, bytes | Handler] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
@@ -69,6 +75,9 @@ class Hostile:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             pairs = (line.split(": ", 1) for line in head[1:] if line)
             asked = Asked(head[0].split(" ")[1], {k.lower(): v for k, v in pairs}, asyncio.get_running_loop().time())
+            if asked.path in SITE_FILES and asked.path not in self.answers:
+                writer.write(status(404))
+                return
             self.asked.append(asked)
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)

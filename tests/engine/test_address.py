@@ -135,7 +135,7 @@ async def test_the_same_name_is_reached_when_the_user_allows_it(inside: Hostile)
     """The guard is what keeps the others out, not the name."""
     async with Fetcher(FetchOptions(allow_private=True, hosts={"pictures.test": "127.0.0.1"})) as fetcher:
         assert (await fetcher.get(inside.url(host="pictures.test"))).body == b"picture"
-    assert inside.connections == 1
+        assert inside.paths() == ["/"]
 
 
 class Answers(AbstractResolver):
@@ -217,7 +217,7 @@ async def test_a_redirect_inside_goes_through_the_guard_again(
             checked.append(info[4][1])
             return socket.socket(*info[:3]) if info[4][1] == door.port else guarded_socket(info)
 
-        monkeypatch.setattr("gleanset.fetch.client.guarded_socket", only_the_door)
+        monkeypatch.setattr("gleanset.fetch.wire.guarded_socket", only_the_door)
         options = replace(strict(inside, inside_test="127.0.0.1"), ports=frozenset({door.port, inside.port}))
         async with Fetcher(options) as fetcher:
             with pytest.raises(ImageRefused) as caught:

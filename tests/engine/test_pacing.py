@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gleanset.errors import FetchFailed
+from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
-from gleanset.fetch.pacing import retry_after
-from gleanset.types import Reason
+from gleanset.fetch.pacing import LONGEST_CRAWL_DELAY, Pacer, retry_after
+from gleanset.types import Pace, Reason
 from tests.engine.hostile import Asked, Hostile, in_turn, reply, status
 
-QUICK = FetchOptions(allow_private=True, back_off=0.01)
+QUICK = FetchOptions(allow_private=True, pace=Pace(4), back_off=0.01)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ async def slow(_: Asked, writer: asyncio.StreamWriter) -> None:
 @pytest.mark.parametrize("slots", [1, 3])
 async def test_a_host_is_never_asked_more_at_once_than_allowed(slots: int) -> None:
     paths = [f"/{n}" for n in range(5 * slots)]
-    options = FetchOptions(allow_private=True, per_host=slots)
+    options = FetchOptions(allow_private=True, pace=Pace(slots))
     async with Hostile(dict.fromkeys(paths, slow)) as server, Fetcher(options) as fetcher:
         await asyncio.gather(*(fetcher.get(server.url(path)) for path in paths))
         assert server.busiest == slots
@@ -79,18 +80,18 @@ async def test_hosts_do_not_wait_for_each_other() -> None:
     async with Hostile({"/": stuck}) as tarpit, Hostile({"/": reply()}) as brisk, Fetcher(QUICK) as fetcher:
         waiting = [asyncio.create_task(fetcher.get(tarpit.url())) for _ in range(20)]
         async with asyncio.timeout(5):
-            while tarpit.busy < QUICK.per_host:
+            while tarpit.busy < QUICK.pace.at_once:
                 await asyncio.sleep(0.001)
             for _ in range(10):
                 await fetcher.get(brisk.url())
-        assert tarpit.busiest == QUICK.per_host
+        assert tarpit.busiest == QUICK.pace.at_once
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_two_names_of_one_server_are_two_hosts() -> None:
-    options = FetchOptions(allow_private=True, per_host=1, hosts={"A.test": "127.0.0.1", "b.test": "127.0.0.1"})
+    options = FetchOptions(allow_private=True, pace=Pace(1), hosts={"A.test": "127.0.0.1", "b.test": "127.0.0.1"})
     async with Hostile({"/": slow}) as server, Fetcher(options) as fetcher:
         urls = [server.url(host=name) for name in ("a.test", "A.TEST", "b.test")]
         await asyncio.gather(*(fetcher.get(url) for url in urls * 3))
@@ -109,7 +110,7 @@ async def test_retry_after_quiets_the_whole_host(code: int, form: str) -> None:
     """The one that was told to wait, one that waits for a slot, and one that comes later."""
     value = "1" if form == "seconds" else in_a_second()
     answers = {"/a": in_turn(status(code, f"Retry-After: {value}"), reply()), "/b": reply(), "/c": reply()}
-    options = FetchOptions(allow_private=True, per_host=1, back_off=0.01)
+    options = FetchOptions(allow_private=True, pace=Pace(1), back_off=0.01)
     async with Hostile(answers) as server, Hostile({"/": reply()}) as other, Fetcher(options) as fetcher:
         first = [asyncio.create_task(fetcher.get(server.url(path))) for path in ("/a", "/b")]
         while not server.asked:
@@ -125,7 +126,7 @@ async def test_retry_after_quiets_the_whole_host(code: int, form: str) -> None:
 
 
 async def test_the_last_refusal_quiets_the_host_as_well() -> None:
-    options = FetchOptions(allow_private=True, attempts=1, back_off=0.01)
+    options = FetchOptions(allow_private=True, attempts=1, pace=Pace(4), back_off=0.01)
     async with Hostile({"/a": status(429, "Retry-After: 1"), "/b": reply()}) as server, Fetcher(options) as fetcher:
         with pytest.raises(FetchFailed) as caught:
             await fetcher.get(server.url("/a"))
@@ -142,6 +143,95 @@ async def test_who_asks_for_too_long_a_wait_is_not_asked_again(value: str) -> No
                 await fetcher.get(server.url())
         assert caught.value.reason is Reason.RATE_LIMITED
         assert server.paths() == ["/"]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+async def test_a_host_that_wants_long_quiet_is_left_alone_for_every_picture(code: int) -> None:
+    answers = {"/a": status(code, "Retry-After: 3600"), "/b": reply()}
+    async with Hostile(answers) as server, Hostile({"/": reply()}) as other, Fetcher(QUICK) as fetcher:
+        for path in ("/a", "/b", "/a"):
+            with pytest.raises(FetchFailed) as caught:
+                async with asyncio.timeout(5):
+                    await fetcher.get(server.url(path))
+        assert caught.value.reason is Reason.RATE_LIMITED
+        assert caught.value.detail.startswith("the host asked for quiet, for 3")
+        assert server.paths() == ["/a"]
+        assert (await fetcher.get(other.url())).body == b"picture"
+
+
+def gaps(server: Hostile) -> list[float]:
+    """Seconds between the requests, as the server saw them."""
+    times = [asked.at for asked in server.asked]
+    return [after - before for before, after in pairwise(times)]
+
+
+async def test_requests_start_an_interval_apart() -> None:
+    paths = [f"/{n}" for n in range(12)]
+    options = FetchOptions(allow_private=True, pace=Pace(4, 0.1))
+    async with Hostile({**dict.fromkeys(paths, reply()), "/robots.txt": reply(b"")}) as server:
+        async with Fetcher(options) as fetcher:
+            await asyncio.gather(*(fetcher.get(server.url(path)) for path in paths))
+        assert min(gaps(server)) > 0.08
+        assert len(server.asked) == 13
+
+
+async def test_a_host_may_have_a_pace_of_its_own() -> None:
+    hosts = {"slow.test": "127.0.0.1", "fast.test": "127.0.0.1"}
+    options = FetchOptions(allow_private=True, hosts=hosts, pace=Pace(3, 30.0), paces={"fast.test": Pace(2)})
+    paths = [f"/{n}" for n in range(10)]
+    async with Hostile(dict.fromkeys(paths, slow)) as server, Fetcher(options) as fetcher:
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(fetcher.get(server.url(path, host="fast.test")) for path in paths))
+            await fetcher.request(server.url("/0", host="slow.test"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await fetcher.request(server.url("/1", host="slow.test"))
+        assert server.busiest == 2
+        assert len(server.asked) == 11
+
+
+async def test_an_own_host_is_asked_as_fast_as_it_answers() -> None:
+    paths = [f"/{n}" for n in range(40)]
+    options = FetchOptions(allow_private=True, pace=Pace(1, 30.0), own_hosts=frozenset({"127.0.0.*", "127.0.0.1"}))
+    async with Hostile(dict.fromkeys(paths, slow)) as server, Fetcher(options) as fetcher:
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(fetcher.get(server.url(path)) for path in paths))
+        assert server.busiest > 20
+
+
+async def test_crawl_delay_lengthens_the_pause() -> None:
+    answers = {"/robots.txt": reply(b"User-agent: *\nCrawl-delay: 0.3\n"), **dict.fromkeys(["/a", "/b", "/c"], reply())}
+    async with Hostile(answers) as server, Fetcher(QUICK) as fetcher:
+        await asyncio.gather(*(fetcher.get(server.url(path)) for path in ("/a", "/b", "/c")))
+        assert min(gaps(server)) > 0.28
+
+
+async def test_who_wants_too_long_pauses_is_not_crawled() -> None:
+    robots = f"User-agent: *\nCrawl-delay: {LONGEST_CRAWL_DELAY + 0.5}\n".encode()
+    async with Hostile({"/robots.txt": reply(robots), "/": reply()}) as server, Fetcher(QUICK) as fetcher:
+        with pytest.raises(ImageRefused) as caught:
+            await fetcher.get(server.url())
+        assert (caught.value.reason, caught.value.detail) == (Reason.CRAWL_DELAY, "Crawl-delay: 30.5, at most 30 s")
+        assert server.paths() == ["/robots.txt"]
+
+
+def test_a_crawl_delay_never_shortens_the_pause() -> None:
+    pacer = Pacer(Pace(1, 2.0))
+    for delay, interval in ((None, 2.0), (0.5, 2.0), (7.0, 7.0), (1e9, LONGEST_CRAWL_DELAY), (None, 2.0)):
+        pacer.keep_crawl_delay(delay)
+        assert pacer.interval == interval
+
+
+def test_a_start_that_comes_late_does_not_bring_the_next_one_forward() -> None:
+    pacer = Pacer(Pace(1, 2.0))
+    assert pacer.wait(100.0) <= 0
+    pacer.start(100.0)
+    assert pacer.wait(101.5) == 0.5
+    pacer.start(105.0)
+    assert pacer.wait(105.0) == 2.0
+    pacer.quiet(120.0)
+    pacer.quiet(110.0)
+    assert pacer.wait(105.0) == 15.0
 
 
 async def test_refusals_without_a_date_are_tried_a_few_times() -> None:

@@ -15,4 +15,5 @@ FILL_HEAD = """
 INSERT INTO crawl_chunks (crawl_job_id, position, source, label) SELECT id, 0, 'openverse', 'cat' FROM crawl_jobs;
 INSERT INTO verdicts (validation_job_id, image_id, valid) SELECT v.id, i.id, true FROM validation_jobs v, images i;
 INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'crawl');
+INSERT INTO hosts (authority) VALUES ('example.org:443');
 """

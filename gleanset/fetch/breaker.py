@@ -1,0 +1,50 @@
+"""A circuit breaker: a host that does not answer at all is left alone for a while."""
+
+from __future__ import annotations
+
+from gleanset.errors import FetchFailed
+from gleanset.types import Reason
+
+THRESHOLD = 5
+"""Failures in a row after which a host counts as down."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
+"""Seconds until the next probe: twice as long after each that fails, and never longer than the second."""
+
+_DEAD = {Reason.DNS, Reason.CONNECTION, Reason.TLS, Reason.TIMEOUT}
+
+
+class Breaker:
+    """Counts the requests in a row to which no answer began. Times are those of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.down_until = 0.0
+        self._probing = False
+
+    def admit(self, now: float) -> bool:
+        """Lets a request pass; whether it is the one probe of a host that was down. Raises FetchFailed otherwise."""
+        if self.failures < THRESHOLD:
+            return False
+        if now < self.down_until or self._probing:
+            wait = max(self.down_until - now, 1.0)
+            raise FetchFailed(Reason.HOST_DOWN, f"no answer {self.failures} times in a row, next try in {wait:.0f} s")
+        self._probing = True
+        return True
+
+    def end_probe(self) -> None:
+        """The probe is over, whatever came of it."""
+        self._probing = False
+
+    def answered(self) -> None:
+        """The host is alive: it began an answer."""
+        self.failures = 0
+
+    def failed(self, reason: Reason, now: float) -> None:
+        """A request ended without any answer."""
+        if reason not in _DEAD:
+            return
+        self.failures += 1
+        if self.failures >= THRESHOLD:
+            doublings = min(self.failures - THRESHOLD, 10)
+            self.down_until = now + min(FIRST_PAUSE * 2**doublings, LONGEST_PAUSE)

@@ -1,0 +1,200 @@
+"""One host that a client visits: its pace, its health, its rules, and whether it is ours to ask right now."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from gleanset.book import HostState, SiteFiles
+from gleanset.errors import FetchFailed
+from gleanset.fetch.breaker import Breaker
+from gleanset.fetch.pacing import Pacer
+from gleanset.fetch.rules import SiteRules
+from gleanset.types import Pace, Reason
+from gleanset.window import has_place, leave_place, take_place
+
+
+class Lease:
+    """Whether this process may ask a host. A host that is not shared is always its own; times are monotonic.
+
+    `users` are those who want to ask or do, `asking` only the latter. `closing`: no new request may start, because
+    another worker waits. `dirty`: the book does not know yet what we know.
+    """
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self.until = 0.0 if shared else math.inf
+        self.taken_at = 0.0
+        self.put_at = 0.0
+        self.idle_since = 0.0
+        self.users = 0
+        self.asking = 0
+        self.closing = False
+        self.dirty = False
+        self._arrival: asyncio.Future[None] | None = None
+
+    def usable(self, now: float) -> bool:
+        return now < self.until and not self.closing
+
+    async def arrival(self, ask: Callable[[], None]) -> None:
+        """Until the host is ours; `ask` starts the asking."""
+        if self._arrival is None:
+            self._arrival = asyncio.get_running_loop().create_future()
+            self._arrival.add_done_callback(lambda done: done.cancelled() or done.exception())
+            ask()
+        await asyncio.shield(self._arrival)
+
+    def arrived(self, error: Exception | None = None) -> None:
+        """Ends the waiting for the host."""
+        arrival, self._arrival = self._arrival, None
+        if arrival is None or arrival.done():
+            return
+        if error is None:
+            arrival.set_result(None)
+        else:
+            arrival.set_exception(error)
+
+
+class Host:
+    """One authority, host and port.
+
+    An `own` host belongs to the user; `ask` asks the book for the lease of it. `visitors` have a URL of it under way,
+    pauses before another try included.
+    """
+
+    def __init__(self, authority: str, pace: Pace, *, own: bool, ask: Callable[[Host], None] | None = None) -> None:
+        self.authority = authority
+        self.own = own
+        self.lease = Lease(shared=ask is not None and not own)
+        self.pacer = Pacer(pace)
+        self.breaker = Breaker()
+        self.rules: SiteRules | None = None
+        self.rules_until = 0.0
+        self.lookup: asyncio.Task[None] | None = None
+        self.visitors = 0
+        self._files: SiteFiles | None = None
+        self._files_are_new = False
+        self._ask = ask
+
+    @asynccontextmanager
+    async def turn(self, patience: float) -> AsyncGenerator[None]:
+        """The time of one request, once the host's pace allows one. `patience` is how long a quiet is waited for.
+
+        Raises FetchFailed when the host wants to be left alone for longer, or is down.
+        """
+        if self.own:
+            await take_place()  # it may have been left for a pause between two tries
+            async with self._request():
+                yield
+            return
+        lease = self.lease
+        lease.users += 1
+        try:
+            if self.pacer.slots.locked():
+                leave_place()
+            async with self.pacer.slots:
+                await self._start(patience)
+                lease.asking += 1
+                try:
+                    async with self._request():
+                        yield
+                finally:
+                    lease.asking -= 1
+        finally:
+            lease.users -= 1
+            lease.idle_since = time.monotonic()
+
+    async def leased(self) -> None:
+        """Until the host is ours, and what other workers know of it is known here too."""
+        while not self.lease.usable(time.monotonic()):
+            leave_place()
+            await self._arrival()
+
+    async def _arrival(self) -> None:
+        assert self._ask is not None, "only a shared host can be out of reach"
+        ask = self._ask
+        await self.lease.arrival(lambda: ask(self))
+
+    async def _start(self, patience: float) -> None:
+        while True:
+            await self.leased()
+            now = time.monotonic()
+            if (quiet := self.pacer.quiet_until - now) > patience:
+                raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more")
+            wait = self.pacer.wait(now)
+            if wait > 0:
+                leave_place()
+                await asyncio.sleep(wait)
+            elif not has_place():
+                await take_place()
+            else:
+                self.pacer.start(now)
+                self.lease.dirty = self.lease.dirty or self.pacer.interval >= 1.0  # long enough to outlive a kill
+                return
+
+    @asynccontextmanager
+    async def _request(self) -> AsyncGenerator[None]:
+        probe = self.breaker.admit(time.monotonic())
+        try:
+            yield
+        except FetchFailed as failure:
+            self.breaker.failed(failure.reason, time.monotonic())
+            raise
+        finally:
+            if probe:
+                self.breaker.end_probe()
+
+    def quiet(self, seconds: float) -> None:
+        """Leave the host alone for a while, all of us."""
+        if not self.own:
+            self.pacer.quiet(time.monotonic() + seconds)
+            self.lease.dirty = True
+
+    def learn(self, files: SiteFiles) -> None:
+        """The host's own files, just asked for."""
+        self._set(files)
+        self._files_are_new = self.lease.dirty = True
+
+    def keep_stale(self, seconds: float) -> None:
+        """The files cannot be had at the moment: go on with those we have."""
+        self.rules_until = time.monotonic() + seconds
+
+    @property
+    def version(self) -> int:
+        """How often the files were asked for, by any worker; 0 when they never were."""
+        return self._files.version if self._files else 0
+
+    def state(self, now: float) -> HostState:
+        """What the book is to know. It counts as told from here on."""
+        self.lease.dirty = False
+        new, self._files_are_new = self._files if self._files_are_new else None, False
+        return HostState(
+            authority=self.authority,
+            ready_in=self.pacer.ready_at - now,
+            quiet_for=self.pacer.quiet_until - now,
+            failures=self.breaker.failures,
+            down_for=self.breaker.down_until - now,
+            files=new,
+        )
+
+    def untold(self, state: HostState) -> None:
+        """The book did not get this state."""
+        self.lease.dirty = True
+        self._files_are_new = self._files_are_new or state.files is not None
+
+    def take(self, state: HostState, now: float) -> None:
+        """What the book says, when the host has just become ours."""
+        self.pacer.ready_at = max(self.pacer.ready_at, now + state.ready_in)
+        self.pacer.quiet(now + state.quiet_for)
+        self.breaker.failures = state.failures
+        self.breaker.down_until = now + state.down_for
+        if state.files is not None:
+            self._set(state.files)
+
+    def _set(self, files: SiteFiles) -> None:
+        self._files = files
+        self.rules = SiteRules(files)
+        self.rules_until = time.monotonic() + files.fresh_for
+        self.pacer.keep_crawl_delay(self.rules.crawl_delay)
