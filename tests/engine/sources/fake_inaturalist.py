@@ -52,7 +52,7 @@ class FakeINaturalist(Served):
     more than that many results, though it says how many there are.
     """
 
-    def __init__(self, observations: list[Any], *, short: int = 200) -> None:
+    def __init__(self, observations: list[dict[str, Any]], *, short: int = 200) -> None:
         super().__init__()
         self.observations = observations
         self.short = short
@@ -89,23 +89,15 @@ class FakeINaturalist(Served):
         size = min(int(query.get("per_page", "30")), 200)
         below, above = float(query.get("id_below", "inf")), float(query.get("id_above", "-inf"))
         found = [item for item in self.observations if _matches(item, below, above, licences)]
-        assert query.get("order_by") == "id"
-        found.sort(key=lambda item: _id(item, 0), reverse=query.get("order", "desc") == "desc")
+        if query.get("order_by") == "id":
+            found.sort(key=lambda item: item["id"], reverse=query.get("order", "desc") == "desc")
         results = found[: min(size, self.short)]
         return {"total_results": len(found), "page": 1, "per_page": size, "results": results}
 
 
-def _id(item: Any, otherwise: float) -> float:
-    number = item.get("id") if isinstance(item, dict) else None
-    return number if isinstance(number, int) else otherwise
-
-
-def _matches(item: Any, below: float, above: float, licences: set[str] | None) -> bool:
-    if not above < _id(item, below - 1) < below:
-        return False
-    if licences is None or not isinstance(item, dict) or not isinstance(item.get("photos"), list):
-        return True
-    return any(not isinstance(photo, dict) or photo.get("license_code") in licences for photo in item["photos"])
+def _matches(item: Mapping[str, Any], below: float, above: float, licences: set[str] | None) -> bool:
+    is_licensed = licences is None or any(photo["license_code"] in licences for photo in item["photos"])
+    return is_licensed and above < item["id"] < below
 
 
 def _invalid(name: str) -> web.Response:

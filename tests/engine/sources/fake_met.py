@@ -1,4 +1,4 @@
-"""The Met's collection on loopback: one search without pages, objects one by one, a guard that answers 403 to bursts."""
+"""The Met on loopback: one search without pages, objects one by one, a guard that answers 403 to bursts."""
 
 from __future__ import annotations
 
