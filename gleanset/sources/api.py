@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -22,15 +22,22 @@ _PATIENCE = 120.0  # seconds; past this a chunk gives its worker back and is tri
 _DEFAULT_PAUSE = 30.0
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AVAILABLE = "x-ratelimit-available-"
+_SAID_IN = ("detail", "error", "reason", "message")
 
 
 class Api:
-    """One JSON service behind an `Http`. `wait` sleeps, and is a parameter so that tests need not."""
+    """One JSON service behind an `Http`. `wait` sleeps, and is a parameter so that tests need not.
 
-    def __init__(self, http: Http, service: str, wait: Wait = asyncio.sleep) -> None:
+    `slow_down`: the statuses by which the service asks for quiet.
+    """
+
+    def __init__(
+        self, http: Http, service: str, wait: Wait = asyncio.sleep, *, slow_down: Collection[int] = (429,)
+    ) -> None:
         self._http = http
         self._service = service
         self._wait = wait
+        self._slow_down = slow_down
         self._ready_at = 0.0
 
     async def get(self, url: str, params: Mapping[str, str]) -> dict[str, Any]:
@@ -39,21 +46,27 @@ class Api:
         When a throttle says that nothing is available, the next request waits until there must be something again,
         instead of earning a 429.
         """
+        return self._decoded(await self._ask_patiently(url, params))
+
+    async def find(self, url: str, params: Mapping[str, str], *, nothing: int = 404) -> dict[str, Any] | None:
+        """As `get`, but None where the service answers that there is nothing, which it does with this status."""
+        response = await self._ask_patiently(url, params)
+        return None if response.status == nothing else self._decoded(response)
+
+    async def _ask_patiently(self, url: str, params: Mapping[str, str]) -> Response:
         response = await self._ask(url, params)
         for _ in range(_RETRIES):
-            if response.status != 429:
+            if response.status not in self._slow_down:
                 break
             response = await self._ask(url, params)
-        if response.status != 200:
-            raise self._refusal(response)
-        return self._decoded(response)
+        return response
 
     async def _ask(self, url: str, params: Mapping[str, str]) -> Response:
         """One answer, asked for when the throttle allows it; notes what the answer says of the throttle."""
         await self._until_ready()
         response = await self._request(url, params)
         pause = exhausted_for(response.headers)
-        if response.status == 429:
+        if response.status in self._slow_down:
             pause = _retry_after(response.headers) or pause or _DEFAULT_PAUSE
         if pause:
             self._ready_at = asyncio.get_running_loop().time() + pause
@@ -81,6 +94,8 @@ class Api:
             raise SourceError(message, retryable=retryable) from error
 
     def _decoded(self, response: Response) -> dict[str, Any]:
+        if response.status != 200:
+            raise self._refusal(response)
         try:
             answer: Any = json.loads(response.body)
         except (ValueError, RecursionError) as error:
@@ -92,8 +107,10 @@ class Api:
 
     def _refusal(self, response: Response) -> SourceError:
         status, detail = response.status, _detail(response.body)
-        if status == 429:
-            return SourceError(f"{self._service} asks to slow down (429).{detail} Try again later.", retryable=True)
+        if status in self._slow_down:
+            return SourceError(
+                f"{self._service} asks to slow down ({status}).{detail} Try again later.", retryable=True
+            )
         if status >= 500:
             return SourceError(f"{self._service} is failing ({status}).{detail} Try again later.", retryable=True)
         if status in {400, 422}:
@@ -136,12 +153,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _detail(body: bytes) -> str:
-    """What a service says about an error, as a sentence with a blank before it: `{error, detail, fields}` or less."""
+    """What a service says about an error, as a sentence with a blank before it: each has its own field for it."""
     try:
         answer = as_dict(json.loads(body))
     except (ValueError, RecursionError):
         return ""
-    said = answer.get("detail") or answer.get("error")
+    said = next((answer[name] for name in _SAID_IN if answer.get(name)), None)
     text = clean(said) if not isinstance(said, dict | list) else json.dumps(said, ensure_ascii=False)
     return f" {text[:500].rstrip('.')}." if text else ""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
 from gleanset.errors import SourceError
-from gleanset.types import Licence
+from gleanset.types import Licence, Query
 
 UNKNOWN = "unknown"
 """What an image without a stated licence counts as; never the code of a licence."""
@@ -80,6 +80,11 @@ def parse_licences(given: Sequence[str]) -> frozenset[str]:
             known = ", ".join((*_GROUPS, *sorted(_GROUPS["open"]), UNKNOWN))
             raise SourceError(f"There is no licence {word!r}. A filter takes some of: {known}.")
     return frozenset(wanted)
+
+
+def wants_any(query: Query, codes: Collection[str]) -> bool:
+    """Whether the query takes pictures under one of these licences at all: if not, there is nothing to ask for."""
+    return query.licences is None or not query.licences.isdisjoint(codes)
 
 
 def compose_attribution(

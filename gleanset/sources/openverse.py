@@ -8,6 +8,7 @@ from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
+from gleanset.sources.asking import keyword_of, options_of, page_number
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
 from gleanset.sources.text import as_dict, as_list, clean, integer, jsonable, without_nothing
@@ -38,7 +39,7 @@ class Openverse:
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
         params = _params(query)
-        number: int | None = _first_page(cursor)
+        number: int | None = page_number(cursor, "Openverse", _LAST_PAGE)
         while number is not None:
             answer = await self._api.get(self._search, {**params, "page": str(number)})
             found = _candidates(as_list(answer.get("results")), query)
@@ -47,33 +48,14 @@ class Openverse:
 
 
 def _params(query: Query) -> dict[str, str]:
-    unknown = sorted(set(query.options) - set(_FILTERS))
-    if unknown:
-        raise SourceError(f"Openverse has no option {', '.join(unknown)}. Its options are: {', '.join(_FILTERS)}.")
-    if "source" in query.options and "excluded_source" in query.options:
+    params = options_of(query, "Openverse", _FILTERS)
+    if "source" in params and "excluded_source" in params:
         raise SourceError("Openverse takes either source or excluded_source, not both.")
-    params = {name: _parameter(value) for name, value in query.options.items()}
     if query.licences and "license" not in params:
         params["license"] = ",".join(sorted(query.licences & _LICENCES))
-    keyword = clean(query.keyword)
-    if keyword:
-        params["q"] = keyword[:_MAX_KEYWORD]
-    elif not any(params.get(name) for name in _SEARCHES):
-        raise SourceError("Openverse needs a keyword to search for.")
+    if clean(query.keyword) or not any(params.get(name) for name in _SEARCHES):
+        params["q"] = keyword_of(query, "Openverse")[:_MAX_KEYWORD]
     return {**params, "page_size": str(_PAGE_SIZE)}
-
-
-def _parameter(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, as_list(value))) if isinstance(value, list) else str(value)
-
-
-def _first_page(cursor: str | None) -> int:
-    number = 1 if cursor is None else integer(cursor)
-    if number is None or not 1 <= number <= _LAST_PAGE:
-        raise SourceError(f"{cursor!r} is not a cursor of Openverse: it is a page number up to {_LAST_PAGE}.")
-    return number
 
 
 def _next_page(number: int, answer: Mapping[str, Any]) -> int | None:

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
+from gleanset.sources.asking import keyword_of, options_of
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
 from gleanset.sources.text import as_dict, as_list, clean, first_link, integer, plain, without_nothing
@@ -76,11 +77,8 @@ class Wikimedia:
 
 
 def _params(query: Query) -> dict[str, str]:
-    if query.options:
-        raise SourceError(f"Wikimedia Commons has no option {', '.join(sorted(query.options))}.")
-    keyword = clean(query.keyword)
-    if not keyword:
-        raise SourceError("Wikimedia Commons needs a keyword to search for.")
+    options_of(query, "Wikimedia Commons")
+    keyword = keyword_of(query, "Wikimedia Commons")
     return _SEARCH | {"gsrsearch": f"{keyword[:_MAX_KEYWORD]} filetype:bitmap"}
 
 
