@@ -53,6 +53,8 @@ class CrawlChunk(TimestampMixin, Base):
 
     __table_args__ = (
         allowed("status", JobStatus),
-        *not_negative("position", "quota", "attempts", "total_images", "downloaded_images", "duplicate_images", "bytes"),
+        *not_negative(
+            "position", "quota", "attempts", "total_images", "downloaded_images", "duplicate_images", "bytes"
+        ),
         UniqueConstraint("crawl_job_id", "position"),
     )

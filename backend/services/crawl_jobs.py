@@ -97,9 +97,7 @@ async def start(
             options=dict(query.options),
             quota=share,
         )
-        for position, (query, share) in enumerate(
-            zip(queries, quotas(job.max_images, queries), strict=True)
-        )
+        for position, (query, share) in enumerate(zip(queries, quotas(job.max_images, queries), strict=True))
     ]
     rows = rows_of(queries)
     if rows is not None and rows <= job.max_images:

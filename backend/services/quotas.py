@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Protocol, TypeVar
 
+from backend.models import CrawlChunk
+from gleanset.types import Query
 
-class Asked(Protocol):
-    """A query or a chunk: what is asked of whom."""
+Asked = Query | CrawlChunk
+"""What is asked of whom, before and after it is a part of a job."""
 
-    @property
-    def label(self) -> str: ...
-    @property
-    def keyword(self) -> str | None: ...
-    @property
-    def source(self) -> str: ...
-
-
-AnyAsked = TypeVar("AnyAsked", bound=Asked)
 _LEVELS: tuple[Callable[[Asked], str | None], ...] = (
     lambda asked: asked.label,
     lambda asked: asked.keyword,
@@ -40,7 +32,7 @@ def quotas(total: int, asked: Sequence[Asked]) -> list[int]:
     return found
 
 
-def hand_over(room: int, wanted: dict[str, int], had: dict[str, int], still_open: Sequence[AnyAsked]) -> list[int]:
+def hand_over(room: int, wanted: dict[str, int], had: dict[str, int], still_open: Sequence[Asked]) -> list[int]:
     """What each of those `still_open` may gather of the `room` that others could not fill.
 
     `wanted` and `had` are images by label. A label's own lack comes first; what no label can make up for is for all.

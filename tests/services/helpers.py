@@ -62,17 +62,26 @@ class Place:
     folder: Path
 
     async def started(self, queries: int = 1, max_images: int = 100, **plan: Any) -> tuple[CrawlJob, list[CrawlChunk]]:
+        """A running crawl job with so many keywords, a chunk for each."""
+        words = [f"word {n}" for n in range(queries)]
+        asked = [Query(source="openverse", label=word, keyword=word) for word in words]
+        return await self.asked(asked, max_images, **plan)
+
+    async def asked(
+        self, queries: list[Query], max_images: int = 100, **plan: Any
+    ) -> tuple[CrawlJob, list[CrawlChunk]]:
         """A running crawl job with a chunk for each query."""
         async with self.database.transaction() as session:
             project = await session.get_one(Project, self.project_id)
-            words = [f"word {n}" for n in range(queries)]
+            words = list(dict.fromkeys(query.label for query in queries))
             job = await crawl_jobs.create(session, project, "A job", words, CrawlPlan(**plan), max_images)
-            asked = [Query(source="openverse", label=word, keyword=word) for word in words]
-            await crawl_jobs.start(session, job.id, asked, user_id=self.owner_id)
-            found = await session.scalars(
-                select(CrawlChunk).filter_by(crawl_job_id=job.id).order_by(CrawlChunk.position)
-            )
-            return job, list(found)
+            await crawl_jobs.start(session, job.id, queries, user_id=self.owner_id)
+        return job, await self.chunks(job.id)
+
+    async def chunks(self, job_id: int) -> list[CrawlChunk]:
+        async with self.database.transaction() as session:
+            query = select(CrawlChunk).filter_by(crawl_job_id=job_id).order_by(CrawlChunk.position)
+            return list(await session.scalars(query))
 
     async def claim(self, chunk: CrawlChunk) -> Claim:
         async with self.database.transaction() as session:

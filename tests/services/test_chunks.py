@@ -6,22 +6,11 @@ import asyncio
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backend.services import chunks, crawl_jobs
-from backend.services.quotas import shares
 from backend.services.images import known_urls
-from gleanset.types import Downloaded, Licence, Reason, Refused
+from gleanset.types import Downloaded, Licence, Query, Reason, Refused
 from tests.services.helpers import NOW, Place, candidate, downloaded, failed
-
-
-@given(st.integers(0, 10_000), st.integers(1, 200))
-def test_shares_are_fair_and_complete(total: int, parts: int) -> None:
-    found = shares(total, parts)
-    assert sum(found) == total
-    assert len(found) == parts
-    assert max(found) - min(found) <= 1
 
 
 async def test_a_batch_is_recorded_with_its_counters(place: Place) -> None:
@@ -147,6 +136,49 @@ async def test_a_failed_part_does_not_matter_when_the_others_filled_the_job(plac
     await place.end(good)
     again = await place.claim(found[0])
     await place.record(again, [downloaded("b")], "2")
+    assert (await place.job(job.id)).status == "completed"
+
+
+async def test_a_label_makes_up_for_its_own_lack_first(place: Place) -> None:
+    queries = [Query(source=source, label=label, keyword=label) for label in ("cat", "dog") for source in ("a", "b")]
+    job, found = await place.asked(queries, max_images=20)
+    holds = [await place.claim(chunk) for chunk in found]
+    assert [held.limit for held in holds] == [5, 5, 5, 5]
+    await place.record(holds[0], [downloaded("only")], None, end=True)
+    for number, held in enumerate(holds[1:]):
+        await place.record(held, [downloaded(f"{number} {n}") for n in range(5)], "2")
+    for held in holds:
+        await place.end(held)
+    again = await place.claim(found[1])
+    assert (again.query.label, again.query.source, again.limit) == ("cat", "b", 4)
+    assert [chunk.status for chunk in await place.chunks(job.id)] == ["completed", "running", "completed", "completed"]
+
+
+async def test_the_same_bytes_count_once(place: Place) -> None:
+    job, [first, second] = await place.started(queries=2, max_images=4)
+    held, other = await place.claim(first), await place.claim(second)
+    same = downloaded("a").inspection.sha256
+    await place.record(held, [downloaded("a"), downloaded("twin", sha256=same), downloaded("b")], "1")
+    job = await place.job(job.id)
+    assert (job.downloaded_images, job.duplicate_images, job.distinct_images, job.progress) == (3, 1, 2, 50)
+    await place.record(
+        other, [downloaded("third", sha256=same), downloaded("c"), downloaded("d"), downloaded("e")], "1"
+    )
+    job = await place.job(job.id)
+    assert (job.status, job.downloaded_images, job.duplicate_images) == ("completed", 6, 2)
+    assert await place.rows("SELECT count(*), count(DISTINCT sha256) FROM images") == [(6, 4)]
+    assert [(c.downloaded_images, c.duplicate_images) for c in await place.chunks(job.id)] == [(3, 1), (3, 1)]
+
+
+async def test_a_chunk_that_found_copies_goes_on_until_its_share_is_full(place: Place) -> None:
+    job, [chunk] = await place.started(max_images=3)
+    held = await place.claim(chunk)
+    same = downloaded("a").inspection.sha256
+    await place.record(held, [downloaded("a"), downloaded("b", sha256=same), downloaded("c", sha256=same)], "p2")
+    await place.end(held)
+    again = await place.claim(chunk)
+    assert (again.limit, again.cursor) == (2, "p2")
+    await place.record(again, [downloaded("d"), downloaded("e")], "p3")
     assert (await place.job(job.id)).status == "completed"
 
 
