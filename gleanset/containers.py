@@ -22,6 +22,8 @@ MAX_GIF_BLOCKS = 1_000_000
 MAX_TIFF_ENTRIES = 4_096
 MAX_TIFF_STRIPS = 65_536
 MAX_AVIF_BOXES = 1_000
+# A grid's tiles are items, and libavif looks for each among all.
+MAX_AVIF_ITEMS = 2_048
 MAX_AVIF_PIXELS, MAX_AVIF_SIDE = 16_384 * 16_384, 32_768
 # Pillow unpacks these in Python, a microsecond a pixel.
 MAX_BMP_RLE_PIXELS = 1 << 21
@@ -139,6 +141,7 @@ def _avif(data: bytes) -> bytes:
         width, height = struct.unpack(">II", match[1])
         if width * height > MAX_AVIF_PIXELS or max(width, height) > MAX_AVIF_SIDE:
             raise ImageRefused(Reason.TOO_MANY_PIXELS, f"{width} x {height} pixels are more than AVIF decoders take.")
+    _refuse_more(data.count(b"infe"), MAX_AVIF_ITEMS, "items")
     if b"Exif" not in data:
         return data
     parts: list[bytes] = []

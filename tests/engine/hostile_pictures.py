@@ -171,6 +171,47 @@ def avif_sized(width: int, height: int) -> bytes:
     )
 
 
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + kind + body
+
+
+def full_box(kind: bytes, body: bytes, version: int = 0) -> bytes:
+    return box(kind, struct.pack(">I", version << 24) + body)
+
+
+def avif_grid(side: int) -> bytes:
+    """A square of `side` times `side` tiles of 64 x 64 pixels, which all are the same coded bytes."""
+    tile = encode(Image.new("RGB", (64, 64), (200, 100, 50)), "avif")
+    av1c, pixi = (
+        tile[at : at + int.from_bytes(tile[at : at + 4], "big")]
+        for at in (tile.index(b"av1C") - 4, tile.index(b"pixi") - 4)
+    )
+    coded = tile[tile.index(b"mdat") + 4 :]
+    tiles = range(2, side * side + 2)
+    grid = bytes([0, 1, side - 1, side - 1]) + struct.pack(">II", 64 * side, 64 * side)
+    entries = [(1, b"grid"), *((tile, b"av01") for tile in tiles)]
+    count = struct.pack(">I", len(entries))
+    items = b"".join(full_box(b"infe", struct.pack(">IH", n, 0) + kind + b"\0", 3) for n, kind in entries)
+    parts = struct.pack(">IH", 1, len(tiles)) + b"".join(struct.pack(">I", tile) for tile in tiles)
+    sizes = [full_box(b"ispe", struct.pack(">II", pixels, pixels)) for pixels in (64 * side, 64)]
+    owns = [struct.pack(">I", 1) + b"\2\1\4", *(struct.pack(">I", tile) + b"\3\2\x83\4" for tile in tiles)]
+
+    def head(start: int) -> bytes:
+        places = [(1, start, len(grid)), *((tile, start + len(grid), len(coded)) for tile in tiles)]
+        extents = b"".join(struct.pack(">IHHHII", n, 0, 0, 1, at, size) for n, at, size in places)
+        return box(b"ftyp", b"avif\0\0\0\0avifmif1miaf") + full_box(
+            b"meta",
+            full_box(b"hdlr", bytes(4) + b"pict" + bytes(13))
+            + full_box(b"pitm", struct.pack(">I", 1), 1)
+            + full_box(b"iloc", b"\x44\0" + count + extents, 2)
+            + full_box(b"iinf", count + items, 1)
+            + box(b"iprp", box(b"ipco", b"".join(sizes) + av1c + pixi) + full_box(b"ipma", count + b"".join(owns), 1))
+            + full_box(b"iref", box(b"dimg", parts), 1),
+        )
+
+    return head(len(head(0)) + 8) + box(b"mdat", grid + coded)
+
+
 def bomb(size: int = 100_000_000) -> bytes:
     return zlib.compress(bytes(size), 9)
 
@@ -274,6 +315,7 @@ REFUSED: dict[str, tuple[Maker, Reason]] = {
         lambda: plain("webp").replace(b"\x2a\x40\0\x30\0", b"\x2a\x40\x1f\x30\x1f"),
         Reason.DAMAGED,
     ),
+    "avif, grid of thousands of tiles": (lambda: avif_grid(100), Reason.DAMAGED),
     "avif, flood of boxes": (
         lambda: avif_with_exif(EXIF_LOOP) + b"\0\0\0\x08free" * 1_001,
         Reason.DAMAGED,
