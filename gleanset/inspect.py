@@ -162,6 +162,8 @@ def _refusals(data: bytes, format_: str) -> Generator[None]:
 
 def _declared_size(data: bytes, format_: str) -> int:
     """How many bytes the container says it has at least; 0 where it does not say."""
+    if format_ == "png":
+        return len(data) + (b"IEND" not in data)
     if format_ == "webp":
         return int.from_bytes(data[4:8], "little") + 8
     if format_ == "tiff":
