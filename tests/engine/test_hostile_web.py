@@ -56,8 +56,9 @@ OPTIONS = FetchOptions(
     per_host=64,
     attempts=2,
     back_off=0.005,
-    read_timeout=2,
-    total_timeout=4,
+    read_timeout=3,
+    total_timeout=5,
+    max_bytes=5_000_000,
     max_retry_after=2.5,
     hosts={"wrong.test": "127.0.0.1"},
 )
