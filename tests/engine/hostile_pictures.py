@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[Maker, Reason]] = {
     "bmp, runs that fill nothing": (lambda: bmp_rle(64, 64, b"\x01\0" * 1_000_000), Reason.DAMAGED),
     "webp, canvas of another size": (lambda: webp(vp8x(9_999, 9_999), plain("webp")[12:]), Reason.DAMAGED),
     "webp, frame of another size": (
-        lambda: plain("webp").replace(b"\x2a\x40\0\x30\0", b"\x2a\x40\x1f\x30\x1f"),
+        lambda: plain("webp").replace(b"\x2a\x40\0\x30\0", b"\x2a\xd0\x07\xd0\x07"),
         Reason.DAMAGED,
     ),
     "avif, grid of thousands of tiles": (lambda: avif_grid(100), Reason.DAMAGED),
@@ -356,7 +356,10 @@ ACCEPTED: dict[str, tuple[Maker, Maker]] = {
         lambda: tiff(64, 48, *[(tag, 1, 3_000, 0) for tag in range(1000, 4000)]),
         lambda: tiff(64, 48),
     ),
-    "tiff, a strip a row": (lambda: tiff(32, 65_000, strips=65_000), lambda: tiff(32, 65_000)),
+    "tiff, a strip a row": (
+        lambda: tiff(32, 65_000, strips=65_000),
+        lambda: tiff(32, 65_000, pixels=bytes(range(32)) * 65_000),
+    ),
     "jpeg and page": (lambda: plain("jpeg") + SCRIPT, lambda: plain("jpeg")),
     "page within a jpeg": (lambda: jpeg_with(segment(0xFE, SCRIPT)), lambda: plain("jpeg")),
     "png and zip": (lambda: plain("png") + zipped(), lambda: plain("png")),
