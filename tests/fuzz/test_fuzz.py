@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,19 +37,22 @@ def test_a_seed_is_the_same_in_every_process(tmp_path: Path) -> None:
     assert len({mutated(seed) for seed in range(50)}) == 50
 
 
+PATIENT = Bounds(seconds=20, memory=100_000_000, hang=60)
+
+
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "bounds", "told"),
     [
-        ("crash", "killed the process: SIGSEGV"),
-        ("hang", "no answer within 4 seconds"),
-        ("swell", "took more than 100,000,000 bytes of memory"),
-        ("overreach", "MemoryError"),
-        ("dawdle", "more than 0.2 s"),
-        ("raises", "LookupError: not one of ours"),
+        ("crash", PATIENT, "killed the process: SIGSEGV"),
+        ("hang", replace(PATIENT, hang=3), "no answer within 3 seconds"),
+        ("swell", PATIENT, "took more than 100,000,000 bytes of memory"),
+        ("overreach", PATIENT, "MemoryError"),
+        ("dawdle", replace(PATIENT, seconds=0.2), "more than 0.2 s"),
+        ("raises", PATIENT, "LookupError: not one of ours"),
     ],
 )
-def test_a_culprit_is_named_and_the_others_are_tried(name: str, told: str) -> None:
-    report = run(0, 6, Bounds(seconds=0.2, memory=100_000_000, hang=4), f"tests.fuzz.culprits:{name}")
+def test_a_culprit_is_named_and_the_others_are_tried(name: str, bounds: Bounds, told: str) -> None:
+    report = run(0, 6, bounds, f"tests.fuzz.culprits:{name}")
     assert list(report.faults) == [3]
     assert told in report.faults[3]
     assert report.tried == 6
