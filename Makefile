@@ -13,7 +13,7 @@ COMPILE = $(PY) -m uv --quiet --no-config pip compile pyproject.toml --universal
 RUNNING = $(VENV)/.running
 DEVELOPING = $(VENV)/.developing
 
-.PHONY: help demo install dev test lint fmt bench pictures wheel requirements clean
+.PHONY: help demo install dev test lint fmt fuzz bench pictures wheel requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -38,6 +38,9 @@ lint: $(DEVELOPING) ## ruff, format check, import-linter, strict types
 fmt: $(DEVELOPING) ## format, and mend what ruff can mend
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+
+fuzz: $(DEVELOPING) ## 100,000 damaged pictures; ARGS="--first 5000 --count 1000" chooses others
+	@$(PY) -m tests.fuzz $(ARGS)
 
 bench: $(DEVELOPING) ## the benchmarks: python -m benchmarks
 	@$(PY) -m benchmarks $(ARGS)

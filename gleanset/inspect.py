@@ -33,6 +33,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from gleanset.containers import defused
 from gleanset.errors import ImageRefused
 from gleanset.sniff import recognise
 from gleanset.types import Inspection, Reason
@@ -72,6 +73,13 @@ class _Picture:
     animated: bool
 
 
+class _Tiff(TiffImageFile):
+    """TIFF as stored: Pillow would read all its directories, and turn the whole picture upright."""
+
+    def load_end(self) -> None:
+        self._size = self.im.size
+
+
 # The plugins are called directly, not by Image.open: no other format can be reached, and Pillow's own limit does not
 # warn about pictures that ours allows.
 _PLUGINS: dict[str, type[ImageFile]] = {
@@ -79,7 +87,7 @@ _PLUGINS: dict[str, type[ImageFile]] = {
     "png": PngImageFile,
     "webp": WebPImageFile,
     "gif": GifImageFile,
-    "tiff": TiffImageFile,
+    "tiff": _Tiff,
     "avif": AvifImageFile,
     "bmp": BmpImageFile,
 }
@@ -111,8 +119,9 @@ def inspect(data: bytes, limits: InspectLimits = InspectLimits()) -> Inspection:
     """Decode `data` once and measure it. Raises ImageRefused, and nothing else, for whatever is not a sound image."""
     format_ = recognise(data, _PLUGINS)
     with _refusals(data, format_):
-        picture = (_jpeg(data, limits) if format_ == "jpeg" else None) or _pillow(data, format_, limits)
-        work = _upright(_shrink(picture.luma), picture.orientation if format_ != "tiff" else 1)
+        safe = defused(data, format_)
+        picture = (_jpeg(safe, limits) if format_ == "jpeg" else None) or _pillow(safe, format_, limits)
+        work = _upright(_shrink(picture.luma), picture.orientation)
         pdq, pdq_quality = _pdq(work)
         mean, deviation = cv2.meanStdDev(work)
         return Inspection(
@@ -153,6 +162,8 @@ def _refusals(data: bytes, format_: str) -> Generator[None]:
 
 def _declared_size(data: bytes, format_: str) -> int:
     """How many bytes the container says it has at least; 0 where it does not say."""
+    if format_ == "png":
+        return len(data) + (b"IEND" not in data)
     if format_ == "webp":
         return int.from_bytes(data[4:8], "little") + 8
     if format_ == "tiff":
@@ -210,18 +221,25 @@ def _pillow(data: bytes, format_: str, limits: InspectLimits) -> _Picture:
     """Decode the first frame with Pillow: every other format, and the JPEGs that `_jpeg` declines."""
     image = _PLUGINS[format_](BytesIO(data))
     _check_size(*image.size, limits)
-    width, height = image.size
     # Asked before loading, and never of n_frames: both would walk all frames of a GIF. The pages of a TIFF do not move.
     animated = format_ in ("gif", "png", "webp", "avif") and bool(getattr(image, "is_animated", False))
-    tiff_orientation = cast(object, image.tag_v2.get(ORIENTATION)) if isinstance(image, TiffImageFile) else None
+    if format_ == "jpeg" and image.mode == "CMYK":
+        _check_complete(data)
+    width, height = image.size
     image.draft("L", (WORK, WORK))
     image.load()
-    if format_ == "tiff":  # Pillow turns a TIFF upright by itself and gives the turned size
-        orientation = tiff_orientation if isinstance(tiff_orientation, int) and 1 <= tiff_orientation <= 8 else 1
-        width, height = (height, width) if orientation >= 5 else (width, height)
-    else:
-        orientation = _orientation(_jpeg_segments(data)[0] if format_ == "jpeg" else image.info.get("exif", b""))
-    return _Picture(width, height, _luma(image), orientation, animated)
+    if isinstance(image, _Tiff):
+        width, height = image.size
+    return _Picture(width, height, _luma(image), _pillow_orientation(data, image), animated)
+
+
+def _check_complete(jpeg: bytes) -> None:
+    """Pillow does not say when the coded data of a JPEG stop short."""
+    try:
+        simplejpeg.decode_jpeg(jpeg, "CMYK", min_height=1, min_width=1)
+    except ValueError as error:
+        if "remature end" in str(error):
+            raise
 
 
 def _luma(image: Image.Image) -> Grey:
@@ -264,6 +282,13 @@ def _jpeg_segments(data: bytes) -> tuple[bytes, bool]:
         progressive = progressive or marker in (0xC2, 0xCA)
         at += 2 + size
     return exif, progressive
+
+
+def _pillow_orientation(data: bytes, image: ImageFile) -> int:
+    if isinstance(image, _Tiff):
+        value = cast(object, image.tag_v2.get(ORIENTATION))
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    return _orientation(_jpeg_segments(data)[0] if isinstance(image, JpegImageFile) else image.info.get("exif", b""))
 
 
 def _orientation(exif: bytes) -> int:

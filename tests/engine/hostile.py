@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 import subprocess
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Hostile:
     Files of rules that a test does not speak of are missing, and asking for them does not count.
     """
 
-    answers: dict[str, bytes | Handler] = field(default_factory=dict)
+    answers: dict[str, bytes | Handler] = field(default_factory=dict, repr=False)  # they may be huge
     tls: ssl.SSLContext | None = None
     connections: int = 0
     asked: list[Asked] = field(default_factory=list)
@@ -42,7 +46,7 @@ class Hostile:
     busiest: int = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls, limit=1 << 18)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: list[asyncio.StreamWriter] = []
@@ -139,6 +143,40 @@ def cut_off(sent: bytes) -> Handler:
         writer.transport.abort()
 
     return answer
+
+
+def reset(sent: bytes) -> Handler:
+    """`sent`, and then a TCP reset whatever is still under way."""
+
+    async def answer(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        now = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+        writer.transport.abort()
+
+    return answer
+
+
+class Rebinding(AbstractResolver):
+    """A name server whose answer changes from question to question, as an attacker's does; the last one stays."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._left = list(addresses)
+        self.asked: list[str] = []
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.asked.append(host)
+        address = self._left.pop(0) if len(self._left) > 1 else self._left[0]
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        flags = socket.AI_NUMERICHOST
+        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)]
+
+    async def close(self) -> None:
+        pass
 
 
 def certificate(folder: Path, name: str) -> ssl.SSLContext:
