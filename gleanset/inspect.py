@@ -35,8 +35,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from gleanset.containers import defused
 from gleanset.errors import ImageRefused
+from gleanset.resize import Pixels, colours_on_white, resized_copy, upright
 from gleanset.sniff import recognise
-from gleanset.types import Inspection, Reason
+from gleanset.types import Inspection, Reason, Resized
 
 Grey = NDArray[np.uint8]
 
@@ -64,13 +65,17 @@ class InspectLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What a decoder hands over: stored size, luma not smaller than the working picture, facts."""
+    """What a decoder hands over: stored size, luma not smaller than the working picture, facts.
+
+    colours: RGB for the resized copy, as far as one is wanted.
+    """
 
     width: int
     height: int
     luma: Grey
     orientation: int
     animated: bool
+    colours: Pixels | None = None
 
 
 class _Tiff(TiffImageFile):
@@ -119,26 +124,42 @@ def inspect(data: bytes, limits: InspectLimits = InspectLimits()) -> Inspection:
     """Decode `data` once and measure it. Raises ImageRefused, and nothing else, for whatever is not a sound image."""
     format_ = recognise(data, _PLUGINS)
     with _refusals(data, format_):
-        safe = defused(data, format_)
-        picture = (_jpeg(safe, limits) if format_ == "jpeg" else None) or _pillow(safe, format_, limits)
-        work = _upright(_shrink(picture.luma), picture.orientation)
-        pdq, pdq_quality = _pdq(work)
-        mean, deviation = cv2.meanStdDev(work)
-        return Inspection(
-            format=format_,
-            width=picture.width,
-            height=picture.height,
-            file_size=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            pdq=pdq,
-            pdq_quality=pdq_quality,
-            brightness=float(mean[0, 0]) / 255,
-            contrast=float(deviation[0, 0]) / 255,
-            sharpness=_sharpness(work),
-            entropy=_entropy(work),
-            orientation=picture.orientation,
-            animated=picture.animated,
-        )
+        return _measured(data, format_, _decoded(data, format_, limits, None))
+
+
+def inspect_and_resize(data: bytes, limits: InspectLimits, side: int) -> tuple[Inspection, Resized]:
+    """`inspect`, and a copy whose shorter side is `side` from the same decode. Raises ImageRefused likewise."""
+    format_ = recognise(data, _PLUGINS)
+    with _refusals(data, format_):
+        picture = _decoded(data, format_, limits, side)
+        assert picture.colours is not None
+        return _measured(data, format_, picture), resized_copy(picture.colours, picture.orientation, side)
+
+
+def _decoded(data: bytes, format_: str, limits: InspectLimits, side: int | None) -> _Picture:
+    safe = defused(data, format_)
+    return (_jpeg(safe, limits, side) if format_ == "jpeg" else None) or _pillow(safe, format_, limits, side)
+
+
+def _measured(data: bytes, format_: str, picture: _Picture) -> Inspection:
+    work = upright(_shrink(picture.luma), picture.orientation)
+    pdq, pdq_quality = _pdq(work)
+    mean, deviation = cv2.meanStdDev(work)
+    return Inspection(
+        format=format_,
+        width=picture.width,
+        height=picture.height,
+        file_size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        pdq=pdq,
+        pdq_quality=pdq_quality,
+        brightness=float(mean[0, 0]) / 255,
+        contrast=float(deviation[0, 0]) / 255,
+        sharpness=_sharpness(work),
+        entropy=_entropy(work),
+        orientation=picture.orientation,
+        animated=picture.animated,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
@@ -188,7 +209,7 @@ def _check_size(width: int, height: int, limits: InspectLimits) -> None:
 # ------------------------------------------------------------------------------------------------------------ decoding
 
 
-def _jpeg(data: bytes, limits: InspectLimits) -> _Picture | None:
+def _jpeg(data: bytes, limits: InspectLimits, side: int | None) -> _Picture | None:
     """Decode an ordinary JPEG, scaled while decoding. None for those that Pillow must judge."""
     exif, progressive = _jpeg_segments(data)
     if progressive and data.count(b"\xff\xda") > MAX_JPEG_SCANS:
@@ -199,25 +220,30 @@ def _jpeg(data: bytes, limits: InspectLimits) -> _Picture | None:
         _check_size(width, height, limits)
         if colours not in ("YCbCr", "Gray"):
             return None
-        luma = _jpeg_luma(data, width, height)
+        if side is None:
+            colours, luma = None, _scaled(data, "GRAY", width, height, max(width, height), WORK_JPEG)[:, :, 0]
+        else:
+            colours = _scaled(data, "RGB", width, height, min(width, height), side)
+            luma = cast(Grey, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY))
     except ValueError as error:
         if "remature end" in str(error):  # the bytes or a segment's entropy-coded data stop short
             raise ImageRefused(Reason.TRUNCATED, str(error)) from error
         return None  # 12 bits, arithmetic coding, or a warning: other decoders may know better
-    return _Picture(width, height, luma, _orientation(exif), animated=False)
+    return _Picture(width, height, luma, _orientation(exif), animated=False, colours=colours)
 
 
-def _jpeg_luma(data: bytes, width: int, height: int) -> Grey:
-    longer = max(width, height)
-    factor = next((factor for factor in (8, 4, 2) if longer >= WORK_JPEG * factor), 1)
+def _scaled(data: bytes, colours: str, width: int, height: int, measured: int, least: int) -> Pixels:
+    """Decoded to the smallest size at which the side of `measured` pixels has at least `least`: height x width x n."""
+    factor = next((factor for factor in (8, 4, 2) if measured >= least * factor), 1)
     if factor == 1:
-        luma = simplejpeg.decode_jpeg(data, "GRAY")
-    else:
-        luma = simplejpeg.decode_jpeg(data, "GRAY", min_width=-(-width // factor), min_height=-(-height // factor))
-    return luma[:, :, 0]
+        return cast(Pixels, simplejpeg.decode_jpeg(data, colours))
+    return cast(
+        Pixels,
+        simplejpeg.decode_jpeg(data, colours, min_width=-(-width // factor), min_height=-(-height // factor)),
+    )
 
 
-def _pillow(data: bytes, format_: str, limits: InspectLimits) -> _Picture:
+def _pillow(data: bytes, format_: str, limits: InspectLimits, side: int | None) -> _Picture:
     """Decode the first frame with Pillow: every other format, and the JPEGs that `_jpeg` declines."""
     image = _PLUGINS[format_](BytesIO(data))
     _check_size(*image.size, limits)
@@ -226,11 +252,12 @@ def _pillow(data: bytes, format_: str, limits: InspectLimits) -> _Picture:
     if format_ == "jpeg" and image.mode == "CMYK":
         _check_complete(data)
     width, height = image.size
-    image.draft("L", (WORK, WORK))
+    image.draft(*(("L", (WORK, WORK)) if side is None else ("RGB", (side, side))))
     image.load()
     if isinstance(image, _Tiff):
         width, height = image.size
-    return _Picture(width, height, _luma(image), _pillow_orientation(data, image), animated)
+    colours = None if side is None else _colours(image)
+    return _Picture(width, height, _luma(image), _pillow_orientation(data, image), animated, colours)
 
 
 def _check_complete(jpeg: bytes) -> None:
@@ -244,12 +271,9 @@ def _check_complete(jpeg: bytes) -> None:
 
 def _luma(image: Image.Image) -> Grey:
     """8-bit luma of any mode that Pillow decodes to, transparent parts on white."""
-    mode = image.mode
-    if mode.startswith("I;16"):
-        return cast(Grey, cv2.convertScaleAbs(np.asarray(image), alpha=1 / 257))
-    if mode in ("I", "F"):
-        return _stretch(np.asarray(image, np.float32))
-    if mode == "LAB":
+    if image.mode in _DEEP:
+        return _eight_bits(image)
+    if image.mode == "LAB":
         grey = image.getchannel("L")
     elif image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -258,6 +282,23 @@ def _luma(image: Image.Image) -> Grey:
     else:
         grey = image.convert("L")
     return np.asarray(grey.reduce(max(1, max(grey.size) // WORK)))
+
+
+def _colours(image: Image.Image) -> Pixels:
+    """8-bit RGB of any mode that Pillow decodes to; grey where Pillow has no way to colours."""
+    if image.mode in _DEEP:
+        return cast(Pixels, cv2.cvtColor(_eight_bits(image), cv2.COLOR_GRAY2RGB))
+    return colours_on_white(image.getchannel("L") if image.mode == "LAB" else image)
+
+
+_DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
+"""Modes of one channel with more than 8 bits."""
+
+
+def _eight_bits(image: Image.Image) -> Grey:
+    if image.mode in ("I", "F"):
+        return _stretch(np.asarray(image, np.float32))
+    return cast(Grey, cv2.convertScaleAbs(np.asarray(image), alpha=1 / 257))
 
 
 def _stretch(values: NDArray[np.float32]) -> Grey:
@@ -307,16 +348,6 @@ def _orientation(exif: bytes) -> int:
     except struct.error:
         pass
     return 1
-
-
-def _upright(grey: Grey, orientation: int) -> Grey:
-    if orientation >= 5:
-        grey = grey.T
-    if orientation in (2, 3, 6, 7):
-        grey = grey[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        grey = grey[::-1]
-    return np.ascontiguousarray(grey)
 
 
 # ------------------------------------------------------------------------------------------------------------ measures

@@ -148,12 +148,36 @@ class Inspection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resized:
+    """A smaller copy of an image: the bytes of an upright JPEG, its size in pixels, and their hash in hex."""
+
+    data: bytes = field(repr=False)
+    width: int
+    height: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizedFile:
+    """What is remembered of a smaller copy when its bytes are in the store."""
+
+    width: int
+    height: int
+    file_size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded:
-    """The image is in the store under `key`; its bytes passed inspection."""
+    """The image is in the store; its bytes passed inspection.
+
+    `key` is where: that of the original bytes, or of the `resized` copy when only that is kept.
+    """
 
     candidate: Candidate
     inspection: Inspection
     key: str
+    resized: ResizedFile | None = None
     final_url: str
     fetched_at: datetime
 

@@ -54,6 +54,13 @@ def crawl(
         int | None,
         typer.Option("-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or a list's length."),
     ] = None,
+    resize: Annotated[
+        int | None,
+        typer.Option(min=16, max=16384, help="Keep copies with this shorter side in pixels, not the originals."),
+    ] = None,
+    keep_original: Annotated[
+        bool, typer.Option("--keep-original", help="With --resize: keep the originals beside their copies.")
+    ] = False,
     rule: Rule = None,
     export: Format = None,
     out: Out = None,
@@ -81,6 +88,8 @@ def crawl(
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
     words = keywords or []
+    if keep_original and resize is None:
+        raise BadInput("--keep-original says what to keep beside resized copies: give --resize PIXELS too.")
     for text in (*words, project, *(given for given in (name, label) if given is not None)):
         check_text(text)
     plan = CrawlPlan(
@@ -91,6 +100,8 @@ def crawl(
         ],
         allow_private=allow_private,
         own_hosts=parse_own(own),
+        resize=resize,
+        keep_original=keep_original,
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )

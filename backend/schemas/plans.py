@@ -48,6 +48,7 @@ class CrawlPlan(BaseModel):
     `own_hosts`: names or patterns (`*.example.org`) of hosts that belong to whoever asked for the job; robots.txt,
     opt-outs and pacing do not concern them. `licences`: codes of those wanted, as
     `gleanset.sources.licence.parse_licences` gives them; all when None.
+    `resize`: pixels of the shorter side of the copies that are stored, instead of the originals unless `keep_original`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +56,8 @@ class CrawlPlan(BaseModel):
     sources: list[str] = []
     lists: list[UrlList] = []
     licences: list[str] | None = None
+    resize: int | None = None
+    keep_original: bool = False
     allow_private: bool = False
     own_hosts: list[Annotated[str, StringConstraints(pattern=OWN_HOST)]] = []
     overrides: Overrides = Overrides()

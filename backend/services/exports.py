@@ -170,15 +170,27 @@ def _entry(image: Image) -> Entry:
     assert image.width is not None
     assert image.height is not None
     assert image.file_size is not None
-    sha256 = image.sha256.hex()
+    file: dict[str, Any] = {
+        "sha256": image.sha256.hex(),
+        "format": image.format,
+        "width": image.width,
+        "height": image.height,
+        "file_size": image.file_size,
+    }
+    metadata = image.metadata_ or {}
+    if image.resized_sha256 is not None and image.filename == f"{image.resized_sha256.hex()}.jpg":
+        metadata = {**metadata, "original": file}
+        file = {
+            "sha256": image.resized_sha256.hex(),
+            "format": "jpeg",
+            "width": image.resized_width,
+            "height": image.resized_height,
+            "file_size": image.resized_size,
+        }
     return Entry(
-        key=blob_key(sha256, image.format),
-        sha256=sha256,
+        key=blob_key(file["sha256"], file["format"]),
+        **file,
         label=image.label or "unlabelled",
-        format=image.format,
-        width=image.width,
-        height=image.height,
-        file_size=image.file_size,
         pdq=image.pdq.hex() if image.pdq else None,
         source=image.source,
         original_url=image.original_url,
@@ -189,5 +201,5 @@ def _entry(image: Image) -> Entry:
         licence=Licence(image.licence, image.licence_version, image.licence_url) if image.licence else None,
         attribution=image.attribution,
         fetched_at=image.fetched_at,
-        metadata=image.metadata_ or {},
+        metadata=metadata,
     )

@@ -27,6 +27,7 @@ _OUTCOME_COLUMNS = ("outcome", "reason", "detail", "fetched_at")
 _IMAGE_COLUMNS = (
     "storage_url", "filename", "final_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality",
     "brightness", "contrast", "sharpness", "entropy", "orientation", "animated",
+    "resized_sha256", "resized_width", "resized_height", "resized_size",
 )  # fmt: skip
 _COLUMNS = ", ".join(_CANDIDATE_COLUMNS + _OUTCOME_COLUMNS + _IMAGE_COLUMNS)
 
@@ -171,6 +172,11 @@ def _plain(value: Any) -> Any:
             return _clean(str(value))
 
 
+def _resized(outcome: Downloaded) -> tuple[Any, ...]:
+    copy = outcome.resized
+    return (bytes.fromhex(copy.sha256), copy.width, copy.height, copy.file_size) if copy else (None,) * 4
+
+
 def _row(outcome: Outcome, storage_url: Callable[[str], str]) -> tuple[Any, ...]:
     c = outcome.candidate
     licence = c.licence
@@ -213,6 +219,7 @@ def _row(outcome: Outcome, storage_url: Callable[[str], str]) -> tuple[Any, ...]
                 i.entropy,
                 i.orientation,
                 i.animated,
+                *_resized(outcome),
             )
         case Refused() | Failed():
             kind = ImageOutcome.REFUSED if isinstance(outcome, Refused) else ImageOutcome.FAILED

@@ -65,7 +65,7 @@ async def _run(runtime: Runtime, held: Claim) -> None:
         async with runtime.database.transaction() as session:
             return await known_urls(session, held.crawl_job_id, candidates)
 
-    gather = runtime.gatherer(client, held.query).gather
+    gather = runtime.gatherer(client, held.plan).gather
     settings = runtime.settings
     options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)
     pages = source.pages(held.query, held.cursor)

@@ -15,13 +15,12 @@ from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
 from gleanset.book import Exchanged, HostState
-from gleanset.crawl import Gatherer
+from gleanset.crawl import Gatherer, GatherOptions
 from gleanset.fetch import Fetcher
 from gleanset.inspect import InspectLimits
 from gleanset.sources import Source, open_source
 from gleanset.store import Store
 from gleanset.threads import Threads
-from gleanset.types import Query
 
 
 class Client:
@@ -75,9 +74,10 @@ class Runtime:
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
 
-    def gatherer(self, client: Client, query: Query) -> Gatherer:
+    def gatherer(self, client: Client, plan: CrawlPlan) -> Gatherer:
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        return Gatherer(client.fetcher, self.store, self._threads, limits, query.licences)
+        options = GatherOptions(licences=plan.licences, resize=plan.resize, keep_original=plan.keep_original)
+        return Gatherer(client.fetcher, self.store, self._threads, limits, options)
 
 
 @asynccontextmanager

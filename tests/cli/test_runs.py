@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import psycopg
+from PIL import Image
 
 from backend.demo.web import DemoWeb
 from tests.cli.conftest import Cli
@@ -32,6 +34,25 @@ def write_list(folder: Path, url: str, count: int) -> Path:
     rows = "".join(f"{url}/{n}.jpg,{'even' if n % 2 == 0 else 'odd'},note {n}\n" for n in range(count))
     path.write_text("url,label,note\n" + rows)
     return path
+
+
+def test_resized_copies_are_what_is_packed(embedded_cli: Cli) -> None:
+    with PictureWeb().served() as url:
+        path = write_list(embedded_cli.folder, url, 24)
+        options = ["--urls", str(path), "--allow-private", "--resize", "32", "--out", "small.zip", "--json"]
+        run = embedded_cli.ok("crawl", *options).json
+    assert run["status"] == "completed"
+    with zipfile.ZipFile(embedded_cli.folder / "small.zip") as packed:
+        rows = [json.loads(line) for line in packed.read("metadata.jsonl").splitlines()]
+        assert len(rows) == run["valid_images"] > 5
+        for row in rows:
+            data = packed.read(row["file_name"])
+            assert hashlib.sha256(data).hexdigest() == row["sha256"] != row["metadata"]["original"]["sha256"]
+            with Image.open(io.BytesIO(data)) as image:
+                assert (image.format, image.size) == ("JPEG", (row["width"], row["height"]))
+                assert min(image.size) == 32
+            assert row["metadata"]["original"]["width"] > row["width"]
+    assert not [found for found in embedded_cli.ok("db", "doctor", "--json").json if "blob" in json.dumps(found)]
 
 
 def test_the_demo_from_nothing_to_a_dataset(embedded_cli: Cli) -> None:

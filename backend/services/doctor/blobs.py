@@ -28,17 +28,26 @@ _AT_ONCE = 100
 _LISTED = "CREATE TEMPORARY TABLE listed_blobs (key text, sha256 bytea, extension text, modified timestamptz)"
 # `%s`: the file extension of each format, as JSON.
 _SAME = "image.sha256 = blob.sha256 AND CAST(%s AS jsonb) ->> image.format = blob.extension"
+_COPY = "image.resized_sha256 = blob.sha256 AND blob.extension = 'jpg'"
+_ORIGINAL_KEPT = "(resized_sha256 IS NULL OR filename IS DISTINCT FROM encode(resized_sha256, 'hex') || '.jpg')"
+_UNUSED = f"""
+    NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_ORIGINAL_KEPT} AND {_SAME})
+    AND NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_COPY})
+"""  # noqa: S608 - made of constants
 _ORPHANED = f"""
     CREATE TEMPORARY TABLE orphaned_blobs AS SELECT key, sha256, extension, modified FROM listed_blobs AS blob
-    WHERE NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_SAME})
+    WHERE {_UNUSED}
 """  # noqa: S608 - made of constants
 _MISSING = f"""
     CREATE TEMPORARY TABLE missing_blobs AS SELECT id, crawl_job_id FROM images AS image
-    WHERE outcome = 'downloaded' AND NOT EXISTS (SELECT FROM listed_blobs AS blob WHERE {_SAME})
+    WHERE outcome = 'downloaded' AND (
+        ({_ORIGINAL_KEPT} AND NOT EXISTS (SELECT FROM listed_blobs AS blob WHERE {_SAME}))
+        OR (resized_sha256 IS NOT NULL AND NOT EXISTS (SELECT FROM listed_blobs AS blob WHERE {_COPY}))
+    )
 """  # noqa: S608 - made of constants
 _NEXT_ORPHANS = f"""
     SELECT key, modified FROM orphaned_blobs AS blob WHERE key > %s AND modified < %s
-        AND NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_SAME})
+        AND {_UNUSED}
     ORDER BY key LIMIT {_AT_ONCE}
 """  # noqa: S608 - made of constants
 _LOCK_JOBS = "SELECT FROM crawl_jobs WHERE id IN (SELECT crawl_job_id FROM missing_blobs) ORDER BY id FOR UPDATE"

@@ -1,0 +1,55 @@
+"""The smaller copy of a picture that may be kept instead of its original, or beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import cast
+
+import cv2
+import numpy as np
+import simplejpeg  # pyright: ignore[reportMissingTypeStubs]
+from numpy.typing import NDArray
+from PIL import Image
+
+from gleanset.types import Resized
+
+Pixels = NDArray[np.uint8]
+
+QUALITY = 95
+
+
+def resized_copy(colours: Pixels, orientation: int, side: int) -> Resized:
+    """An upright JPEG whose shorter side is `side`; a picture that is smaller already keeps its size.
+
+    colours: height x width x 3, RGB, as decoded, at least `side` on its shorter side if the picture is.
+    """
+    height, width = colours.shape[:2]
+    scale = side / min(height, width)
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        # Below a factor of two, two taps a side reach every pixel, and cost a tenth of area averaging.
+        method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+        colours = cast(Pixels, cv2.resize(colours, size, interpolation=method))
+    colours = upright(colours, orientation)
+    data = simplejpeg.encode_jpeg(colours, quality=QUALITY, colorsubsampling="420")
+    return Resized(data=data, width=colours.shape[1], height=colours.shape[0], sha256=hashlib.sha256(data).hexdigest())
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels, rows first, turned and mirrored as EXIF's orientation (1..8) says."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def colours_on_white(image: Image.Image) -> Pixels:
+    """8-bit RGB of a mode that Pillow can turn into it, transparent parts on white: height x width x 3."""
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(rgba, mask=rgba.getchannel("A"))
+    return np.asarray(image.convert("RGB"))
