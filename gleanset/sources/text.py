@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from html.parser import HTMLParser
@@ -106,9 +107,13 @@ class _Text(HTMLParser):
             self.parts.append(data)
 
 
+# Python reads the digits of a character reference as a number, and refuses one of thousands of digits.
+_NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{7,});?")
+
+
 def _parse(html: Any) -> _Text:
     parser = _Text()
-    parser.feed(clean(html) or "")
+    parser.feed(_NO_CHARACTER.sub("\ufffd", clean(html) or ""))
     parser.close()
     return parser
 

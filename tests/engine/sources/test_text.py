@@ -22,6 +22,8 @@ from gleanset.sources.text import clean, first_link, integer, jsonable, plain
         ("<style>p {}</style>x<script>alert(1)</script>", "x"),
         ("<a href='//x'>unclosed", "unclosed"),
         ("3 < 4 and 5 > 4", "3 < 4 and 5 > 4"),
+        ("&#" + "9" * 5000 + ";x", "\ufffdx"),
+        ("&#x" + "F" * 9000 + ";x", "\ufffdx"),
         ("<div></div>", None),
         (None, None),
         (["x"], None),
