@@ -250,7 +250,7 @@ def check_text(text: str) -> None:
 def parse_own(given: list[str] | None) -> list[str]:
     """Names of hosts as a plan keeps them. Raises BadInput."""
     for name in given or []:
-        if not re.search(OWN_HOST, name):
+        if not re.fullmatch(OWN_HOST, name):
             raise BadInput(f"A host of yours looks like pictures.example.org or *.example.org, not {name!r}.")
     return given or []
 

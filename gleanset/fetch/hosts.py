@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from gleanset.book import HostState, SiteFiles
 from gleanset.errors import FetchFailed
 from gleanset.fetch.breaker import Breaker
-from gleanset.fetch.pacing import Pacer
+from gleanset.fetch.pacing import LONGEST_QUIET, Pacer
 from gleanset.fetch.rules import SiteRules
 from gleanset.types import Pace, Reason
 from gleanset.window import has_place, leave_place, take_place
@@ -21,7 +21,7 @@ class Lease:
     """Whether this process may ask a host. A host that is not shared is always its own; times are monotonic.
 
     `users` are those who want to ask or do, `asking` only the latter. `closing`: no new request may start, because
-    another worker waits. `dirty`: the book does not know yet what we know.
+    another worker waits, which has its chance until `not_before`. `dirty`: the book does not know yet what we know.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
@@ -29,6 +29,7 @@ class Lease:
         self.taken_at = 0.0
         self.put_at = 0.0
         self.idle_since = 0.0
+        self.not_before = 0.0
         self.users = 0
         self.asking = 0
         self.closing = False
@@ -147,9 +148,9 @@ class Host:
                 self.breaker.end_probe()
 
     def quiet(self, seconds: float) -> None:
-        """Leave the host alone for a while, all of us."""
+        """Leave the host alone for a while, all of us; not longer than a day, whatever it says."""
         if not self.own:
-            self.pacer.quiet(time.monotonic() + seconds)
+            self.pacer.quiet(time.monotonic() + min(seconds, LONGEST_QUIET))
             self.lease.dirty = True
 
     def learn(self, files: SiteFiles) -> None:

@@ -33,7 +33,6 @@ class Leases:
         self._holder = uuid4().hex
         self._held: dict[str, Host] = {}
         self._asked: dict[str, Host] = {}
-        self._not_before: dict[str, float] = {}
         self._looked_at = 0.0
         self._wanted: set[str] = set()
         self._wake = asyncio.Event()
@@ -72,7 +71,7 @@ class Leases:
             asked = {
                 name: host
                 for name, host in self._asked.items()
-                if self._not_before.get(name, 0.0) <= now and not host.lease.closing
+                if host.lease.not_before <= now and not host.lease.closing
             }
             if not (asked or renewed or given_back) and now - self._looked_at < _LOOK:
                 continue
@@ -104,7 +103,7 @@ class Leases:
                 done.append(host)
                 self._release(host)
                 if wanted:
-                    self._not_before[name] = now + _YIELD
+                    lease.not_before = now + _YIELD
         return done
 
     def _release(self, host: Host) -> None:
@@ -131,7 +130,6 @@ class Leases:
         now = time.monotonic()
         for state in answer.got:
             host = self._asked.pop(state.authority)
-            self._not_before.pop(state.authority, None)
             self._held[state.authority] = host
             lease = host.lease
             host.take(state, now)

@@ -11,6 +11,9 @@ from gleanset.types import Pace
 LONGEST_CRAWL_DELAY = 30.0
 """Seconds. A host that wants longer pauses than this is not crawled at all: a few pictures an hour are no crawl."""
 
+LONGEST_QUIET = 86_400.0
+"""Seconds. A Retry-After past this is a mistake that would close the host to all jobs for good."""
+
 
 class Pacer:
     """Says when the next request may start. Times are those of one monotonic clock."""

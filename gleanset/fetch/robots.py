@@ -34,7 +34,7 @@ class Robots:
         self.crawl_delay = self._rules.crawl_delay("*")
 
     def allows(self, url: URL) -> bool:
-        return self._rules.can_fetch(str(url), "*")
+        return self._rules.can_fetch(f"http://host{url.raw_path_qs}", "*")
 
     def reserves(self, url: URL) -> bool:
         """Whether the longest Content-Usage rule for this URL says `train-ai=n`; of two as long, `n` wins."""

@@ -60,4 +60,5 @@ class SiteRules:
         if said is None and self._tdm and tdm_reserved(self._tdm, unquote(url.raw_path_qs)):
             raise ImageRefused(Reason.OPT_OUT_TDM, "/.well-known/tdmrep.json")
         if said:
-            raise ImageRefused(Reason.OPT_OUT_TDM, "tdm-reservation: 1")
+            policy = headers.get("tdm-policy", "none").encode("ascii", "replace").decode()
+            raise ImageRefused(Reason.OPT_OUT_TDM, f"tdm-reservation: 1, tdm-policy: {policy[:500]}")

@@ -129,7 +129,11 @@ def test_no_header_is_fatal(values: list[str]) -> None:
 
 OPTED_OUT = [
     (("X-Robots-Tag: otherbot: nofollow", "X-Robots-Tag: NOAI"), Reason.OPT_OUT_HEADER, "X-Robots-Tag: noai"),
-    (("tdm-reservation: 1", "tdm-policy: https://a.test/"), Reason.OPT_OUT_TDM, "tdm-reservation: 1"),
+    (
+        ("tdm-reservation: 1", "tdm-policy: https://a.test/"),
+        Reason.OPT_OUT_TDM,
+        "tdm-reservation: 1, tdm-policy: https://a.test/",
+    ),
     (("Content-Usage: train-ai=n",), Reason.OPT_OUT_AIPREF, "Content-Usage: train-ai=n"),
 ]
 
@@ -173,7 +177,7 @@ async def test_the_header_overrides_the_file() -> None:
         assert (await fetcher.get(server.url("/mine/free"))).body == b"free"
         assert (await fetcher.get(server.url("/other"))).body == b"other"
         for path, detail in {
-            "/mine/a": TDM, "/mine/odd": TDM, "/kept": "tdm-reservation: 1", "/m%69ne/a": TDM,
+            "/mine/a": TDM, "/mine/odd": TDM, "/kept": "tdm-reservation: 1, tdm-policy: none", "/m%69ne/a": TDM,
         }.items():  # fmt: skip
             server.answers["/m%69ne/a"] = reply()
             with pytest.raises(ImageRefused) as caught:

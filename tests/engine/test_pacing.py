@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
-from gleanset.fetch.pacing import LONGEST_CRAWL_DELAY, Pacer, retry_after
+from gleanset.fetch.pacing import LONGEST_CRAWL_DELAY, LONGEST_QUIET, Pacer, retry_after
 from gleanset.types import Pace, Reason
 from tests.engine.hostile import Asked, Hostile, in_turn, reply, status
 
@@ -157,6 +158,17 @@ async def test_a_host_that_wants_long_quiet_is_left_alone_for_every_picture(code
         assert caught.value.detail.startswith("the host asked for quiet, for 3")
         assert server.paths() == ["/a"]
         assert (await fetcher.get(other.url())).body == b"picture"
+
+
+async def test_no_host_is_left_alone_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = time.monotonic
+    answers = {"/": in_turn(status(429, "Retry-After: Fri, 31 Dec 2199 23:59:59 GMT"), reply())}
+    async with Hostile(answers) as server, Fetcher(QUICK) as fetcher:
+        assert (await fetcher.request(server.url())).status == 429
+        with pytest.raises(FetchFailed):
+            await fetcher.request(server.url())
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + LONGEST_QUIET)
+        assert (await fetcher.request(server.url())).body == b"picture"
 
 
 def gaps(server: Hostile) -> list[float]:

@@ -47,6 +47,7 @@ def allowed(text: str, path: str) -> bool:
         ("\ufeffUser-agent: *\r\nDisallow: /a\r\n", ["/b"], ["/a"]),
         ("Disallow: /", ["/"], []),  # belongs to nobody
         ("<html>Disallow: /</html>", ["/"], []),
+        ("User-agent: *\nDisallow: /a\nDisallow: //x/a", ["//x/b", "/b"], ["/a", "//x/a"]),
     ],
 )
 def test_rules(text: str, yes: list[str], no: list[str]) -> None:
@@ -309,6 +310,15 @@ async def test_own_hosts_are_not_asked_for_their_rules() -> None:
         async with Fetcher(replace(QUICK, own_hosts=frozenset({"127.0.0.1"}))) as fetcher:
             assert (await fetcher.get(server.url())).body == b"mine"
         assert server.paths() == ["/"]
+
+
+async def test_a_redirect_off_ones_own_host_is_held_to_the_rules_there() -> None:
+    options = replace(QUICK, own_hosts=frozenset({"127.0.0.1"}), hosts={"other.test": "127.0.0.1"})
+    async with Hostile({ROBOTS: CLOSED, "/b": reply()}) as server, Fetcher(options) as fetcher:
+        server.answers["/a"] = redirect(server.url("/b", host="other.test"))
+        assert (await fetcher.get(server.url("/b"))).body == b"picture"
+        assert (await refused(fetcher, server.url("/a")))[1] is Reason.ROBOTS
+        assert server.paths() == ["/b", "/a", ROBOTS]
 
 
 async def test_rules_are_asked_for_again_after_a_day_and_kept_while_they_cannot_be_had(

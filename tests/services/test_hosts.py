@@ -219,6 +219,23 @@ async def test_quiet_and_rules_are_the_same_for_all(database: Database) -> None:
         assert server.paths() == [ROBOTS, "/a"]
 
 
+async def test_records_of_hosts_do_not_fill_the_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was known of a host that is met again comes from the book."""
+    monkeypatch.setattr("gleanset.fetch.client._MOST_HOSTS", 3)
+    names = [f"h{n}.test" for n in range(30)]
+    options = replace(OPTIONS, hosts=dict.fromkeys(names, "127.0.0.1"))
+    async with Hostile({ROBOTS: reply(b""), "/": reply()}) as server:
+        async with Fetcher(options, SharedBook(database)) as fetcher:
+            for _ in range(2):
+                await asyncio.gather(*(fetcher.get(server.url(host=name)) for name in names[:15]))
+                await asyncio.sleep(1.0)
+                await asyncio.gather(*(fetcher.get(server.url(host=name)) for name in names[15:]))
+                await asyncio.sleep(1.0)
+            assert len(fetcher._hosts) <= 18
+        assert server.paths().count("/") == 60
+        assert server.paths().count(ROBOTS) == 30
+
+
 async def test_own_hosts_are_not_in_the_book(database: Database) -> None:
     async with Hostile({"/": reply()}) as server:
         options = replace(OPTIONS, own_hosts=frozenset({"127.0.0.1"}))
