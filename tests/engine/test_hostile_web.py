@@ -28,7 +28,7 @@ from gleanset.fetch.address import guarded_socket, is_public
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 from gleanset.threads import Threads
-from gleanset.types import Downloaded, Outcome, Reason
+from gleanset.types import Downloaded, Outcome, Pace, Reason
 from tests.engine.crawling import all_of, listed, nothing_known, picture
 from tests.engine.hostile import (
     Asked,
@@ -53,7 +53,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GOOD = picture(1)
 OPTIONS = FetchOptions(
     allow_private=True,
-    per_host=64,
+    pace=Pace(64),
     attempts=2,
     back_off=0.005,
     read_timeout=3,
