@@ -53,8 +53,8 @@ def _result(turns: Turns, count: int, repetitions: int, size: int) -> Result:
         figures={"images": count, "bytes": size, "images_per_second": turns.figures(), "share_of_floor": share},
         notes=(
             f"{repetitions} repetitions, taking turns; medians, and the ratio is the median of ratios to neighbours.",
-            "Own clock, without the start of the program: gleanset's `seconds`; img2dataset's `images per sec`; of"
-            " icrawler to the last file, because it waits five seconds more for others; Scrapy's `elapsed_time_seconds`.",
+            "Own clock, without the start of the program: gleanset's `seconds`; img2dataset's `images per sec`;"
+            " Scrapy's `elapsed_time_seconds`; of icrawler to the last file, behind which it waits five seconds more.",
             "gleanset: originals, hashes, quality measures and provenance, in PostgreSQL. The others: files. Scrapy,"
             " and img2dataset without --skip_reencode, encode every picture again.",
             f"Decode floor: the same files read into memory beforehand, `gleanset.inspect.inspect` on {THREADS} threads"

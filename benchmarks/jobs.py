@@ -17,7 +17,7 @@ from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan, UrlList
 from backend.services import crawl_jobs, profiles
-from benchmarks.contestants import THREADS, Run, gleanset, gleanset_environment, prepare_gleanset
+from benchmarks.contestants import THREADS, Run, gleanset, gleanset_environment
 
 # Rows as a crawl writes them, with addresses and hashes as scattered; the files they name are not there.
 FILL = """
@@ -48,9 +48,7 @@ def run_by_workers(
     rows_before: int = 0,
 ) -> Run:
     """A crawl of the list, by the job's own clock. `rows_before`: images the job is given before it begins."""
-    home = folder / "home"
-    prepare_gleanset(home)
-    return asyncio.run(_run(home, urls, processes, threads, rows_per_chunk, rows_before))
+    return asyncio.run(_run(folder / "home", urls, processes, threads, rows_per_chunk, rows_before))
 
 
 async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_chunk: int, rows_before: int) -> Run:
