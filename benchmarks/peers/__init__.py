@@ -51,8 +51,9 @@ def img2dataset_command(program: Path, urls: Path, out: Path, count: int, option
 def run_img2dataset(folder: Path, urls: Path, count: int, options: dict[str, object]) -> Run:
     out = folder / "out"
     command = img2dataset_command(programs() / "img2dataset", urls, out, count, options)
-    # Without the variable a library of it would ask the network for its newest version.
-    seconds, output = timed(command, {**environment(), "NO_ALBUMENTATIONS_UPDATE": "1"})
+    # One of its libraries would ask the network for a newer version; another leaves folders behind.
+    quiet = {"NO_ALBUMENTATIONS_UPDATE": "1", "TMPDIR": str(folder)}
+    seconds, output = timed(command, {**environment(), **quiet})
     _check("img2dataset", sum(1 for _ in out.rglob("*.jpg")), count, output)
     # What its log calls `images per sec` of `total`, before it is rounded.
     stats = [json.loads(path.read_text()) for path in out.glob("*_stats.json")]
