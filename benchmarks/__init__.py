@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks` measures Gleanset on this machine, beside img2dataset where both do the same."""
+"""Benchmarks: `python -m benchmarks` measures Gleanset on this machine, beside other tools where they do the same."""

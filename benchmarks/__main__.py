@@ -6,9 +6,18 @@ import argparse
 from collections.abc import Callable
 from importlib import import_module
 
-from benchmarks.report import Result, keep, show
+from benchmarks.report import Result, Skipped, keep, show
+from benchmarks.web import remove_scratch
 
-MODULES = {"inspect": "decode", "commit": "commit", "crawl": "crawl", "memory": "memory"}
+MODULES = {
+    "inspect": "decode",
+    "commit": "commit",
+    "crawl": "crawl",
+    "resize": "resize",
+    "growth": "growth",
+    "processes": "processes",
+    "memory": "memory",
+}
 NAMES = tuple(MODULES)
 
 
@@ -19,12 +28,23 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    for name in options.names or NAMES:
-        measure: Callable[..., Result] = import_module(f"benchmarks.{MODULES[name]}").measure
-        result = measure(quick=options.quick)
-        show(result)
-        if not options.quick:
-            keep(name, result)
+    try:
+        for name in options.names or NAMES:
+            _run(name, quick=options.quick)
+    finally:
+        remove_scratch()
+
+
+def _run(name: str, *, quick: bool) -> None:
+    measure: Callable[..., Result] = import_module(f"benchmarks.{MODULES[name]}").measure
+    try:
+        result = measure(quick=quick)
+    except Skipped as why:
+        print(f"{name} is skipped: {why}")
+        return
+    show(result)
+    if not quick:
+        keep(name, result)
 
 
 if __name__ == "__main__":

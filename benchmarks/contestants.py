@@ -1,4 +1,4 @@
-"""The commands that are measured: Gleanset's own, and img2dataset's in an environment of its own."""
+"""Gleanset's own commands as they are measured, and what a run of any command comes to."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ import os
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.web import CACHE
 
-PEERS = Path(__file__).parent / "requirements-peers.txt"
+THREADS = os.cpu_count() or 1
+"""Decoding threads of a worker, as Gleanset's settings have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one command: seconds from start to exit, images it got, and what it printed."""
+    """One run: images it got, seconds by its own clock, and those of the whole command from start to exit, if any."""
 
-    seconds: float
     images: int
-    output: str
+    own_seconds: float
+    seconds: float | None = None
 
-    @property
-    def per_second(self) -> float:
-        return self.images / self.seconds
+
+def environment() -> dict[str, str]:
+    """Compiled modules are kept for all sides, even where the machine forbids it: a start would compile them anew."""
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 
 
 def gleanset_environment(home: Path) -> dict[str, str]:
-    kept = {key: value for key, value in _environment().items() if not key.startswith("GLEANSET_")}
+    kept = {key: value for key, value in environment().items() if not key.startswith("GLEANSET_")}
     kept.pop("DATABASE_URL", None)
     return {**kept, "GLEANSET_HOME": str(home)}
 
@@ -40,85 +42,44 @@ def gleanset(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).with_name("gleanset")), *arguments]
 
 
-def crawl_command(urls: Path, count: int) -> list[str]:
-    return gleanset("crawl", "--urls", str(urls), "-n", str(count), "--allow-private", "--own", "127.0.0.1", "--json")
+def crawl_command(urls: Path, count: int, *more: str) -> list[str]:
+    own = ("--allow-private", "--own", "127.0.0.1")
+    return gleanset("crawl", "--urls", str(urls), "-n", str(count), *own, "--json", *more)
+
+
+def typed(command: list[str]) -> str:
+    """The command as one would type it, its program without the folder."""
+    return " ".join([Path(command[0]).name, *command[1:]])
 
 
 def prepare_gleanset(home: Path) -> None:
     """Make the database, as the first command on a machine would."""
-    _finish(gleanset("db", "upgrade"), gleanset_environment(home))
+    finished(gleanset("db", "upgrade"), gleanset_environment(home))
 
 
-def run_gleanset(folder: Path, urls: Path, count: int) -> Run:
+def run_gleanset(folder: Path, urls: Path, count: int, *more: str) -> Run:
     home = folder / "home"
     prepare_gleanset(home)
-    run = timed(crawl_command(urls, count), gleanset_environment(home))
-    return Run(run.seconds, downloaded(run.output, count), run.output)
+    seconds, output = timed(crawl_command(urls, count, *more), gleanset_environment(home))
+    return Run(count, crawled(output, count)["seconds"], seconds)
 
 
-def downloaded(output: str, count: int) -> int:
-    """How many images the crawl's JSON reports; a run that lost some is not a figure."""
+def crawled(output: str, count: int) -> dict[str, Any]:
+    """The crawl's JSON; a run that lost some images is not a figure."""
     report: dict[str, Any] = json.loads(output)
     if report["downloaded_images"] != count:
         raise SystemExit(f"gleanset got {report['downloaded_images']} of {count} images: {report['failures']}")
-    return count
+    return report
 
 
-def img2dataset_command(program: Path, folder: Path, urls: Path, count: int, *, reencode: bool) -> list[str]:
-    options: dict[str, object] = {
-        "url_list": urls,
-        "input_format": "txt",
-        "output_folder": folder,
-        "output_format": "files",
-        "resize_mode": "no",
-        "processes_count": 2,
-        "thread_count": 32,
-        "number_sample_per_shard": -(-count // 2),
-        "enable_wandb": False,
-    }
-    if not reencode:
-        options["skip_reencode"] = True
-    return [str(program), *(part for key, value in options.items() for part in (f"--{key}", str(value)))]
-
-
-def run_img2dataset(folder: Path, urls: Path, count: int, *, reencode: bool) -> Run:
-    out = folder / "out"
-    run = timed(img2dataset_command(img2dataset_program(), out, urls, count, reencode=reencode), _quiet_environment())
-    images = sum(1 for _ in out.rglob("*.jpg"))
-    if images != count:
-        raise SystemExit(f"img2dataset got {images} of {count} images:\n{run.output}")
-    return Run(run.seconds, images, run.output)
-
-
-def img2dataset_program() -> Path:
-    """img2dataset's command; its environment is made at the first call, and again when the pins change."""
-    folder = CACHE / "peers"
-    marker = folder / PEERS.name
-    if not marker.exists() or marker.read_text() != PEERS.read_text():
-        print("Making an environment for img2dataset ...", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        _finish([str(folder / "bin" / "pip"), "install", "--quiet", "-r", str(PEERS)], dict(os.environ))
-        marker.write_text(PEERS.read_text())
-    return folder / "bin" / "img2dataset"
-
-
-def timed(command: list[str], environment: dict[str, str]) -> Run:
+def timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
+    """Seconds from the command's start to its exit, and what it printed."""
     start = time.perf_counter()
-    output = _finish(command, environment)
-    return Run(time.perf_counter() - start, 0, output)
+    output = finished(command, environment)
+    return time.perf_counter() - start, output
 
 
-def _environment() -> dict[str, str]:
-    """Compiled modules are kept for both sides, even where the machine forbids it: a start would compile them anew."""
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
-
-
-def _quiet_environment() -> dict[str, str]:
-    return {**_environment(), "NO_ALBUMENTATIONS_UPDATE": "1"}  # it would ask the network for its newest version
-
-
-def _finish(command: list[str], environment: dict[str, str]) -> str:
+def finished(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\nended with {done.returncode}:\n{done.stderr[-2000:]}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.contestants import crawl_command, downloaded, gleanset_environment, prepare_gleanset
+from benchmarks.contestants import crawl_command, crawled, gleanset_environment, prepare_gleanset, typed
 from benchmarks.report import Result, versions
 from benchmarks.web import pictures, scratch, write_list
 from tests.nginx import Nginx
@@ -50,9 +50,7 @@ def measure(*, quick: bool) -> Result:
             "shared libraries count, PostgreSQL's own processes do not.",
             f"The longer list names the same {counts[0]:,} files under other query strings.",
         ),
-        commands=tuple(
-            " ".join(["gleanset", *crawl_command(Path(f"list-{count}.txt"), count)[1:]]) for count in counts
-        ),
+        commands=tuple(typed(crawl_command(Path(f"list-{count}.txt"), count)) for count in counts),
         versions=versions("aiohttp", "simplejpeg", "psycopg", "procrastinate"),
     )
 
@@ -69,7 +67,7 @@ def _watch(folder: Path, count: int) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     if process.returncode != 0:
         raise SystemExit(f"gleanset ended with {process.returncode}:\n{(folder / 'err').read_text()[-2000:]}")
-    downloaded((folder / "out").read_text(), count)
+    crawled((folder / "out").read_text(), count)
     quarter = len(samples) // 4
     return {
         "peak": max(samples),

@@ -22,6 +22,10 @@ RESULTS = HERE / "results"
 BEGIN, END = "<!-- results: written by python -m benchmarks -->", "<!-- end of results -->"
 
 
+class Skipped(Exception):
+    """The benchmark cannot be run here; why, as a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One benchmark's table. `figures` are its numbers for programs; `commands` what was run, as one would type it."""

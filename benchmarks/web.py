@@ -15,6 +15,8 @@ from tests.photos import volume
 
 CACHE = Path(__file__).parent / ".cache"
 
+_used: list[Path] = []
+
 
 def pictures(count: int) -> list[Path]:
     """`count` JPEGs of about 100 kB; made at the first call on a machine."""
@@ -29,9 +31,14 @@ def write_list(path: Path, base_url: str, names: list[str], count: int) -> None:
 
 @contextmanager
 def scratch() -> Generator[Path]:
-    """A folder on the disk of the cache that is gone afterwards, together with a database server left running in it."""
+    """A new folder on the disk of the cache. At the end a database server left running in it is stopped.
+
+    Its files stay until `remove_scratch`: for minutes after many files were deleted, ext4 is several times slower at
+    making new ones, and whoever came next would pay for it.
+    """
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))
+    _used.append(folder)
     os.sync()  # the last run's unwritten pages are not this one's burden
     try:
         yield folder
@@ -41,4 +48,9 @@ def scratch() -> Generator[Path]:
                 server = psutil.Process(int(lock.read_text().splitlines()[0]))
                 server.terminate()
                 server.wait(20)
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_scratch() -> None:
+    """Delete the folders of all runs of this process, when nothing is to be measured any more."""
+    while _used:
+        shutil.rmtree(_used.pop(), ignore_errors=True)
