@@ -10,6 +10,7 @@ from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
+from gleanset.sources.queries import first_page
 from gleanset.sources.text import as_dict, as_list, clean, integer, jsonable, without_nothing
 from gleanset.types import Candidate, Page, Query
 
@@ -38,7 +39,7 @@ class Openverse:
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
         params = _params(query)
-        number: int | None = _first_page(cursor)
+        number: int | None = first_page(cursor, "Openverse", _LAST_PAGE)
         while number is not None:
             answer = await self._api.get(self._search, {**params, "page": str(number)})
             found = _candidates(as_list(answer.get("results")), query)
@@ -67,13 +68,6 @@ def _parameter(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, as_list(value))) if isinstance(value, list) else str(value)
-
-
-def _first_page(cursor: str | None) -> int:
-    number = 1 if cursor is None else integer(cursor)
-    if number is None or not 1 <= number <= _LAST_PAGE:
-        raise SourceError(f"{cursor!r} is not a cursor of Openverse: it is a page number up to {_LAST_PAGE}.")
-    return number
 
 
 def _next_page(number: int, answer: Mapping[str, Any]) -> int | None:

@@ -12,6 +12,7 @@ from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
+from gleanset.sources.queries import only_keyword
 from gleanset.sources.text import as_dict, as_list, clean, first_link, integer, plain, without_nothing
 from gleanset.types import Candidate, Pace, Page, Query
 
@@ -76,11 +77,7 @@ class Wikimedia:
 
 
 def _params(query: Query) -> dict[str, str]:
-    if query.options:
-        raise SourceError(f"Wikimedia Commons has no option {', '.join(sorted(query.options))}.")
-    keyword = clean(query.keyword)
-    if not keyword:
-        raise SourceError("Wikimedia Commons needs a keyword to search for.")
+    keyword = only_keyword(query, "Wikimedia Commons")
     return _SEARCH | {"gsrsearch": f"{keyword[:_MAX_KEYWORD]} filetype:bitmap"}
 
 
