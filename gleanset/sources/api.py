@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
-from urllib.parse import quote, quote_plus
 
 from gleanset.errors import FetchFailed, OutcomeError, SourceError
 from gleanset.sources.base import Http, Response
@@ -67,9 +66,7 @@ class Api:
 
     def error(self, message: str, *, retryable: bool = False) -> SourceError:
         """A SourceError without the key, however the message came by it."""
-        for secret in {quote(self._key, safe=""), quote_plus(self._key), self._key} if self._key else ():
-            message = message.replace(secret, "[key]")
-        return SourceError(message, retryable=retryable)
+        return SourceError(_without(self._key, message), retryable=retryable)
 
     async def _ask(self, url: str, params: Mapping[str, str]) -> Response:
         """One answer, asked for when the throttle allows it; notes what the answer says of the throttle."""
@@ -144,6 +141,13 @@ def exhausted_for(headers: Mapping[str, str]) -> float | None:
     if remaining is not None and remaining <= 0:
         pauses.append(_until_reset(lower.get("x-ratelimit-reset")))
     return max(pauses, default=None)
+
+
+def _without(key: str | None, text: str) -> str:
+    """The text with no trace of the key, whichever of its characters are percent-encoded."""
+    if not key:
+        return text
+    return re.sub("".join(f"(?:{re.escape(c)}|%{ord(c):02x})" for c in key), "[key]", text, flags=re.IGNORECASE)
 
 
 def _period(limit: str) -> float:
