@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 from structlog.dev import ConsoleRenderer, plain_traceback
 
-from backend.cli import crawl, database, demo, jobs, worker
+from backend.cli import crawl, database, demo, jobs, sources, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
@@ -37,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("crawl")(crawl.crawl)
 app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
+app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(database.app, name="db")
 app.command("worker")(worker.worker)

@@ -93,6 +93,10 @@ class SourceInfo:
         assert url is not None, f"{self.name} has no service"
         return url
 
+    def has_key(self, options: SourceOptions) -> bool:
+        """Whether the operator has set a key for it."""
+        return bool(options.keys.get(self.name, "").strip())
+
     def key_in(self, options: SourceOptions) -> str:
         """The operator's key. Raises SourceError, which says where to get one and how to set it."""
         key = options.keys.get(self.name, "").strip()
