@@ -12,9 +12,10 @@ from tests.engine.sources.reading import candidates, read
 
 
 def test_every_source_says_what_it_needs_and_under_which_terms(http: Fetcher) -> None:
-    assert set(SOURCES) == {"openverse", "wikimedia", "urls"}
+    assert list(SOURCES) == ["openverse", "wikimedia", "flickr", "pexels", "pixabay", "urls"]
+    options = SourceOptions(keys={name: "key" for name, info in SOURCES.items() if info.key})
     for name, info in SOURCES.items():
-        assert info.name == name == open_source(name, http).name
+        assert info.name == name == open_source(name, http, options).name
         assert info.title
         assert info.needs
         assert info.allows
@@ -34,7 +35,10 @@ async def test_the_options_say_where_the_services_are(http: Fetcher) -> None:
     [
         ("opnverse", "There is no source named 'opnverse'. Did you mean openverse? The sources are: openverse, "),
         ("Wikimedia", "Did you mean wikimedia?"),
-        ("google", "There is no source named 'google'. The sources are: openverse, wikimedia, urls."),
+        (
+            "google",
+            "There is no source named 'google'. The sources are: openverse, wikimedia, flickr, pexels, pixabay, urls.",
+        ),
     ],
 )
 def test_an_unknown_name(http: Fetcher, name: str, sentence: str) -> None:
