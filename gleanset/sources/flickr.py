@@ -107,7 +107,7 @@ class Flickr:
     def _raise_for_error(self, answer: Mapping[str, Any]) -> None:
         if answer.get("stat") == "ok":
             return
-        code, said = integer(answer.get("code")), clean(answer.get("message")) or "no reason given"
+        code, said = integer(answer.get("code")), (clean(answer.get("message")) or "no reason given")[:500]
         if code == _NO_KEY:
             hint = f"Get one at {_KEYS} and set it in GLEANSET_SOURCE_KEYS."
             raise self._api.error(f"Flickr does not know the key ({code}): {said.rstrip('.')}. {hint}")

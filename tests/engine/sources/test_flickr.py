@@ -214,6 +214,7 @@ async def test_licences_that_nothing_has_are_not_asked_for(http: Fetcher) -> Non
         (10, "Sorry, the Flickr search API is down.", r"refuses the query \(10\): Sorry", True),
         (0, "Sorry, the Flickr API service is down.", r"refuses the query \(0\): Sorry", True),
         (3, "Parameterless searches have been disabled.", r"refuses the query \(3\): Parameterless", False),
+        (1, "x" * 9000, r"refuses the query \(1\): x{500}$", False),
         ("odd", {"no": "text"}, r"refuses the query \(None\): no reason given", False),
     ],
 )
