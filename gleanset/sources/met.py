@@ -9,7 +9,7 @@ from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.asking import keyword_of, options_of
+from gleanset.sources.asking import only_keyword
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, wants_any
 from gleanset.sources.text import as_dict, as_list, clean, integer, plain, without_nothing
@@ -38,8 +38,7 @@ class Met:
         self._url = url.rstrip("/")
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
-        options_of(query, _SERVICE)
-        keyword = keyword_of(query, _SERVICE)
+        keyword = only_keyword(query, _SERVICE)
         last = None if cursor is None else _from_cursor(cursor)
         ids = await self._search(keyword) if wants_any(query, {_LICENCE.code}) else []
         start = 0 if last is None else _behind(ids, *last)
@@ -117,4 +116,5 @@ INFO = SourceInfo(
     url=URL,
     pace=Pace(at_once=1, interval=1.0),
     media={"images.metmuseum.org": Pace(at_once=2)},
+    licence=_LICENCE.code,
 )

@@ -76,7 +76,18 @@ def test_options_are_explained(inside: Inside, arguments: list[str]) -> None:
 
 
 def test_help_teaches(inside: Inside) -> None:
-    for command in ([], ["crawl"], ["demo"], ["jobs"], ["jobs", "retry"], ["db"], ["worker"], ["validate"], ["export"]):
+    for command in (
+        [],
+        ["crawl"],
+        ["demo"],
+        ["jobs"],
+        ["jobs", "retry"],
+        ["db"],
+        ["worker"],
+        ["validate"],
+        ["export"],
+        ["sources"],
+    ):
         assert "Usage: " in inside(*command, "--help").out
     assert "gleanset crawl cat dog" in inside("crawl", "--help").out
 

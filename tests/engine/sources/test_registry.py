@@ -18,9 +18,12 @@ from tests.engine.sources.reading import candidates, read
 
 
 def test_every_source_says_what_it_needs_and_under_which_terms(http: Fetcher) -> None:
-    assert list(SOURCES) == ["openverse", "wikimedia", "inaturalist", "met", "nasa", "urls"]
+    assert list(SOURCES) == [
+        "openverse", "wikimedia", "inaturalist", "met", "nasa", "flickr", "pexels", "pixabay", "urls",
+    ]  # fmt: skip
+    options = SourceOptions(keys={name: "key" for name, info in SOURCES.items() if info.key})
     for name, info in SOURCES.items():
-        assert info.name == name == open_source(name, http).name
+        assert info.name == name == open_source(name, http, options).name
         assert info.title
         assert info.needs
         assert info.allows
@@ -49,10 +52,7 @@ async def test_the_options_say_where_the_services_are(http: Fetcher) -> None:
     [
         ("opnverse", "There is no source named 'opnverse'. Did you mean openverse? The sources are: openverse, "),
         ("Wikimedia", "Did you mean wikimedia?"),
-        (
-            "google",
-            "There is no source named 'google'. The sources are: openverse, wikimedia, inaturalist, met, nasa, urls.",
-        ),
+        ("google", f"There is no source named 'google'. The sources are: {', '.join(SOURCES)}."),
     ],
 )
 def test_an_unknown_name(http: Fetcher, name: str, sentence: str) -> None:
