@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
@@ -17,44 +17,90 @@ from gleanset.sources.text import as_dict, clean, integer
 Wait = Callable[[float], Awaitable[None]]
 
 _MAX_BYTES = 16 * 1024 * 1024
-_RETRIES = 2
 _PATIENCE = 120.0  # seconds; past this a chunk gives its worker back and is tried again later
-_DEFAULT_PAUSE = 30.0
+_PAUSES = (30.0, 30.0)
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _AVAILABLE = "x-ratelimit-available-"
+_SAID_IN = ("detail", "error", "message")
 
 
 class Api:
-    """One JSON service behind an `Http`. `wait` sleeps, and is a parameter so that tests need not."""
+    """One JSON service behind an `Http`. `wait` sleeps, and is a parameter so that tests need not.
 
-    def __init__(self, http: Http, service: str, wait: Wait = asyncio.sleep) -> None:
+    `slow_down`: the statuses by which the service asks for quiet. `pauses`: seconds of quiet after each of them in
+    turn, unless the answer says how long; one more of them after the last pause is the answer.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        service: str,
+        wait: Wait = asyncio.sleep,
+        *,
+        slow_down: Collection[int] = (429,),
+        pauses: Sequence[float] = _PAUSES,
+    ) -> None:
         self._http = http
         self._service = service
         self._wait = wait
+        self._slow_down = slow_down
+        self._pauses = pauses
         self._ready_at = 0.0
 
     async def get(self, url: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """The JSON object of a 200 answer; raises SourceError for everything else.
+        """The JSON object of a 200 answer; raises SourceError for everything else."""
+        return self.object_in(await self.answer(url, params))
+
+    async def get_any(self, url: str) -> Any:
+        """The JSON of a 200 answer, whatever its type; raises SourceError for everything else."""
+        return self._json_in(await self.answer(url))
+
+    async def answer(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer, whatever its status and type; raises SourceError when there is none.
 
         When a throttle says that nothing is available, the next request waits until there must be something again,
         instead of earning a 429.
         """
-        response = await self._ask(url, params)
-        for _ in range(_RETRIES):
-            if response.status != 429:
-                break
-            response = await self._ask(url, params)
+        for default in self._pauses:
+            response = await self._ask(url, params, headers, form, default)
+            if response.status not in self._slow_down:
+                return response
+        return await self._ask(url, params, headers, form, self._pauses[-1])
+
+    def object_in(self, response: Response) -> dict[str, Any]:
+        """The JSON object that a 200 answer holds; raises SourceError for everything else."""
+        answer = self._json_in(response)
+        if not isinstance(answer, dict):
+            raise SourceError(f"{self._service} sent an answer that is not a JSON object.", retryable=True)
+        return cast("dict[str, Any]", answer)
+
+    def body_in(self, response: Response) -> bytes:
+        """The body of a 200 answer; raises SourceError for everything else."""
         if response.status != 200:
             raise self._refusal(response)
-        return self._decoded(response)
+        return response.body
 
-    async def _ask(self, url: str, params: Mapping[str, str]) -> Response:
+    async def _ask(
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        default_pause: float,
+    ) -> Response:
         """One answer, asked for when the throttle allows it; notes what the answer says of the throttle."""
         await self._until_ready()
-        response = await self._request(url, params)
+        response = await self._request(url, params, headers, form)
         pause = exhausted_for(response.headers)
-        if response.status == 429:
-            pause = _retry_after(response.headers) or pause or _DEFAULT_PAUSE
+        if response.status in self._slow_down:
+            pause = _retry_after(response.headers) or pause or default_pause
         if pause:
             self._ready_at = asyncio.get_running_loop().time() + pause
         return response
@@ -71,29 +117,34 @@ class Api:
         if self._ready_at == ready_at:
             self._ready_at = 0.0
 
-    async def _request(self, url: str, params: Mapping[str, str]) -> Response:
+    async def _request(
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+    ) -> Response:
         try:
-            return await self._http.request(url, params=params, max_bytes=_MAX_BYTES)
+            return await self._http.request(url, params=params, headers=headers, form=form, max_bytes=_MAX_BYTES)
         except OutcomeError as error:
             retryable = isinstance(error, FetchFailed)
             detail = f" ({error.detail})" if error.detail else ""
             message = f"{self._service} cannot be reached: {error.reason.sentence}{detail}"
             raise SourceError(message, retryable=retryable) from error
 
-    def _decoded(self, response: Response) -> dict[str, Any]:
+    def _json_in(self, response: Response) -> Any:
         try:
-            answer: Any = json.loads(response.body)
+            return json.loads(self.body_in(response))
         except (ValueError, RecursionError) as error:
             message = f"{self._service} sent an answer that is not valid JSON. Try again later."
             raise SourceError(message, retryable=True) from error
-        if not isinstance(answer, dict):
-            raise SourceError(f"{self._service} sent an answer that is not a JSON object.", retryable=True)
-        return cast("dict[str, Any]", answer)
 
     def _refusal(self, response: Response) -> SourceError:
         status, detail = response.status, _detail(response.body)
-        if status == 429:
-            return SourceError(f"{self._service} asks to slow down (429).{detail} Try again later.", retryable=True)
+        if status in self._slow_down:
+            return SourceError(
+                f"{self._service} asks to slow down ({status}).{detail} Try again later.", retryable=True
+            )
         if status >= 500:
             return SourceError(f"{self._service} is failing ({status}).{detail} Try again later.", retryable=True)
         if status in {400, 422}:
@@ -136,12 +187,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _detail(body: bytes) -> str:
-    """What a service says about an error, as a sentence with a blank before it: `{error, detail, fields}` or less."""
+    """What a service says about an error, as a sentence with a blank before it, in the field that it uses for it."""
     try:
         answer = as_dict(json.loads(body))
     except (ValueError, RecursionError):
         return ""
-    said = answer.get("detail") or answer.get("error")
+    said = next((answer[name] for name in _SAID_IN if answer.get(name)), None)
     text = clean(said) if not isinstance(said, dict | list) else json.dumps(said, ensure_ascii=False)
     return f" {text[:500].rstrip('.')}." if text else ""
 
