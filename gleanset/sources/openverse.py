@@ -148,8 +148,8 @@ INFO = SourceInfo(
     name=Openverse.name,
     title="Openverse",
     needs="nothing; a key, as `client_id:client_secret`, allows more",
-    allows="20 requests a minute and 200 a day, of 20 pictures each; with a key 100 a minute and 10,000 a day, of 50 each; "
-    "at most 240 pictures a keyword",
+    allows="20 requests a minute and 200 a day, of 20 pictures each; with a key 100 a minute and 10,000 a day, of 50 "
+    "pictures each; at most 240 pictures a keyword",
     terms="Free to use through its API within its rate limits; every picture keeps its own open licence.",
     page="https://docs.openverse.org/terms_of_service.html",
     open=lambda http, options: Openverse(http, INFO.url_in(options), key=options.keys.get(Openverse.name)),
