@@ -5,12 +5,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from gleanset.errors import UnknownSource
-from gleanset.sources import openverse, urls, wikimedia
+from gleanset.sources import commoncrawl, internet_archive, openverse, urls, wikimedia
 from gleanset.sources.base import Http, Response, Source, SourceInfo, SourceOptions
 
 __all__ = ["SOURCES", "Http", "Response", "Source", "SourceInfo", "SourceOptions", "open_source", "source_info"]
 
-SOURCES: dict[str, SourceInfo] = {info.name: info for info in (openverse.INFO, wikimedia.INFO, urls.INFO)}
+SOURCES: dict[str, SourceInfo] = {
+    module.INFO.name: module.INFO for module in (openverse, wikimedia, internet_archive, commoncrawl, urls)
+}
 
 
 def source_info(name: str) -> SourceInfo:
@@ -24,5 +26,5 @@ def source_info(name: str) -> SourceInfo:
 
 
 def open_source(name: str, http: Http, options: SourceOptions | None = None) -> Source:
-    """The source of this name, ready to be asked. Raises UnknownSource."""
+    """The source of this name, ready to be asked. Raises UnknownSource, or SourceError for a key of the wrong form."""
     return source_info(name).open(http, options or SourceOptions())
