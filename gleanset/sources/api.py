@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, cast
 
 from gleanset.errors import FetchFailed, OutcomeError, SourceError
@@ -68,11 +69,12 @@ class Api:
         When a throttle says that nothing is available, the next request waits until there must be something again,
         instead of earning a 429.
         """
+        send = partial(self._http.request, url, params=params, headers=headers, form=form, max_bytes=_MAX_BYTES)
         for default in self._pauses:
-            response = await self._ask(url, params, headers, form, default)
+            response = await self._ask(send, default)
             if response.status not in self._slow_down:
                 return response
-        return await self._ask(url, params, headers, form, self._pauses[-1])
+        return await self._ask(send, self._pauses[-1])
 
     def object_in(self, response: Response) -> dict[str, Any]:
         """The JSON object that a 200 answer holds; raises SourceError for everything else."""
@@ -87,17 +89,10 @@ class Api:
             raise self._refusal(response)
         return response.body
 
-    async def _ask(
-        self,
-        url: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
-        default_pause: float,
-    ) -> Response:
+    async def _ask(self, send: Callable[[], Awaitable[Response]], default_pause: float) -> Response:
         """One answer, asked for when the throttle allows it; notes what the answer says of the throttle."""
         await self._until_ready()
-        response = await self._request(url, params, headers, form)
+        response = await self._request(send)
         pause = exhausted_for(response.headers)
         if response.status in self._slow_down:
             pause = _retry_after(response.headers) or pause or default_pause
@@ -117,15 +112,9 @@ class Api:
         if self._ready_at == ready_at:
             self._ready_at = 0.0
 
-    async def _request(
-        self,
-        url: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
-    ) -> Response:
+    async def _request(self, send: Callable[[], Awaitable[Response]]) -> Response:
         try:
-            return await self._http.request(url, params=params, headers=headers, form=form, max_bytes=_MAX_BYTES)
+            return await send()
         except OutcomeError as error:
             retryable = isinstance(error, FetchFailed)
             detail = f" ({error.detail})" if error.detail else ""
