@@ -72,7 +72,7 @@ class Nasa:
     async def _manifest(self, nasa_id: str) -> list[str]:
         """The addresses of all files of a picture; none when the library does not know it after all."""
         try:
-            answer = await self._api.get(f"{self._url}/asset/{quote(nasa_id, safe='')}", {})
+            answer = await self._api.get(f"{self._url}/asset/{quote(nasa_id, safe='')}")
         except SourceError as error:
             if error.retryable:
                 raise

@@ -25,14 +25,15 @@ class Pexels:
     name = "pexels"
 
     def __init__(self, http: Http, key: str, url: str = URL, wait: Wait = asyncio.sleep) -> None:
-        self._api = Api(http, "Pexels", wait, key=key, headers={"Authorization": key})
+        self._api = Api(http, "Pexels", wait, key=key)
+        self._headers = {"Authorization": key}
         self._url = url
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
         params = _params(query)
         number: int | None = page_number(cursor, "Pexels", _LAST_PAGE)
         while number is not None:
-            answer = await self._api.get(self._url, {**params, "page": str(number)})
+            answer = await self._api.get(self._url, {**params, "page": str(number)}, headers=self._headers)
             photos = [as_dict(photo) for photo in as_list(answer.get("photos"))]
             more = bool(photos) and clean(answer.get("next_page")) is not None and number < _LAST_PAGE
             number = number + 1 if more else None

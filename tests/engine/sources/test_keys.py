@@ -16,7 +16,7 @@ from aiohttp import web
 from gleanset.errors import SourceError
 from gleanset.fetch import Fetcher
 from gleanset.sources import SOURCES, SourceOptions, open_source
-from gleanset.sources.api import exhausted_for
+from gleanset.sources.throttle import exhausted_for
 from gleanset.types import Query
 from tests.engine.sources.fake_flickr import FakeFlickr
 from tests.engine.sources.fake_flickr import photo as flickr_photo

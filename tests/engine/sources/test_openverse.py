@@ -94,7 +94,7 @@ async def test_a_page_count_past_the_depth_is_not_believed(http: Fetcher) -> Non
     boast = json.dumps({"page_count": 500, "page": 12, "results": pictures(20)}).encode()
     async with FakeOpenverse(pictures(300)) as fake:
         fake.broken = [(200, {}, boast)]
-        (page,) = await read(Openverse(http, fake.url), CATS, "12")
+        (page,) = await read(Openverse(http, fake.url), CATS, "220")
     assert (len(page.candidates), page.cursor) == (20, None)
 
 
@@ -122,7 +122,7 @@ async def test_a_used_up_day_is_an_error_to_come_back_to_later(http: Fetcher) ->
     async with FakeOpenverse(pictures(100), daily=2) as fake:
         waits = Waits(fake)
         pages = Openverse(http, fake.url, waits).pages(CATS, None)
-        assert [(await anext(pages)).cursor for _ in range(2)] == ["2", "3"]
+        assert [(await anext(pages)).cursor for _ in range(2)] == ["20", "40"]
         with pytest.raises(SourceError, match=r"no more requests for the next 24 hours") as caught:
             await anext(pages)
         assert caught.value.retryable
@@ -243,8 +243,9 @@ async def test_untidy_results_are_tolerated(http: Fetcher) -> None:
             "either source or excluded_source",
         ),
         (CATS, "next", "not a cursor"),
-        (CATS, "13", "not a cursor"),
-        (CATS, "0", "not a cursor"),
+        (CATS, "240", "not a cursor"),
+        (CATS, "15", "not a cursor"),
+        (CATS, "-20", "not a cursor"),
     ],
 )
 async def test_a_query_that_makes_no_sense_is_not_sent(
