@@ -150,9 +150,13 @@ def test_what_groups_of_licences_hold_is_told() -> None:
     assert [codes.split(", ") for _, codes in told] == [sorted(parse_licences([name])) for name, _ in told]
 
 
-def test_the_help_names_every_source_that_is_asked_by_keyword() -> None:
-    [option] = [parameter for parameter in COMMANDS["gleanset crawl"].params if "--source" in parameter.opts]
-    assert f": {', '.join(name for name in SOURCES if name != 'urls')};" in option.help
+def test_every_source_has_its_place_in_the_command_that_asks_it() -> None:
+    options = {name: parameter for parameter in COMMANDS["gleanset crawl"].params for name in parameter.opts}
+    searched = [name for name, info in SOURCES.items() if info.searched]
+    told = f": {', '.join(searched)}; openverse otherwise."
+    assert told in options["--source"].help
+    assert told in (DOCS / "commands.md").read_text()
+    assert {f"--{name}" for name in SOURCES if name not in searched} <= options.keys()
 
 
 def test_the_readme_starts_with_demo_and_test() -> None:

@@ -26,7 +26,6 @@ from backend.services.reports import Report, report
 from backend.services.states import locked
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
-from gleanset.sources import urls as url_lists
 from gleanset.sources.licence import parse_licences
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
@@ -35,7 +34,7 @@ Rule = Annotated[
     typer.Option("--rule", metavar="NAME=VALUE", help="A rule every image must keep, e.g. min_width=256. Repeatable."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the dataset; must not exist yet.")]
-SEARCHED = [name for name in SOURCES if name != url_lists.INFO.name]
+SEARCHED = [name for name, info in SOURCES.items() if info.searched]
 Format = Annotated[str | None, typer.Option("--export", help=f"Pack the valid images: {', '.join(FORMATS)}.")]
 
 

@@ -38,7 +38,7 @@ def _as_json(info: SourceInfo, options: SourceOptions) -> dict[str, Any]:
         "title": info.title,
         "needs": info.needs,
         "key": info.key,
-        "key_is_set": info.has_key(options) if info.key else None,
+        "key_is_set": info.has_key(options),
         "allows": info.allows,
         "terms": info.terms,
         "page": info.page,
@@ -48,9 +48,9 @@ def _as_json(info: SourceInfo, options: SourceOptions) -> dict[str, Any]:
 
 
 def _needs(info: SourceInfo, options: SourceOptions) -> str:
-    if not info.key:
-        return info.needs
-    return f"{info.needs} ({'set' if info.has_key(options) else 'not set'})"
+    if info.has_key(options):
+        return f"{info.needs} (set)"
+    return f"{info.needs} (not set)" if info.key else info.needs
 
 
 def _licences(info: SourceInfo) -> str:

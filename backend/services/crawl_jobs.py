@@ -61,8 +61,8 @@ def plan_queries(
 
 def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> None:
     """Refuse a source that could give nothing. Raises BadInput, or SourceError for a missing key."""
-    if info.name == urls.INFO.name:
-        raise BadInput("The source urls takes no keywords but a list: give --urls FILE.")
+    if not info.searched:
+        raise BadInput(f"The source {info.name} takes no keywords but {info.needs}: give it by --{info.name}.")
     if info.key:
         info.key_in(options)
     if info.licence is not None and plan.licences is not None and info.licence not in plan.licences:

@@ -70,7 +70,8 @@ class SourceInfo:
     `needs`: what it wants from him. `allows`: how much may be asked of it, and how deep. `terms`: in one sentence; a
     `page` to read more. `url`: where its service is. `pace` is that of the service, `media` that of other hosts it
     sends to. `filters`: whether the service itself can keep to a query's licences. `licence`: the code of the one
-    licence that all of its pictures have. `key`: whether it needs a key; `needs` says where to get it then.
+    licence that all of its pictures have. `key`: whether it needs a key; `needs` says where to get it then. `searched`:
+    whether it takes keywords; a source that does not takes what `needs` says.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SourceInfo:
     filters: bool = False
     licence: str | None = None
     key: bool = False
+    searched: bool = True
 
     def url_in(self, options: SourceOptions) -> str:
         """The service's address: the operator's, or the real one."""

@@ -36,7 +36,10 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "caf\udce9"], "UTF-8"),
         (["crawl", "cat", "--project", " "], "empty"),
         (["crawl", "cat", "--source", "openvers"], "Did you mean openverse?"),
-        (["crawl", "cat", "--source", "urls"], "--urls"),
+        (
+            ["crawl", "cat", "--source", "urls"],
+            "takes no keywords but a list as txt, csv, jsonl or parquet: give it by --urls.",
+        ),
         (["crawl", "--urls", "none.csv"], "none.csv"),
         (["crawl", "--urls", "."], "folder"),
         (["crawl", "--urls", "empty.csv"], "empty.csv"),

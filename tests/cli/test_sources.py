@@ -92,6 +92,11 @@ def test_a_source_whose_licence_is_not_wanted_is_not_asked(inside: Inside) -> No
     assert "--license pexels" in said
 
 
+def test_the_met_has_nothing_but_cc0(inside: Inside) -> None:
+    said = complaint(inside("crawl", "cat", "--source", "met", "--license", "by,unknown"), 2)
+    assert "Every picture of The Metropolitan Museum of Art has the licence cc0, which is not one" in said
+
+
 @pytest.mark.parametrize("keys", ['{"flickr": 3}', '{"flickr": "s3cret"', '["s3cret"]'])
 def test_keys_that_are_no_setting(inside: Inside, keys: str) -> None:
     said = complaint(inside("sources", GLEANSET_SOURCE_KEYS=keys), 2).lower()
@@ -101,7 +106,7 @@ def test_keys_that_are_no_setting(inside: Inside, keys: str) -> None:
 
 def test_the_table_of_sources(inside: Inside) -> None:
     keys = json.dumps({"flickr": KEY})
-    out = inside("sources", COLUMNS="400", GLEANSET_SOURCE_KEYS=keys).out
+    out = inside("sources", COLUMNS="1000", GLEANSET_SOURCE_KEYS=keys).out
     lines = {name: line for name in SOURCES for line in out.splitlines() if line.startswith(f"{name} ")}
     assert list(lines) == list(SOURCES)
     for name, info in SOURCES.items():
@@ -119,20 +124,19 @@ def test_a_narrow_table_shows_whole_addresses(inside: Inside) -> None:
 
 
 def test_the_sources_as_json(inside: Inside) -> None:
-    done = inside("sources", "--json", GLEANSET_SOURCE_KEYS=json.dumps({"flickr": KEY, "pexels": " "}))
+    done = inside(
+        "sources", "--json", GLEANSET_SOURCE_KEYS=json.dumps({"flickr": KEY, "pexels": " ", "openverse": KEY})
+    )
     told = {source["name"]: source for source in done.json}
     assert list(told) == list(SOURCES)
-    assert {name: (source["key"], source["key_is_set"]) for name, source in told.items() if source["key"]} == {
-        "flickr": (True, True),
-        "pexels": (True, False),
-        "pixabay": (True, False),
-    }
+    assert {name for name, source in told.items() if source["key"]} == {"flickr", "pexels", "pixabay"}
+    assert {name for name, source in told.items() if source["key_is_set"]} == {"flickr", "openverse"}
     assert told["openverse"] == {
         "name": "openverse",
         "title": "Openverse",
-        "needs": "nothing",
+        "needs": "nothing; a key, as `client_id:client_secret`, allows more",
         "key": False,
-        "key_is_set": None,
+        "key_is_set": True,
         "allows": SOURCES["openverse"].allows,
         "terms": SOURCES["openverse"].terms,
         "page": "https://docs.openverse.org/terms_of_service.html",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
@@ -41,7 +41,6 @@ class FakeCommonCrawl(Served):
         super().__init__()
         self.crawls = crawls
         self.size = size
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.collections: Any = None
         self.listed = 0
         self.asked: list[tuple[str, dict[str, list[str]]]] = []
@@ -58,10 +57,6 @@ class FakeCommonCrawl(Served):
     def read(self) -> list[tuple[str, int]]:
         """The pages that were asked for, with their crawls."""
         return [(crawl, int(query["page"][0])) for crawl, query in self.asked if "page" in query]
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
 
     async def _collinfo(self, _: web.Request) -> web.Response:
         self.listed += 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Answer, Served, as_response
 
 BY_SA = "https://creativecommons.org/licenses/by-sa/4.0/"
 
@@ -72,8 +72,7 @@ class FakeInternetArchive(Served):
     def __init__(self, items: list[dict[str, Any]]) -> None:
         super().__init__()
         self.items = items
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
-        self.broken_items: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.broken_items: dict[str, Answer] = {}
         self.asked: list[dict[str, str]] = []
         self.shown: list[str] = []
 
@@ -84,16 +83,11 @@ class FakeInternetArchive(Served):
     def url(self) -> str:
         return self.origin
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     async def _scrape(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         self.asked.append(query)
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         count = int(query.get("count", "5000"))
         if count < 100:
             return _refusal("RangeException", "[count] must be between 100 and 10000")
@@ -113,8 +107,7 @@ class FakeInternetArchive(Served):
         identifier = request.match_info["identifier"]
         self.shown.append(identifier)
         if identifier in self.broken_items:
-            status, headers, body = self.broken_items[identifier]
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken_items[identifier])
         known = (item for item in self.items if item["metadata"]["identifier"] == identifier)
         return web.json_response(next(known, {}))
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Served, as_response
 
 KEY = "s3cret+key/0123=="
 """Has characters that a query string must escape."""
@@ -22,7 +22,6 @@ class FakeKeyed(Served):
 
     def __init__(self) -> None:
         super().__init__()
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[dict[str, str]] = []
 
     @property
@@ -31,10 +30,6 @@ class FakeKeyed(Served):
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/api", self._api)]
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
 
     def key_of(self, request: web.Request) -> str | None:
         raise NotImplementedError
@@ -48,8 +43,7 @@ class FakeKeyed(Served):
     async def _api(self, request: web.Request) -> web.Response:
         self.asked.append({name: value for name, value in request.query.items() if value != KEY})
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         return self.answer(dict(request.query)) if self.key_of(request) == KEY else self.wrong_key()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Answer, Served, as_response
 
 LICENCES = {"by", "by-nc", "by-nc-nd", "by-nc-sa", "by-nd", "by-sa", "cc0", "pdm", "sampling+", "nc-sampling+"}
 _ACCOUNT_LIMITS = {
@@ -68,10 +68,9 @@ class FakeOpenverse(Served):
         self.expires_in = expires_in
         self.tokens: set[str] = set()
         self.token_forms: list[dict[str, Any]] = []
-        self.broken_tokens: list[tuple[int, dict[str, str], bytes]] = []
+        self.broken_tokens: list[Answer] = []
         self.limits = {"anon_burst": (burst, "min"), "anon_sustained": (daily, "day")}
         self.left = {scope: limit for scope, (limit, _) in self.limits.items()}
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[Mapping[str, str]] = []
         self.authorized: list[str] = []
         self.throttled = 0
@@ -86,10 +85,6 @@ class FakeOpenverse(Served):
     def a_minute_passes(self) -> None:
         self.left["anon_burst"] = self.limits["anon_burst"][0]
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     def _headers(self, scopes: str = "anon") -> dict[str, str]:
         limits = self.limits if scopes == "anon" else _ACCOUNT_LIMITS
         left = self.left if scopes == "anon" else {scope: limit - 1 for scope, (limit, _) in limits.items()}
@@ -100,8 +95,7 @@ class FakeOpenverse(Served):
         form = dict(await request.post())
         self.token_forms.append(form)
         if self.broken_tokens:
-            status, headers, body = self.broken_tokens.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken_tokens.pop(0))
         if form.get("grant_type") != "client_credentials":
             return _json({"error": "unsupported_grant_type"}, 400, {})
         if self.clients.get(str(form.get("client_id"))) != form.get("client_secret"):
@@ -114,8 +108,7 @@ class FakeOpenverse(Served):
     async def _images(self, request: web.Request) -> web.Response:
         self.asked.append(dict(request.query))
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         authorization = request.headers.get("Authorization")
         if authorization is None:
             return self._throttled() or self._page(request.query, 20, self._headers())

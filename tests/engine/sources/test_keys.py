@@ -159,10 +159,6 @@ class Elsewhere(Served):
         self.heard.append(f"{request.raw_path} {sorted(request.headers.items())}")
         return web.Response(status=403, text="who are you?")
 
-    async def __aenter__(self) -> Elsewhere:
-        await self.start()
-        return self
-
 
 @pytest.mark.parametrize("name", KEYED)
 async def test_a_redirect_does_not_take_the_key_along(http: Fetcher, name: str) -> None:

@@ -11,7 +11,7 @@ from gleanset.sources.pixabay import Pixabay
 from gleanset.types import Candidate, Licence, Query
 from tests.engine.sources.fake_keyed import KEY
 from tests.engine.sources.fake_pixabay import FakePixabay, hit
-from tests.engine.sources.reading import assert_resumable, candidates, read
+from tests.engine.sources.reading import Waits, assert_resumable, candidates, read
 
 CATS = Query(source="pixabay", label="cat", keyword="cats")
 LICENCE = Licence("pixabay", None, "https://pixabay.com/service/license-summary/")
@@ -19,18 +19,6 @@ LICENCE = Licence("pixabay", None, "https://pixabay.com/service/license-summary/
 
 def hits(count: int) -> list[dict[str, Any]]:
     return [hit(number) for number in range(count)]
-
-
-class Waits(list[float]):
-    """Remembers how long it was asked to wait, and lets the fake's minute pass instead."""
-
-    def __init__(self, fake: FakePixabay) -> None:
-        super().__init__()
-        self.fake = fake
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-        self.fake.a_minute_passes()
 
 
 async def test_a_candidate_carries_everything_the_service_knows(http: Fetcher) -> None:
@@ -115,7 +103,7 @@ async def test_hits_without_end_do_not_keep_it_for_ever(http: Fetcher) -> None:
 
 async def test_it_waits_for_the_throttle_instead_of_earning_a_429(http: Fetcher) -> None:
     async with FakePixabay(hits(500), burst=1) as fake:
-        waits = Waits(fake)
+        waits = Waits(fake.a_minute_passes)
         found = candidates(await read(Pixabay(http, KEY, fake.url, waits), CATS))
     assert len(found) == 500
     assert fake.throttled == 0
@@ -125,7 +113,7 @@ async def test_it_waits_for_the_throttle_instead_of_earning_a_429(http: Fetcher)
 async def test_a_429_is_waited_out_as_long_as_its_headers_say(http: Fetcher) -> None:
     async with FakePixabay(hits(5)) as fake:
         fake.left = 0  # used up by somebody else with our key
-        waits = Waits(fake)
+        waits = Waits(fake.a_minute_passes)
         found = candidates(await read(Pixabay(http, KEY, fake.url, waits), CATS))
     assert len(found) == 5
     assert waits == pytest.approx([37], abs=2)
