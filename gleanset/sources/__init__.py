@@ -5,13 +5,38 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from gleanset.errors import UnknownSource
-from gleanset.sources import inaturalist, met, nasa, openverse, urls, wikimedia
+from gleanset.sources import (
+    commoncrawl,
+    flickr,
+    inaturalist,
+    internet_archive,
+    met,
+    nasa,
+    openverse,
+    pexels,
+    pixabay,
+    urls,
+    wikimedia,
+)
 from gleanset.sources.base import Http, Response, Source, SourceInfo, SourceOptions
 
 __all__ = ["SOURCES", "Http", "Response", "Source", "SourceInfo", "SourceOptions", "open_source", "source_info"]
 
 SOURCES: dict[str, SourceInfo] = {
-    info.name: info for info in (openverse.INFO, wikimedia.INFO, inaturalist.INFO, met.INFO, nasa.INFO, urls.INFO)
+    module.INFO.name: module.INFO
+    for module in (
+        openverse,
+        wikimedia,
+        internet_archive,
+        inaturalist,
+        met,
+        nasa,
+        flickr,
+        pexels,
+        pixabay,
+        commoncrawl,
+        urls,
+    )
 }
 
 
@@ -26,5 +51,5 @@ def source_info(name: str) -> SourceInfo:
 
 
 def open_source(name: str, http: Http, options: SourceOptions | None = None) -> Source:
-    """The source of this name, ready to be asked. Raises UnknownSource."""
+    """The source of this name, ready to be asked. Raises UnknownSource, or SourceError for a missing or odd key."""
     return source_info(name).open(http, options or SourceOptions())

@@ -27,6 +27,12 @@ def keyword_of(query: Query, service: str) -> str:
     return keyword
 
 
+def only_keyword(query: Query, service: str) -> str:
+    """The keyword of a query to a service without options. Raises SourceError for options and for no keyword."""
+    options_of(query, service)
+    return keyword_of(query, service)
+
+
 def page_number(cursor: str | None, service: str, last: int) -> int:
     """The page that a cursor names, 1 without one. Raises SourceError when it is no page up to the `last`."""
     number = 1 if cursor is None else integer(cursor)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gleanset.errors import SourceError
 from gleanset.types import Pace, Page, Query
 
 
@@ -59,7 +60,7 @@ class SourceOptions:
     """What an operator says of the services, by source: other addresses than the real ones, and keys."""
 
     urls: Mapping[str, str] = field(default_factory=dict[str, str])
-    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,9 @@ class SourceInfo:
 
     `needs`: what it wants from him. `allows`: how much may be asked of it, and how deep. `terms`: in one sentence; a
     `page` to read more. `url`: where its service is. `pace` is that of the service, `media` that of other hosts it
-    sends to. `filters`: whether the service itself can keep to a query's licences.
+    sends to. `filters`: whether the service itself can keep to a query's licences. `licence`: the code of the one
+    licence that all of its pictures have. `key`: whether it needs a key; `needs` says where to get it then. `searched`:
+    whether it takes keywords; a source that does not takes what `needs` says.
     """
 
     name: str
@@ -82,9 +85,26 @@ class SourceInfo:
     pace: Pace | None = None
     media: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     filters: bool = False
+    licence: str | None = None
+    key: bool = False
+    searched: bool = True
 
     def url_in(self, options: SourceOptions) -> str:
         """The service's address: the operator's, or the real one."""
         url = options.urls.get(self.name, self.url)
         assert url is not None, f"{self.name} has no service"
         return url
+
+    def has_key(self, options: SourceOptions) -> bool:
+        """Whether the operator has set a key for it."""
+        return bool(options.keys.get(self.name, "").strip())
+
+    def key_in(self, options: SourceOptions) -> str:
+        """The operator's key. Raises SourceError, which says where to get one and how to set it."""
+        key = options.keys.get(self.name, "").strip()
+        setting = f"""GLEANSET_SOURCE_KEYS='{{"{self.name}": "..."}}'"""
+        if not key:
+            raise SourceError(f"{self.title} needs {self.needs}. Set it as {setting}")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise SourceError(f"The key of {self.title} holds characters that no key has. Set it as {setting}")
+        return key

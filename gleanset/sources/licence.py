@@ -19,6 +19,13 @@ _GROUPS = {
     "modification": tuple(code for code in _COMMERCIAL + _NON_COMMERCIAL if "nd" not in code),
     "open": _COMMERCIAL + _NON_COMMERCIAL,
 }
+_OF_SITES = (
+    "all-rights-reserved",
+    "no-known-copyright-restrictions",
+    "pexels",
+    "pixabay",
+    "united-states-government-work",
+)
 _CODE = r"by(?:-(?:nc|nd|sa))*|(?:nc-)?sampling\+"
 _CC_NAME = re.compile(rf"(?:cc-)?(?P<code>{_CODE}|cc0|cc-zero|pdm|pd-mark)(?:-v?(?P<version>\d\.\d)(?!\d).*)?")
 _CC_PATH = re.compile(rf"/(?P<kind>licenses|publicdomain)/(?P<code>{_CODE}|zero|mark)(?:/(?P<version>\d\.\d))?(?:/|$)")
@@ -65,19 +72,20 @@ def parse_licences(given: Sequence[str]) -> frozenset[str]:
     """The codes that a filter names: `cc0,by` and the like, or one of the groups. Raises SourceError for other words.
 
     `commercial` is what may be used commercially, `modification` what may be changed, `open` both and the rest of
-    Creative Commons and the public domain. `unknown` has to be asked for by its name.
+    Creative Commons and the public domain. What sites say in words of their own, and `unknown`, has to be asked for by
+    its name.
     """
     wanted: set[str] = set()
     for word in (word.strip().lower() for text in given for word in text.split(",")):
         licence = parse_licence(word)
         if word in _GROUPS:
             wanted.update(_GROUPS[word])
-        elif word == UNKNOWN:
+        elif word in _OF_SITES or word == UNKNOWN:
             wanted.add(word)
         elif licence is not None and licence.code in _GROUPS["open"]:
             wanted.add(licence.code)
         else:
-            known = ", ".join((*_GROUPS, *sorted(_GROUPS["open"]), UNKNOWN))
+            known = ", ".join((*_GROUPS, *sorted(_GROUPS["open"]), *_OF_SITES, UNKNOWN))
             raise SourceError(f"There is no licence {word!r}. A filter takes some of: {known}.")
     return frozenset(wanted)
 

@@ -9,16 +9,18 @@ from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.asking import keyword_of, options_of
+from gleanset.sources.asking import only_keyword
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, wants_any
 from gleanset.sources.text import as_dict, as_list, clean, integer, plain, without_nothing
+from gleanset.sources.throttle import Throttle
 from gleanset.types import Candidate, Licence, Pace, Page, Query
 
 URL = "https://collectionapi.metmuseum.org/public/collection/v1/"
 _SERVICE = "The Met"
 _PAGE_SIZE = 20  # objects, each a request of its own
 _MAX_ID = 10**18
+_THROTTLE = Throttle((403, 429))  # 403 is what its guard answers to a burst
 _LICENCE = Licence("cc0", "1.0", "https://creativecommons.org/publicdomain/zero/1.0/")
 _KEPT = ("department", "objectName", "classification", "culture", "period", "objectDate", "medium", "accessionNumber")
 
@@ -34,12 +36,11 @@ class Met:
     name = "met"
 
     def __init__(self, http: Http, url: str = URL, wait: Wait = asyncio.sleep) -> None:
-        self._api = Api(http, _SERVICE, wait, slow_down=(403, 429))  # 403 is what its guard answers to a burst
+        self._api = Api(http, _SERVICE, wait, throttle=_THROTTLE)
         self._url = url.rstrip("/")
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
-        options_of(query, _SERVICE)
-        keyword = keyword_of(query, _SERVICE)
+        keyword = only_keyword(query, _SERVICE)
         last = None if cursor is None else _from_cursor(cursor)
         ids = await self._search(keyword) if wants_any(query, {_LICENCE.code}) else []
         start = 0 if last is None else _behind(ids, *last)
@@ -58,7 +59,7 @@ class Met:
 
     async def _pictures(self, number: int, query: Query) -> list[Candidate]:
         """The pictures of an object; none when it is gone, under copyright, or has no photograph."""
-        item = await self._api.find(f"{self._url}/objects/{number}", {}) or {}
+        item = await self._api.find(f"{self._url}/objects/{number}") or {}
         primary = clean(item.get("primaryImage"))
         if item.get("isPublicDomain") is not True or primary is None:
             return []
@@ -117,4 +118,5 @@ INFO = SourceInfo(
     url=URL,
     pace=Pace(at_once=1, interval=1.0),
     media={"images.metmuseum.org": Pace(at_once=2)},
+    licence=_LICENCE.code,
 )

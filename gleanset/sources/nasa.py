@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.asking import keyword_of, options_of, page_number
+from gleanset.sources.asking import only_keyword, page_number
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import UNKNOWN, compose_attribution, wants_any
 from gleanset.sources.text import as_dict, as_list, clean, integer, without_nothing
@@ -39,8 +39,7 @@ class Nasa:
         self._url = url.rstrip("/")
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
-        options_of(query, _SERVICE)
-        params = {"q": keyword_of(query, _SERVICE), "media_type": "image", "page_size": str(_PAGE_SIZE)}
+        params = {"q": only_keyword(query, _SERVICE), "media_type": "image", "page_size": str(_PAGE_SIZE)}
         number: int | None = page_number(cursor, _SERVICE, _LAST_PAGE)
         if not wants_any(query, {UNKNOWN}):
             yield Page((), None)
@@ -73,7 +72,7 @@ class Nasa:
     async def _manifest(self, nasa_id: str) -> list[str]:
         """The addresses of all files of a picture; none when the library does not know it after all."""
         try:
-            answer = await self._api.get(f"{self._url}/asset/{quote(nasa_id, safe='')}", {})
+            answer = await self._api.get(f"{self._url}/asset/{quote(nasa_id, safe='')}")
         except SourceError as error:
             if error.retryable:
                 raise

@@ -216,4 +216,5 @@ INFO = SourceInfo(
     terms="The rights to the pictures are whatever their owners say: the list should state each licence.",
     page=None,
     open=lambda _http, _options: UrlList(),
+    searched=False,
 )

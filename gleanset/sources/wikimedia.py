@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 from gleanset.errors import SourceError
 from gleanset.sources.api import Api, Wait
-from gleanset.sources.asking import keyword_of, options_of
+from gleanset.sources.asking import only_keyword
 from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence
 from gleanset.sources.text import as_dict, as_list, clean, first_link, integer, plain, without_nothing
@@ -77,8 +77,7 @@ class Wikimedia:
 
 
 def _params(query: Query) -> dict[str, str]:
-    options_of(query, "Wikimedia Commons")
-    keyword = keyword_of(query, "Wikimedia Commons")
+    keyword = only_keyword(query, "Wikimedia Commons")
     return _SEARCH | {"gsrsearch": f"{keyword[:_MAX_KEYWORD]} filetype:bitmap"}
 
 

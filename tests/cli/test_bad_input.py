@@ -36,7 +36,10 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "caf\udce9"], "UTF-8"),
         (["crawl", "cat", "--project", " "], "empty"),
         (["crawl", "cat", "--source", "openvers"], "Did you mean openverse?"),
-        (["crawl", "cat", "--source", "urls"], "--urls"),
+        (
+            ["crawl", "cat", "--source", "urls"],
+            "takes no keywords but a list as txt, csv, jsonl or parquet: give it by --urls.",
+        ),
         (["crawl", "--urls", "none.csv"], "none.csv"),
         (["crawl", "--urls", "."], "folder"),
         (["crawl", "--urls", "empty.csv"], "empty.csv"),
@@ -76,7 +79,18 @@ def test_options_are_explained(inside: Inside, arguments: list[str]) -> None:
 
 
 def test_help_teaches(inside: Inside) -> None:
-    for command in ([], ["crawl"], ["demo"], ["jobs"], ["jobs", "retry"], ["db"], ["worker"], ["validate"], ["export"]):
+    for command in (
+        [],
+        ["crawl"],
+        ["demo"],
+        ["jobs"],
+        ["jobs", "retry"],
+        ["db"],
+        ["worker"],
+        ["validate"],
+        ["export"],
+        ["sources"],
+    ):
         assert "Usage: " in inside(*command, "--help").out
     assert "gleanset crawl cat dog" in inside("crawl", "--help").out
 

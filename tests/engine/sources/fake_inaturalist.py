@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Served, as_response
 
 LICENCES = {"cc0", "cc-by", "cc-by-nc", "cc-by-nd", "cc-by-sa", "cc-by-nc-nd", "cc-by-nc-sa"}
 GRADES = {"casual", "needs_id", "research"}
@@ -56,7 +56,6 @@ class FakeINaturalist(Served):
         super().__init__()
         self.observations = observations
         self.short = short
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[Mapping[str, str]] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,16 +65,11 @@ class FakeINaturalist(Served):
     def url(self) -> str:
         return f"{self.origin}/v1/"
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     async def _observations(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         self.asked.append(query)
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         licences = set(query["photo_license"].split(",")) if "photo_license" in query else None
         if licences is not None and not licences <= LICENCES:
             return _invalid("photo_license")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Served, as_response
 
 _CRD = "https://images.metmuseum.org/CRDImages/as/original"
 
@@ -50,7 +50,6 @@ class FakeMet(Served):
         self.works = works
         self.found: Any = list(works) or None
         self.burst = self.left = burst
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[str] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -64,15 +63,10 @@ class FakeMet(Served):
     def quiet(self) -> None:
         self.left = self.burst
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     def _refusal(self, request: web.Request) -> web.Response | None:
         self.asked.append(request.path_qs.removeprefix("/public/collection/v1"))
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         self.left -= 1
         if self.left < 0:
             page = "<html><body>Request unsuccessful. Incident ID: 1</body></html>"

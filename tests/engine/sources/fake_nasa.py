@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Served, as_response
 
 _ASSETS = "https://images-assets.nasa.gov/image"
 SIZES = ("orig", "large", "medium", "small", "thumb")
@@ -55,7 +55,6 @@ class FakeNasa(Served):
         self.items = items
         self.manifests = manifests or {}
         self.depth = depth
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[str] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,15 +64,10 @@ class FakeNasa(Served):
     def url(self) -> str:
         return self.origin
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     async def _search(self, request: web.Request) -> web.Response:
         self.asked.append(request.path_qs)
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         query = request.query
         number, size = int(query.get("page", "1")), int(query.get("page_size", "100"))
         if not query.get("q") or query.get("media_type") != "image" or size > 100:

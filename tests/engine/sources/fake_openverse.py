@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Answer, Served, as_response
 
 LICENCES = {"by", "by-nc", "by-nc-nd", "by-nc-sa", "by-nd", "by-sa", "cc0", "pdm", "sampling+", "nc-sampling+"}
+_ACCOUNT_LIMITS = {
+    "oauth2_client_credentials_burst": (100, "min"),
+    "oauth2_client_credentials_sustained": (10_000, "day"),
+}
 
 
 def picture(number: int, **changes: Any) -> dict[str, Any]:
@@ -51,20 +55,28 @@ class FakeOpenverse(Served):
     """Serves `results` to any query.
 
     burst, daily: requests left in the two anonymous throttles; an asker that waits calls `a_minute_passes`.
-    broken: answers to give first, each a (status, headers, body), before behaving again.
+    broken, broken_tokens: answers to give first, each a (status, headers, body), before behaving again.
+    clients: secrets by client_id; a token lasts `expires_in` seconds, or until `tokens` no longer holds it.
     """
 
-    def __init__(self, results: list[dict[str, Any]], *, burst: int = 20, daily: int = 200) -> None:
+    def __init__(
+        self, results: list[dict[str, Any]], *, burst: int = 20, daily: int = 200, expires_in: Any = 43_200
+    ) -> None:
         super().__init__()
         self.results = results
+        self.clients = {"gleaner": "s3cret"}
+        self.expires_in = expires_in
+        self.tokens: set[str] = set()
+        self.token_forms: list[dict[str, Any]] = []
+        self.broken_tokens: list[Answer] = []
         self.limits = {"anon_burst": (burst, "min"), "anon_sustained": (daily, "day")}
         self.left = {scope: limit for scope, (limit, _) in self.limits.items()}
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[Mapping[str, str]] = []
+        self.authorized: list[str] = []
         self.throttled = 0
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/v1/images/", self._images)]
+        return [web.get("/v1/images/", self._images), web.post("/v1/auth_tokens/token/", self._token)]
 
     @property
     def url(self) -> str:
@@ -73,19 +85,40 @@ class FakeOpenverse(Served):
     def a_minute_passes(self) -> None:
         self.left["anon_burst"] = self.limits["anon_burst"][0]
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
+    def _headers(self, scopes: str = "anon") -> dict[str, str]:
+        limits = self.limits if scopes == "anon" else _ACCOUNT_LIMITS
+        left = self.left if scopes == "anon" else {scope: limit - 1 for scope, (limit, _) in limits.items()}
+        said = {f"X-RateLimit-Limit-{scope}": f"{n}/{per}" for scope, (n, per) in limits.items()}
+        return said | {f"X-RateLimit-Available-{scope}": str(left[scope]) for scope in limits}
 
-    def _headers(self) -> dict[str, str]:
-        limits = {f"X-RateLimit-Limit-{scope}": f"{n}/{per}" for scope, (n, per) in self.limits.items()}
-        return limits | {f"X-RateLimit-Available-{scope}": str(left) for scope, left in self.left.items()}
+    async def _token(self, request: web.Request) -> web.Response:
+        form = dict(await request.post())
+        self.token_forms.append(form)
+        if self.broken_tokens:
+            return as_response(self.broken_tokens.pop(0))
+        if form.get("grant_type") != "client_credentials":
+            return _json({"error": "unsupported_grant_type"}, 400, {})
+        if self.clients.get(str(form.get("client_id"))) != form.get("client_secret"):
+            return _json({"error": "invalid_client"}, 401, {})
+        token = f"token-{len(self.token_forms)}"
+        self.tokens.add(token)
+        answer = {"access_token": token, "expires_in": self.expires_in, "token_type": "Bearer", "scope": "read write"}
+        return _json(answer, 200, {})
 
     async def _images(self, request: web.Request) -> web.Response:
         self.asked.append(dict(request.query))
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            return self._throttled() or self._page(request.query, 20, self._headers())
+        self.authorized.append(authorization)
+        if authorization.removeprefix("Bearer ") not in self.tokens:
+            refused = {"WWW-Authenticate": 'Bearer realm="api",error="invalid_token"'}
+            return _json({"detail": "Invalid token."}, 401, refused)
+        return self._page(request.query, 50, self._headers("account"))
+
+    def _throttled(self) -> web.Response | None:
         for scope, left in self.left.items():
             if left <= 0:
                 self.throttled += 1
@@ -94,28 +127,28 @@ class FakeOpenverse(Served):
                 return _json({"detail": detail}, 429, self._headers() | {"Retry-After": str(wait)})
         for scope in self.left:
             self.left[scope] -= 1
-        return self._page(request.query)
+        return None
 
-    def _page(self, query: Mapping[str, str]) -> web.Response:
+    def _page(self, query: Mapping[str, str], most: int, headers: dict[str, str]) -> web.Response:
         number, size = int(query.get("page", "1")), int(query.get("page_size", "20"))
-        if size > 20:
-            return _json({"detail": "page_size may not exceed 20 for anonymous requests"}, 401, self._headers())
+        if size > most:
+            return _json({"detail": f"page_size may not exceed {most} for this requester"}, 401, headers)
         if number * size > 240:
-            return _invalid("page", f"Pagination depth is limited to 240 results, not {number * size}", self._headers())
+            return _invalid("page", f"Pagination depth is limited to 240 results, not {number * size}", headers)
         unknown = set(filter(None, query.get("license", "").split(","))) - LICENCES
         if unknown:
-            return _invalid("license", f"License '{unknown.pop()}' does not exist.", self._headers())
+            return _invalid("license", f"License '{unknown.pop()}' does not exist.", headers)
         if len(query.get("q", "")) > 200:
-            return _invalid("q", "Longer than 200 characters.", self._headers())
-        page = self.results[(number - 1) * size : number * size]
+            return _invalid("q", "Longer than 200 characters.", headers)
+        reachable = min(len(self.results), 240)
         answer = {
-            "result_count": min(len(self.results), 240),
-            "page_count": min(-(-len(self.results) // size), 12),
+            "result_count": reachable,
+            "page_count": min(-(-reachable // size), 240 // size),
             "page_size": size,
             "page": number,
-            "results": page,
+            "results": self.results[(number - 1) * size : number * size],
         }
-        return _json(answer, 200, self._headers())
+        return _json(answer, 200, headers)
 
 
 def _invalid(field: str, problem: str, headers: dict[str, str]) -> web.Response:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
-from tests.engine.sources.serving import Served
+from tests.engine.sources.serving import Served, as_response
 
 ARTIST = '<a href="//commons.wikimedia.org/wiki/User:Ada" title="User:Ada">Ada&nbsp;<b>Lovelace</b></a>'
 IIPROP = "url|size|mime|mediatype|sha1|user|timestamp|extmetadata"
@@ -56,7 +56,6 @@ class FakeWikimedia(Served):
         super().__init__()
         self.files = files
         self.part = part
-        self.broken: list[tuple[int, dict[str, str], bytes]] = []
         self.asked: list[dict[str, str]] = []
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,16 +65,11 @@ class FakeWikimedia(Served):
     def url(self) -> str:
         return f"{self.origin}/w/api.php"
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
     async def _api(self, request: web.Request) -> web.Response:
         query = dict(request.query)
         self.asked.append(query)
         if self.broken:
-            status, headers, body = self.broken.pop(0)
-            return web.Response(status=status, headers=headers, body=body, content_type="application/json")
+            return as_response(self.broken.pop(0))
         return web.json_response(self._answer(query))
 
     def _answer(self, query: dict[str, str]) -> dict[str, Any]:

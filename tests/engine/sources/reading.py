@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gleanset.sources import Source
 from gleanset.types import Candidate, Page, Query
+
+
+class Waits(list[float]):
+    """Remembers how long it was asked to wait, and lets time pass by `pass_time` instead."""
+
+    def __init__(self, pass_time: Callable[[], None]) -> None:
+        super().__init__()
+        self._pass_time = pass_time
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+        self._pass_time()
 
 
 async def read(source: Source, query: Query, cursor: str | None = None) -> list[Page]:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from gleanset.sources.licence import compose_attribution, parse_licence
+from gleanset.errors import SourceError
+from gleanset.sources.flickr import LICENCES
+from gleanset.sources.licence import UNKNOWN, compose_attribution, parse_licence, parse_licences
 from gleanset.types import Licence
 
 CC = "https://creativecommons.org"
@@ -95,3 +97,62 @@ def test_attribution(
     title: str | None, creator: str | None, licence: Licence | None, page_url: str | None, line: str | None
 ) -> None:
     assert compose_attribution(title, creator, licence, page_url) == line
+
+
+COMMERCIAL = {"by", "by-nd", "by-sa", "cc0", "pdm", "sampling+"}
+NON_COMMERCIAL = {"by-nc", "by-nc-nd", "by-nc-sa", "nc-sampling+"}
+
+
+@pytest.mark.parametrize(
+    ("given", "codes"),
+    [
+        (["cc0"], {"cc0"}),
+        (["cc0,by"], {"cc0", "by"}),
+        (["cc0", "by"], {"cc0", "by"}),
+        ([" CC0 , By-SA"], {"cc0", "by-sa"}),
+        (["CC BY-NC 4.0"], {"by-nc"}),
+        (["https://creativecommons.org/licenses/by-sa/4.0/"], {"by-sa"}),
+        (["public domain"], {"pdm"}),
+        (["commercial"], COMMERCIAL),
+        (["modification"], (COMMERCIAL | NON_COMMERCIAL) - {"by-nd", "by-nc-nd"}),
+        (["open"], COMMERCIAL | NON_COMMERCIAL),
+        (["Commercial,by-nc", "unknown"], COMMERCIAL | {"by-nc", UNKNOWN}),
+        (["pexels,Pixabay"], {"pexels", "pixabay"}),
+        (["all-rights-reserved"], {"all-rights-reserved"}),
+        ([], set()),
+    ],
+)
+def test_a_filter(given: list[str], codes: set[str]) -> None:
+    assert parse_licences(given) == codes
+
+
+@pytest.mark.parametrize("word", ["bye", "", "gfdl", "other", "all", "none", "by-sa-nc-xx", "cc0 by", "\0"])
+def test_a_word_that_a_filter_does_not_know(word: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        parse_licences(["cc0", f"by,{word}"])
+    assert str(caught.value) == (
+        f"There is no licence {word!r}. A filter takes some of: commercial, modification, open, by, by-nc, by-nc-nd, "
+        "by-nc-sa, by-nd, by-sa, cc0, nc-sampling+, pdm, sampling+, all-rights-reserved, "
+        "no-known-copyright-restrictions, pexels, pixabay, united-states-government-work, unknown."
+    )
+    assert not caught.value.retryable
+
+
+def test_every_licence_of_flickr_can_be_asked_for() -> None:
+    codes = {licence.code for licence in LICENCES.values()}
+    assert parse_licences([",".join(codes)]) == codes
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("All Rights Reserved", "all-rights-reserved"),
+        ("No known copyright restrictions", "no-known-copyright-restrictions"),
+        ("United States Government Work", "united-states-government-work"),
+    ],
+)
+def test_what_a_list_says_in_the_words_of_flickr_has_the_same_code(name: str, code: str) -> None:
+    licence = parse_licence(name)
+    assert licence is not None
+    assert licence.code == code
+    assert code in {licence.code for licence in LICENCES.values()}

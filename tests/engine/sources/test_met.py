@@ -9,7 +9,7 @@ from gleanset.fetch import Fetcher
 from gleanset.sources.met import INFO, Met
 from gleanset.types import Candidate, Licence, Pace, Query
 from tests.engine.sources.fake_met import FakeMet, work
-from tests.engine.sources.reading import assert_resumable, candidates, read
+from tests.engine.sources.reading import Waits, assert_resumable, candidates, read
 
 QUAILS = Query(source="met", label="quail", keyword="quails")
 
@@ -17,18 +17,6 @@ QUAILS = Query(source="met", label="quail", keyword="quails")
 def works(count: int) -> dict[int, Any]:
     """Works whose ids run against the order in which the search ranks them."""
     return {number: work(number) for number in range(1000, 1000 - count, -1)}
-
-
-class Waits(list[float]):
-    """Remembers how long it was asked to wait, and lets the fake's guard calm down."""
-
-    def __init__(self, fake: FakeMet) -> None:
-        super().__init__()
-        self.fake = fake
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-        self.fake.quiet()
 
 
 async def test_a_candidate_carries_everything_the_service_knows(http: Fetcher) -> None:
@@ -128,7 +116,7 @@ async def test_it_has_pictures_under_cc0_only(http: Fetcher, licence: str, pictu
 
 async def test_a_burst_that_earned_403_is_waited_out(http: Fetcher) -> None:
     async with FakeMet(works(45), burst=30) as fake:
-        waits = Waits(fake)
+        waits = Waits(fake.quiet)
         found = candidates(await read(Met(http, fake.url, waits), QUAILS))
     assert [candidate.metadata["id"] for candidate in found] == list(range(1000, 955, -1))
     assert waits == pytest.approx([30], abs=2)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,25 +12,13 @@ from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.sources.openverse import Openverse
 from gleanset.types import Candidate, Licence, Query
 from tests.engine.sources.fake_openverse import FakeOpenverse, picture
-from tests.engine.sources.reading import assert_resumable, candidates, read
+from tests.engine.sources.reading import Waits, assert_resumable, candidates, read
 
 CATS = Query(source="openverse", label="cat", keyword="cats")
 
 
 def pictures(count: int) -> list[dict[str, Any]]:
     return [picture(number) for number in range(count)]
-
-
-class Waits(list[float]):
-    """Remembers how long it was asked to wait, and lets the fake's minute pass instead."""
-
-    def __init__(self, fake: FakeOpenverse) -> None:
-        super().__init__()
-        self.fake = fake
-
-    async def __call__(self, seconds: float) -> None:
-        self.append(seconds)
-        self.fake.a_minute_passes()
 
 
 async def test_a_candidate_carries_everything_the_service_knows(http: Fetcher) -> None:
@@ -90,11 +80,31 @@ async def test_a_page_thinned_out_by_dead_links_is_not_the_last(http: Fetcher) -
     assert [len(page.candidates) for page in pages] == [1, 10]
 
 
+@pytest.mark.parametrize(
+    ("licences", "sent"),
+    [
+        (None, [None]),
+        ({"cc0", "by"}, ["by,cc0"]),
+        ({"by-nc", "unknown"}, ["by-nc"]),
+        ({"unknown", "pexels"}, []),
+        ((), []),
+    ],
+)
+async def test_a_query_for_licences_is_filtered_there_or_not_sent(
+    http: Fetcher, licences: Collection[str] | None, sent: list[str | None]
+) -> None:
+    query = replace(CATS, licences=None if licences is None else frozenset(licences))
+    async with FakeOpenverse(pictures(3)) as fake:
+        (page,) = await read(Openverse(http, fake.url), query)
+    assert [params.get("license") for params in fake.asked] == sent
+    assert (len(page.candidates), page.cursor) == (3 * len(sent), None)
+
+
 async def test_a_page_count_past_the_depth_is_not_believed(http: Fetcher) -> None:
     boast = json.dumps({"page_count": 500, "page": 12, "results": pictures(20)}).encode()
     async with FakeOpenverse(pictures(300)) as fake:
         fake.broken = [(200, {}, boast)]
-        (page,) = await read(Openverse(http, fake.url), CATS, "12")
+        (page,) = await read(Openverse(http, fake.url), CATS, "220")
     assert (len(page.candidates), page.cursor) == (20, None)
 
 
@@ -111,7 +121,7 @@ async def test_no_result_is_one_empty_page(http: Fetcher) -> None:
 
 async def test_it_waits_for_the_throttle_instead_of_earning_a_429(http: Fetcher) -> None:
     async with FakeOpenverse(pictures(100), burst=2) as fake:
-        waits = Waits(fake)
+        waits = Waits(fake.a_minute_passes)
         found = candidates(await read(Openverse(http, fake.url, waits), CATS))
     assert len(found) == 100
     assert fake.throttled == 0
@@ -120,9 +130,9 @@ async def test_it_waits_for_the_throttle_instead_of_earning_a_429(http: Fetcher)
 
 async def test_a_used_up_day_is_an_error_to_come_back_to_later(http: Fetcher) -> None:
     async with FakeOpenverse(pictures(100), daily=2) as fake:
-        waits = Waits(fake)
+        waits = Waits(fake.a_minute_passes)
         pages = Openverse(http, fake.url, waits).pages(CATS, None)
-        assert [(await anext(pages)).cursor for _ in range(2)] == ["2", "3"]
+        assert [(await anext(pages)).cursor for _ in range(2)] == ["20", "40"]
         with pytest.raises(SourceError, match=r"no more requests for the next 24 hours") as caught:
             await anext(pages)
         assert caught.value.retryable
@@ -132,7 +142,7 @@ async def test_a_used_up_day_is_an_error_to_come_back_to_later(http: Fetcher) ->
 async def test_a_429_is_waited_out(http: Fetcher) -> None:
     async with FakeOpenverse(pictures(30), burst=20) as fake:
         fake.left["anon_burst"] = 0  # used up by somebody else behind our address
-        waits = Waits(fake)
+        waits = Waits(fake.a_minute_passes)
         found = candidates(await read(Openverse(http, fake.url, waits), CATS))
     assert len(found) == 30
     assert fake.throttled == 1
@@ -143,7 +153,7 @@ async def test_a_429_without_end_is_an_error_to_come_back_to(http: Fetcher) -> N
     async with FakeOpenverse(pictures(30)) as fake:
         fake.broken = [(429, {"Retry-After": "31"}, b'{"detail": "Request was throttled."}')] * 9
         with pytest.raises(SourceError, match=r"asks to slow down \(429\)\. Request was throttled\.") as caught:
-            await read(Openverse(http, fake.url, Waits(fake)), CATS)
+            await read(Openverse(http, fake.url, Waits(fake.a_minute_passes)), CATS)
     assert caught.value.retryable
     assert len(fake.asked) == 3
 
@@ -243,8 +253,9 @@ async def test_untidy_results_are_tolerated(http: Fetcher) -> None:
             "either source or excluded_source",
         ),
         (CATS, "next", "not a cursor"),
-        (CATS, "13", "not a cursor"),
-        (CATS, "0", "not a cursor"),
+        (CATS, "240", "not a cursor"),
+        (CATS, "15", "not a cursor"),
+        (CATS, "-20", "not a cursor"),
     ],
 )
 async def test_a_query_that_makes_no_sense_is_not_sent(
