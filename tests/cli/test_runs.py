@@ -165,7 +165,7 @@ def test_a_killed_command_can_be_gone_on_with(cli: Cli) -> None:
 
 
 def test_cancel_from_another_terminal(cli: Cli) -> None:
-    web = PictureWeb(delay=0.05)
+    web = PictureWeb(delay=0.5)
     with web.served() as url:
         path = write_list(cli.folder, url, 500)
         running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json")
