@@ -23,6 +23,8 @@ from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Reason, Refused, ResizedFile
 from gleanset.window import PLACE, Place, Window
 
+_CROWD = 16  # windows of candidates that may wait for their hosts
+
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
 
@@ -31,9 +33,9 @@ Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 class CrawlOptions:
     """Sizes of one run.
 
-    window: candidates being fetched or inspected at once; those that wait for their host do not count.
-    batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch is handed over.
-    limit: stop at this many downloads.
+    window: candidates being fetched or inspected at once; so many times sixteen may be under way, with those that
+    wait for their host. batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch
+    is handed over. limit: stop at this many downloads.
     """
 
     window: int = 64
@@ -187,6 +189,7 @@ class _Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
         self._window = Window(options.window)
+        self._under_way = asyncio.Semaphore(_CROWD * options.window)
         # Finished but not handed over: when the consumer is slow, the pipeline waits.
         self._room = asyncio.Semaphore(options.window + 4 * options.batch)
         # Never more candidates under way than downloads still wanted: a limit costs no needless fetches.
@@ -259,6 +262,7 @@ class _Run:
         self._pages.append(in_flight)
         for candidate in fresh:
             await self._room.acquire()
+            await self._under_way.acquire()
             place = await self._window.place()
             if self._wanted is not None:
                 await self._wanted.acquire()
@@ -276,6 +280,7 @@ class _Run:
             return
         finally:
             place.leave()
+            self._under_way.release()
         if isinstance(outcome, Downloaded):
             self._downloads += 1
         elif self._wanted is not None:

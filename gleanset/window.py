@@ -24,9 +24,13 @@ class Window:
 class Place:
     """One candidate's place, which it may leave and take again."""
 
-    def __init__(self, free: asyncio.Semaphore) -> None:
+    def __init__(self, free: asyncio.Semaphore, *, held: bool = True) -> None:
         self._free = free
-        self.held = True
+        self.held = held
+
+    def another(self) -> Place:
+        """A place in the same window, which is still to be taken."""
+        return Place(self._free, held=False)
 
     def leave(self) -> None:
         if self.held:
@@ -55,6 +59,13 @@ async def take_place() -> None:
         await place.take()
 
 
+def use_another_place() -> None:
+    """Called by a task that works for many candidates at once, in a context of its own; it must leave the place."""
+    if place := PLACE.get():
+        PLACE.set(place.another())
+
+
 def has_place() -> bool:
+    """Whether something may be asked now."""
     place = PLACE.get()
     return place is None or place.held

@@ -7,7 +7,6 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -25,7 +24,7 @@ from gleanset.fetch.robots import MAX_BYTES, decoded
 from gleanset.fetch.rules import SiteRules, unreachable
 from gleanset.fetch.wire import REDIRECTS, Ask, Headers, Response, Wire
 from gleanset.types import Reason
-from gleanset.window import leave_place
+from gleanset.window import leave_place, use_another_place
 
 _RETRIED = {429, 500, 502, 503, 504}
 _STATUS_REASONS = {
@@ -194,8 +193,7 @@ class Fetcher:
         """The rules of the host; its files are asked for once, however many ask for a picture at the same time."""
         if host.rules is None or time.monotonic() >= host.rules_until:
             if host.lookup is None:
-                # In a context of its own: it is not in the place of the candidate that happened to be the first.
-                host.lookup = asyncio.create_task(self._look_up(host, url.origin()), context=Context())
+                host.lookup = asyncio.create_task(self._look_up(host, url.origin()))
                 host.lookup.add_done_callback(lambda done: done.cancelled() or done.exception())
             leave_place()
             await asyncio.shield(host.lookup)
@@ -203,12 +201,14 @@ class Fetcher:
         return host.rules
 
     async def _look_up(self, host: Host, origin: URL) -> None:
+        use_another_place()
         try:
             await host.leased()
             if host.rules is None or time.monotonic() >= host.rules_until:
                 await self._ask_for_files(host, origin)
         finally:
             host.lookup = None
+            leave_place()
 
     async def _ask_for_files(self, host: Host, origin: URL) -> None:
         known = host.rules is not None and not host.rules.unreachable

@@ -187,12 +187,12 @@ class Host:
 
     def take(self, state: HostState, now: float) -> None:
         """What the book says, when the host has just become ours."""
+        if state.files is not None:
+            self._set(state.files)
         self.pacer.ready_at = max(self.pacer.ready_at, now + state.ready_in)
         self.pacer.quiet(now + state.quiet_for)
         self.breaker.failures = state.failures
         self.breaker.down_until = now + state.down_for
-        if state.files is not None:
-            self._set(state.files)
 
     def _set(self, files: SiteFiles) -> None:
         self._files = files

@@ -151,7 +151,7 @@ def test_validate_and_export_again(cli: Cli) -> None:
 
 
 def test_ctrl_c_loses_nothing(cli: Cli) -> None:
-    web = PictureWeb(delay=0.05)
+    web = PictureWeb(delay=0.3)
     with web.served() as url:
         path = write_list(cli.folder, url, 200)
         running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--out", "set.zip")
@@ -173,7 +173,7 @@ def test_ctrl_c_loses_nothing(cli: Cli) -> None:
 
 
 def test_a_killed_command_can_be_gone_on_with(cli: Cli) -> None:
-    web = PictureWeb(delay=0.05)
+    web = PictureWeb(delay=0.3)
     with web.served() as url:
         path = write_list(cli.folder, url, 150)
         running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1")
@@ -186,7 +186,7 @@ def test_a_killed_command_can_be_gone_on_with(cli: Cli) -> None:
 
 
 def test_cancel_from_another_terminal(cli: Cli) -> None:
-    web = PictureWeb(delay=0.05)
+    web = PictureWeb(delay=2.0)
     with web.served() as url:
         path = write_list(cli.folder, url, 500)
         running = cli.start("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json")

@@ -75,6 +75,52 @@ async def test_a_slow_host_holds_up_no_other_and_the_window_is_kept(tmp_path: Pa
     threads.close()
 
 
+async def test_questions_for_rules_stand_in_the_window_too(tmp_path: Path) -> None:
+    names = [f"h{n}.test" for n in range(40)]
+    options = FetchOptions(allow_private=True, hosts=dict.fromkeys(names, "127.0.0.1"), back_off=0.01)
+    threads = Threads(1)
+
+    async def some_time(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.02)
+        writer.write(reply(picture()))
+
+    answers = dict.fromkeys(("/robots.txt", "/.well-known/tdmrep.json", "/a"), some_time)
+    async with Hostile(dict(answers)) as server, Fetcher(options) as fetcher:
+        gather = Gatherer(fetcher, Store(str(tmp_path)), threads, InspectLimits()).gather
+        urls = [server.url("/a", host=name) for name in names]
+        batches = crawl(listed([urls]), gather, nothing_known, CrawlOptions(window=4, batch=10, flush_after=0.05))
+        outcomes = [outcome async for batch in batches for outcome in batch.outcomes]
+        assert sum(isinstance(outcome, Downloaded) for outcome in outcomes) == 40
+        assert len(server.asked) == 120
+        assert server.busiest == 4
+    threads.close()
+
+
+async def test_who_leaves_while_rules_are_asked_for_takes_no_place_along() -> None:
+    window = Window(1)
+
+    async def some_time(_: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.05)
+        writer.write(reply(b""))
+
+    async def one(fetcher: Fetcher, url: str) -> None:
+        place = await window.place()
+        PLACE.set(place)
+        try:
+            await fetcher.get(url)
+        finally:
+            place.leave()
+
+    server = Hostile({"/robots.txt": some_time, "/": reply()})
+    async with server, Fetcher(FetchOptions(allow_private=True)) as fetcher:
+        first = asyncio.create_task(one(fetcher, server.url()))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(one(fetcher, server.url()) for _ in range(3)))
+            (await window.place()).leave()
+
+
 async def test_a_pause_between_two_tries_is_not_spent_in_the_window(tmp_path: Path) -> None:
     options = FetchOptions(allow_private=True, own_hosts=frozenset({"127.0.0.1"}), back_off=1.0)
     threads = Threads(1)
