@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class UrlList(BaseModel):
@@ -16,6 +16,18 @@ class UrlList(BaseModel):
     path: Path
     url_column: str | None = None
     label_column: str | None = None
+    label: str | None = None
+
+
+class Website(BaseModel):
+    """A start page, or a sitemap, and how far to go from it. The label is the site's host when none is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    depth: int = Field(1, ge=0, le=10)
+    max_pages: int = Field(100, ge=1, le=10_000)
+    sitemaps: bool = False
     label: str | None = None
 
 
@@ -39,7 +51,7 @@ class Overrides(BaseModel):
 
 
 class CrawlPlan(BaseModel):
-    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done.
+    """Sources to ask for the job's keywords, lists and websites to read, and what follows when the crawl is done.
 
     `licences`: codes of those wanted, as `gleanset.sources.licence.parse_licences` gives them; all when None.
     """
@@ -48,6 +60,7 @@ class CrawlPlan(BaseModel):
 
     sources: list[str] = []
     lists: list[UrlList] = []
+    websites: list[Website] = []
     licences: list[str] | None = None
     allow_private: bool = False
     overrides: Overrides = Overrides()

@@ -18,10 +18,11 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, validation
 from backend.services.states import locked, move
 from gleanset.rules import Rules
-from gleanset.sources import source_info, urls
+from gleanset.sources import source_info, urls, website
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
+_NO_KEYWORDS = {urls.INFO.name: "a list: give --urls FILE", website.INFO.name: "an address: give --website URL"}
 AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 
 
@@ -33,8 +34,8 @@ def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) ->
     if plan.rules is not None:
         Rules.parse(plan.rules)
     for source in plan.sources:
-        if source_info(source).name == urls.INFO.name:
-            raise BadInput("The source urls takes no keywords but a list: give --urls FILE.")
+        if source_info(source).name in _NO_KEYWORDS:
+            raise BadInput(f"The source {source} takes no keywords but {_NO_KEYWORDS[source]}.")
     wanted = labelled(keywords)
     if wanted and not plan.sources:
         raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
@@ -52,8 +53,9 @@ def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) ->
             label_column=given.label_column,
             label=given.label,
         )
+    queries += [website.plan(**given.model_dump()) for given in plan.websites]
     if not queries:
-        raise BadInput("There is nothing to crawl: give keywords or a list of URLs.")
+        raise BadInput("There is nothing to crawl: give keywords, a list of URLs or a website.")
     return queries
 
 

@@ -21,8 +21,23 @@ _MOST_FINDS = 20_000
 _MOST_SOURCES = 50
 _DEEPEST = 50
 _LONGEST = 2000
-_LAZY_SETS = ("data-srcset", "data-lazy-srcset")
-_LAZY = ("data-src", "data-lazy-src", "data-original")
+_SETS = ("data-srcset", "data-lazy-srcset", "srcset")
+_LINKS = ("data-src", "data-lazy-src", "data-original", "src")
+_READ = {
+    "img",
+    "picture",
+    "source",
+    "figure",
+    "figcaption",
+    "a",
+    "area",
+    "link",
+    "meta",
+    "base",
+    "title",
+    "style",
+    "script",
+}
 _NO_PICTURES = {"noindex", "none", "noimageindex", "noai", "noimageai"}
 _NO_LINKS = {"nofollow", "none"}
 _BACKGROUND = re.compile(r"background(?:-image)?\s*+:([^;{}]*+)", re.IGNORECASE)
@@ -108,30 +123,32 @@ class _Reader:
             self._sources = None
 
     def _start(self, tag: Tag) -> None:
-        if "(" in tag.raw:
-            self._css(tag.attributes().get("style", ""))
+        if tag.name not in _READ and "(" not in tag.raw:
+            return
+        stated = tag.attributes()
+        self._css(stated.get("style", ""))
         match tag.name:
             case "img":
-                self._image(tag.attributes())
+                self._image(stated)
             case "picture":
                 self._sources = []
             case "source" if self._sources is not None:
-                self._source(self._sources, tag.attributes())
+                self._source(self._sources, stated)
             case "figure":
                 self._figures = [*self._figures[-_DEEPEST:], _Figure()]
             case "figcaption":
                 self._captioned = self._figures[-1] if self._figures else None
             case "a" | "area" | "link":
-                self._link(tag.name, tag.attributes())
+                self._link(tag.name, stated)
             case "meta":
-                self._meta(tag.attributes())
+                self._meta(stated)
             case "base":
-                self._base = self._base or tag.attributes().get("href")
+                self._base = self._base or stated.get("href")
             case "title":
                 self._title = self._title or _tidy(unescape(tag.text[:_LONGEST]))
             case "style":
                 self._css(tag.text)
-            case "script" if tag.attributes().get("type", "").strip().lower() == "application/ld+json":
+            case "script" if stated.get("type", "").strip().lower() == "application/ld+json":
                 self._keep(tag.text)
             case _:
                 pass
@@ -185,8 +202,8 @@ class _Reader:
 
 def _variants(stated: Mapping[str, str]) -> list[Variant]:
     """Every URL of an `img` or `source`. What is there to be loaded late comes first: `src` is often a placeholder."""
-    sets = [variant for name in (*_LAZY_SETS, "srcset") for variant in srcset(stated.get(name, ""))]
-    return sets + [Variant(stated[name].strip()) for name in (*_LAZY, "src") if name in stated]
+    sets = [variant for name in _SETS if name in stated for variant in srcset(stated[name])]
+    return sets + [Variant(stated[name].strip()) for name in _LINKS if name in stated]
 
 
 def _pictures(found: Sequence[_Found | str], base: str) -> Iterator[Picture]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from html.entities import html5
 from itertools import islice
 
-_MOST_PIECES = 300_000
+_MOST_PIECES = 200_000
 _MOST_ATTRIBUTES = 100
 _BLANK = r"[\t\n\f\r ]"
 _GAP = r"[\t\n\f\r /]"
@@ -59,7 +59,7 @@ class Tag:
 
 
 def pieces(text: str) -> Iterator[Tag | str]:
-    """The tags and the text as written between them, in order; the first few hundred thousand."""
+    """The tags and the text as written between them, in order; the first 200,000."""
     position = 0
     for _ in range(_MOST_PIECES):
         start = text.find("<", position)

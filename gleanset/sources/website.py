@@ -37,6 +37,15 @@ Found = tuple[str, str | None, Picture]
 """A picture behind the URL and the title of its page."""
 
 
+def plan(url: str, *, depth: int = 1, max_pages: int = 100, sitemaps: bool = False, label: str | None = None) -> Query:
+    """The query of one start. Its label is the host, without `www.`, when none is given. Raises SourceError."""
+    start = _start_url(url)
+    options = {"depth": depth, "max_pages": max_pages, "sitemaps": sitemaps}
+    query = Query(source=Website.name, label=label or site_of(start), keyword=start, options=options)
+    _Options.of(query)
+    return query
+
+
 @dataclass(frozen=True, slots=True)
 class _Options:
     depth: int
@@ -175,9 +184,7 @@ class _Walk:
 
 
 def _resumed(query: Query, options: _Options, cursor: str | None) -> tuple[int, Frontier]:
-    start = absolute("", query.keyword)
-    if start is None:
-        raise SourceError(f"A website needs the http or https address of a page or sitemap, not {query.keyword!r}.")
+    start = _start_url(query.keyword)
     if cursor is None:
         frontier = Frontier(options.max_pages)
         frontier.let_in(start, 0)
@@ -187,6 +194,13 @@ def _resumed(query: Query, options: _Options, cursor: str | None) -> tuple[int, 
         return max(int(given), 0), Frontier.unpacked(packed, options.max_pages)
     except ValueError:
         raise SourceError(f"{cursor[:80]!r} is not a cursor of a website.") from None
+
+
+def _start_url(given: str | None) -> str:
+    url = absolute("", given)
+    if url is None:
+        raise SourceError(f"A website needs the http or https address of a page or a sitemap, not {given!r}.")
+    return url
 
 
 def _is_page(response: Response) -> bool:

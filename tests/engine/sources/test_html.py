@@ -59,7 +59,10 @@ def only(html: str) -> Picture:
         ),
         ("<video><source src=a.mp4 srcset=a.jpg></video>", []),
         ("<img src='data:image/png;base64,AAAA'><img src=a.svg?x><img src=A.SVGZ>", []),
-        ("<img src=a.gif width=1 height=1><img src=b.gif width=1px height=0><img src=c.gif width=1 height=9>", ["c.gif"]),
+        (
+            "<img src=a.gif width=1 height=1><img src=b.gif width=1px height=0><img src=c.gif width=1 height=9>",
+            ["c.gif"],
+        ),
         ("<img src='javascript:x()'><img src='file:///etc/passwd'><img src='https://u:p@example.org/a.jpg'>", []),
         ("<img src='http://[::1'><img src='http://a..b/x.jpg'><img src='http://example.org:99999/'><img>", []),
         ("<img src='https://example.org/" + "x" * 2048 + "'>", []),
@@ -67,7 +70,7 @@ def only(html: str) -> Picture:
         ("<base href=/x/><base href=/y/><img src=a.jpg>", ["https://example.org/x/a.jpg"]),
         ("<img src=a.jpg><base href='javascript:x'>", ["a.jpg"]),
         ("<div style='color: red; background-image: url(a.jpg)'>", ["a.jpg"]),
-        ("<div style='background: #fff url(&quot;a (1).jpg&quot;) no-repeat, url(b.jpg)'>", ["a%20(1).jpg".replace("%20", " ").replace(" ", "%20"), "b.jpg"]),
+        ("<div style='background: #fff url(&quot;a (1).jpg&quot;) no-repeat, url(b.jpg)'>", ["a%20(1).jpg", "b.jpg"]),
         ("<style>@font-face{src:url(x.woff)} .a{BACKGROUND:URL( 'a.jpg' )} .b{mask:url(m.png)}</style>", ["a.jpg"]),
     ],
 )
@@ -138,23 +141,36 @@ A = Picture(url=f"{URL}a.jpg", found="json-ld")
     [
         ({"image": "a.jpg"}, [A]),
         ({"@type": "Article", "image": ["a.jpg", {"url": "b.jpg"}]}, [A, replace(A, url=f"{URL}b.jpg")]),
-        ({"@graph": [{"@type": ["Thing", "ImageObject"], "url": "a.jpg", "width": {"value": "64"}}]}, [replace(A, width=64)]),
+        (
+            {"@graph": [{"@type": ["Thing", "ImageObject"], "url": "a.jpg", "width": {"value": "64"}}]},
+            [replace(A, width=64)],
+        ),
         ({"a": [[{"b": {"@type": "ImageObject", "contentUrl": ["a.jpg"], "url": "/page"}}]]}, [A]),
         ({"image": {"url": "a.jpg", "license": {"@id": BY.url}}}, [replace(A, licence=BY)]),
-        ({"image": {"url": "a.jpg", "license": "All rights reserved"}}, [replace(A, licence=Licence("all-rights-reserved"))]),
-        ({"image": {"url": "a.jpg", "creator": ["Ada", {"name": "Grace", "url": "g"}]}}, [replace(A, creator="Ada, Grace", creator_url=f"{URL}g")]),
+        (
+            {"image": {"url": "a.jpg", "license": "All rights reserved"}},
+            [replace(A, licence=Licence("all-rights-reserved"))],
+        ),
+        (
+            {"image": {"url": "a.jpg", "creator": ["Ada", {"name": "Grace", "url": "g"}]}},
+            [replace(A, creator="Ada, Grace", creator_url=f"{URL}g")],
+        ),
         (
             [{"image": {"url": "a.jpg", "author": {"@id": "#ada"}}}, {"@id": "#ada", "@type": "Person", "name": "Ada"}],
             [replace(A, creator="Ada")],
         ),
         ({"@type": "Article", "license": BY.url, "image": "a.jpg"}, [A]),
-        ({"image": {"@type": "ImageObject", "url": "a.jpg", "thumbnail": {"@type": "ImageObject", "url": "t.jpg"}}}, [A]),
+        (
+            {"image": {"@type": "ImageObject", "url": "a.jpg", "thumbnail": {"@type": "ImageObject", "url": "t.jpg"}}},
+            [A],
+        ),
         ({"@context": {"image": "https://example.org/x.jpg"}, "image": {"@id": "#a"}}, []),
-        ({"image": [None, 1, True, {}, [], {"url": 3}, "x.svg", "data:x", {"url": "a.jpg", "width": -1, "name": {}}]}, [A]),
+        ({"image": [None, 1, True, {}, [], {"url": 3}, "x.svg", "data:x"]}, []),
+        ({"image": [{"url": "a.jpg", "width": -1, "name": {}}]}, [A]),
         ("a.jpg", []),
         (None, []),
     ],
-)  # fmt: skip
+)
 def test_json_ld(value: Any, expected: list[Picture]) -> None:
     assert list(extract(ld(value).encode(), URL).pictures) == expected
 
@@ -201,7 +217,7 @@ def test_links() -> None:
         f"{URL}?d",
         URL,
         "http://example.org/",
-        f"{URL}%5C%5Cxy".replace("xy", "x"),
+        f"{URL}%5C%5Cx",
     )
 
 
@@ -213,7 +229,11 @@ def test_links() -> None:
         ("<title>Übergröße".encode("latin-1"), "ISO-8859-1", "Übergröße"),
         ("<title>“x”".encode("cp1252"), "latin1", "“x”"),
         ("<meta charset=windows-1251><title>Птица".encode("cp1251"), None, "Птица"),
-        ("<meta http-equiv=Content-Type content='text/html; charset=koi8-r'><title>Птица".encode("koi8-r"), None, "Птица"),
+        (
+            "<meta http-equiv=Content-Type content='text/html; charset=koi8-r'><title>Птица".encode("koi8-r"),
+            None,
+            "Птица",
+        ),
         ("<meta charset=koi8-r><title>Птица".encode(), "utf-8", "Птица"),
         ("\ufeff<meta charset=koi8-r><title>Птица".encode(), "koi8-r", "Птица"),
         ("\ufeff<title>Птица".encode("utf-16-le"), None, "Птица"),
@@ -227,14 +247,37 @@ def test_links() -> None:
         (b"<svg><title> </title></svg><title>x \n y</title>", None, "x y"),
         (b"", None, None),
     ],
-)  # fmt: skip
+)
 def test_the_charset_is_that_of_mark_header_or_meta(body: bytes, charset: str | None, title: str | None) -> None:
     assert extract(body, URL, charset).title == title
 
 
-HOSTILE = ["<div>", "<b><p>", "<figure><figcaption>x", "<a href=?", "<img src=", '<img src="', "<picture><source srcset=a>"]
-HOSTILE += ["<!--", "<", "</", "<title>", "&amp", "<script type=application/ld+json>", "<b x='>'>", "<style>background:url("]
-HOSTILE += ["<img srcset='" + "," * 1000 + "'>", "<img style='background:url(\"'>", "<meta name=robots", "&#" + "9" * 5000, "a=b "]
+HOSTILE = [
+    "<div>",
+    "<b><p>",
+    "<figure><figcaption>x",
+    "<a href=?",
+    "<img src=",
+    '<img src="',
+    "<picture><source srcset=a>",
+]
+HOSTILE += [
+    "<!--",
+    "<",
+    "</",
+    "<title>",
+    "&amp",
+    "<script type=application/ld+json>",
+    "<b x='>'>",
+    "<style>background:url(",
+]
+HOSTILE += [
+    "<img srcset='" + "," * 1000 + "'>",
+    "<img style='background:url(\"'>",
+    "<meta name=robots",
+    "&#" + "9" * 5000,
+    "a=b ",
+]
 
 
 @pytest.mark.parametrize("piece", HOSTILE, ids=range(len(HOSTILE)))
@@ -246,7 +289,10 @@ def test_a_hostile_page_takes_no_more_time_than_its_length(piece: str) -> None:
 
 def test_a_tag_with_a_million_attributes() -> None:
     begun = time.process_time()
-    assert shown("<img src=a.jpg " + " ".join(f"a{n}" for n in range(500_000)) + "><img src=b.jpg>") == ["a.jpg", "b.jpg"]
+    assert shown("<img src=a.jpg " + " ".join(f"a{n}" for n in range(500_000)) + "><img src=b.jpg>") == [
+        "a.jpg",
+        "b.jpg",
+    ]
     assert time.process_time() - begun < 20
 
 
@@ -256,10 +302,73 @@ def test_millions_of_links_and_pictures_are_cut_short() -> None:
     assert page.links[-1] == f"{URL}9999"
 
 
-WORDS = ["<", ">", "/", "=", "'", '"', " ", "\n", "&", "#", ";", "&#x", "\0", "é", "\ud83d\ude00", "<!--", "-->", "<!", "]]>"]
-WORDS += ["img", "src", "srcset", "source", "picture", "a", "href", "base", "meta", "name", "robots", "content", "none", "{", "}"]
-WORDS += ["style", "background:url(", ")", "script", "application/ld+json", "type", '{"image":', '"a.jpg"', "1x", "2w", ","]
-WORDS += ["figure", "figcaption", "rel", "license", "title", "//", "http://", "[", "]", ":", "width", "1", "og:image", "property"]
+WORDS = [
+    "<",
+    ">",
+    "/",
+    "=",
+    "'",
+    '"',
+    " ",
+    "\n",
+    "&",
+    "#",
+    ";",
+    "&#x",
+    "\0",
+    "é",
+    "\ud83d\ude00",
+    "<!--",
+    "-->",
+    "<!",
+    "]]>",
+]
+WORDS += [
+    "img",
+    "src",
+    "srcset",
+    "source",
+    "picture",
+    "a",
+    "href",
+    "base",
+    "meta",
+    "name",
+    "robots",
+    "content",
+    "none",
+    "{",
+    "}",
+]
+WORDS += [
+    "style",
+    "background:url(",
+    ")",
+    "script",
+    "application/ld+json",
+    "type",
+    '{"image":',
+    '"a.jpg"',
+    "1x",
+    "2w",
+    ",",
+]
+WORDS += [
+    "figure",
+    "figcaption",
+    "rel",
+    "license",
+    "title",
+    "//",
+    "http://",
+    "[",
+    "]",
+    ":",
+    "width",
+    "1",
+    "og:image",
+    "property",
+]
 
 
 @settings(max_examples=400, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from gleanset.errors import SourceError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.sources.frontier import Frontier, site_of
-from gleanset.sources.website import Website
+from gleanset.sources.website import Website, plan
 from gleanset.types import Candidate, Licence, Query
 from tests.engine.sources.fake_site import FakeSite, File, html, moved, xml
 from tests.engine.sources.reading import assert_resumable, candidates, read
@@ -344,3 +344,14 @@ async def test_the_options_come_back_from_json_as_they_were(http: Fetcher) -> No
     async with FakeSite(TREE) as site:
         query = start(site, **json.loads('{"depth": 0, "max_pages": 1, "sitemaps": false}'))
         assert await urls(http, site, query) == ["/a.jpg"]
+
+
+def test_a_start_is_planned_with_its_host_as_label() -> None:
+    query = plan("https://www.Example.org#top", depth=2)
+    options = {"depth": 2, "max_pages": 100, "sitemaps": False}
+    assert query == Query(source="website", label="example.org", keyword="https://www.example.org/", options=options)
+    assert plan("http://example.org/a", label="birds").label == "birds"
+    with pytest.raises(SourceError, match=r"not 'example\.org'"):
+        plan("example.org")
+    with pytest.raises(SourceError, match="from 0 to 10"):
+        plan("http://example.org/", depth=11)
