@@ -123,8 +123,8 @@ def _variant(link: str, descriptors: list[str]) -> Variant:
 
 def largest(base: str, variants: Iterable[Variant]) -> tuple[str, int | None] | None:
     """URL and stated width of the largest variant that may be a picture; the first of equals."""
-    usable = [(url, variant) for variant in variants if (url := picture_url(base, variant.link))]
-    if not usable:
-        return None
-    url, best = max(usable, key=lambda pair: (pair[1].width, pair[1].density))
-    return url, best.width or None
+    for variant in sorted(variants, key=lambda variant: (variant.width, variant.density), reverse=True):
+        url = picture_url(base, variant.link)
+        if url:
+            return url, variant.width or None
+    return None
