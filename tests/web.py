@@ -26,10 +26,14 @@ def picture(number: int) -> bytes:
 
 
 class PictureWeb:
-    """`/N.jpg` is picture N; every 7th is missing and every 11th an HTML page. `delay` is seconds an answer."""
+    """`/N.jpg` is picture N; every 7th is missing and every 11th an HTML page. `delay` is seconds an answer.
 
-    def __init__(self, delay: float = 0.0) -> None:
+    `pages` are HTML by path.
+    """
+
+    def __init__(self, delay: float = 0.0, pages: dict[str, str] | None = None) -> None:
         self.delay = delay
+        self.pages = pages or {}
         self.asked: Counter[str] = Counter()
         self.url = ""
 
@@ -50,6 +54,11 @@ class PictureWeb:
         """The answer for robots.txt."""
         raise web.HTTPNotFound
 
+    async def _page(self, request: web.Request) -> web.Response:
+        self.asked[request.path] += 1
+        html = self.pages.get(request.path)
+        return web.Response(status=404) if html is None else web.Response(text=html, content_type="text/html")
+
     @contextmanager
     def served(self) -> Iterator[str]:
         """The address while the block lasts."""
@@ -61,6 +70,7 @@ class PictureWeb:
             app = web.Application()
             app.router.add_get(r"/{number:\d+}.jpg", self.answer)
             app.router.add_get("/robots.txt", self.rules)
+            app.router.add_get("/{path:.*}", self._page)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -20,13 +20,14 @@ from backend.errors import BadInput
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
-from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, UrlList
+from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, UrlList, Website
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
 from gleanset.sources.licence import parse_licences
+from gleanset.sources.website import MOST_DEPTH, MOST_PAGES
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Rule = Annotated[
@@ -49,7 +50,14 @@ def crawl(
     label_column: Annotated[
         str | None, typer.Option(help="The list's column with the label; guessed otherwise.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="One label for the whole list.")] = None,
+    website: Annotated[
+        list[str] | None,
+        typer.Option("--website", metavar="URL", help="A site to read from this page or sitemap on. Repeatable."),
+    ] = None,
+    depth: Annotated[int, typer.Option(min=0, max=MOST_DEPTH, help="Links away from a website's start.")] = 1,
+    pages: Annotated[int, typer.Option(min=1, max=MOST_PAGES, help="Pages to read of a website at most.")] = 100,
+    sitemaps: Annotated[bool, typer.Option("--sitemaps", help="Read the website's sitemaps too.")] = False,
+    label: Annotated[str | None, typer.Option(help="One label for the whole list, or website.")] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -80,7 +88,7 @@ def crawl(
     export: Format = None,
     out: Out = None,
     project: Annotated[str, typer.Option(help="The project the job belongs to; made when missing.")] = "default",
-    name: Annotated[str | None, typer.Option(help="The job's name; the keywords or the list's name otherwise.")] = None,
+    name: Annotated[str | None, typer.Option(help="The job's name; keywords, lists and websites otherwise.")] = None,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Allow loopback and private addresses: your own servers only.")
     ] = False,
@@ -100,6 +108,8 @@ def crawl(
 
     Or your own list: gleanset crawl --urls list.csv --label-column class --out mine.zip
 
+    Or the pages of a site: gleanset crawl --website https://example.org/birds/ --depth 2 -n 500
+
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
     words = keywords or []
@@ -107,6 +117,8 @@ def crawl(
         raise BadInput("--keep-original says what to keep beside resized copies: give --resize PIXELS too.")
     for text in (*words, project, *(given for given in (name, label) if given is not None)):
         check_text(text)
+    for url in website or []:
+        check_text(url[:LONGEST_KEYWORD])
     plan = CrawlPlan(
         sources=source or (["openverse"] if words else []),
         lists=[
@@ -114,6 +126,9 @@ def crawl(
             for path in urls or []
         ],
         licences=sorted(parse_licences(licence)) if licence else None,
+        websites=[
+            Website(url=url, depth=depth, max_pages=pages, sitemaps=sitemaps, label=label) for url in website or []
+        ],
         allow_private=allow_private,
         own_hosts=parse_own(own),
         resize=resize,
@@ -121,7 +136,7 @@ def crawl(
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )
-    title = name or ", ".join(words) or ", ".join(path.name for path in urls or [])
+    title = name or ", ".join([*words, *(path.name for path in urls or []), *(website or [])])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 OWN_HOST = r"^(\*\.)?[\w-]+(\.[\w-]+)*$|^[0-9a-fA-F:.]+$"
 """A host name, `*.` and one, or an address; without scheme and port."""
@@ -19,6 +19,18 @@ class UrlList(BaseModel):
     path: Path
     url_column: str | None = None
     label_column: str | None = None
+    label: str | None = None
+
+
+class Website(BaseModel):
+    """A start page, or a sitemap, and how far to go from it. The label is the site's host when none is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    depth: int = Field(1, ge=0, le=10)
+    max_pages: int = Field(100, ge=1, le=10_000)
+    sitemaps: bool = False
     label: str | None = None
 
 
@@ -43,7 +55,7 @@ class Overrides(BaseModel):
 
 
 class CrawlPlan(BaseModel):
-    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done.
+    """Sources to ask for the job's keywords, lists and websites to read, and what follows when the crawl is done.
 
     `own_hosts`: names or patterns (`*.example.org`) of hosts that belong to whoever asked for the job; robots.txt,
     opt-outs and pacing do not concern them. `licences`: codes of those wanted, as
@@ -55,6 +67,7 @@ class CrawlPlan(BaseModel):
 
     sources: list[str] = []
     lists: list[UrlList] = []
+    websites: list[Website] = []
     licences: list[str] | None = None
     resize: int | None = None
     keep_original: bool = False

@@ -19,7 +19,7 @@ from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
 from backend.services.states import locked, move
 from gleanset.rules import Rules
-from gleanset.sources import SourceInfo, SourceOptions, source_info, urls
+from gleanset.sources import SourceInfo, SourceOptions, source_info, urls, website
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
@@ -54,8 +54,9 @@ def plan_queries(
             label_column=given.label_column,
             label=given.label,
         )
+    queries += [website.plan(**given.model_dump()) for given in plan.websites]
     if not queries:
-        raise BadInput("There is nothing to crawl: give keywords or a list of URLs.")
+        raise BadInput("There is nothing to crawl: give keywords, a list of URLs or a website.")
     return queries
 
 

@@ -16,6 +16,7 @@ from gleanset.sources import (
     pexels,
     pixabay,
     urls,
+    website,
     wikimedia,
 )
 from gleanset.sources.base import Http, Response, Source, SourceInfo, SourceOptions
@@ -35,6 +36,7 @@ SOURCES: dict[str, SourceInfo] = {
         pexels,
         pixabay,
         commoncrawl,
+        website,
         urls,
     )
 }

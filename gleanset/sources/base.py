@@ -11,8 +11,10 @@ from gleanset.types import Pace, Page, Query
 
 
 class Response(Protocol):
-    """A complete HTTP answer; `headers` are looked up without regard to case."""
+    """A complete HTTP answer. `url` is the final one; `headers` are looked up without regard to case."""
 
+    @property
+    def url(self) -> str: ...
     @property
     def status(self) -> int: ...
     @property

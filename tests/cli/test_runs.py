@@ -120,6 +120,29 @@ def test_a_list_becomes_a_dataset(cli: Cli) -> None:
         assert all(row["file_name"].startswith(f"images/{row['label']}/") for row in rows)
 
 
+def test_a_website_becomes_a_dataset(cli: Cli) -> None:
+    def page(numbers: range, link: str) -> str:
+        return "".join(f"<img src=/{n}.jpg alt='Picture {n}'>" for n in numbers) + f"<a href={link}>on</a>"
+
+    licence = "<link rel=license href=https://creativecommons.org/licenses/by/4.0/>"
+    web = PictureWeb(pages={"/": page(range(5), "/two"), "/two": licence + page(range(3, 10), "/three"), "/three": ""})
+    with web.served() as url:
+        done = cli.ok("crawl", "--website", url, "--depth", "1", "--pages", "5", "--allow-private", "--out", "site.zip")
+        run = json.loads(
+            cli.ok("crawl", "--website", f"{url}/two", "--label", "birds", "--allow-private", "--json").out
+        )
+    assert "site.zip" in done.out
+    with zipfile.ZipFile(cli.folder / "site.zip") as archive:
+        rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    assert {(row["original_url"], row["source_page"], row["licence"]) for row in rows} == {
+        (f"{url}/{n}.jpg", f"{url}/" if n < 5 else f"{url}/two", None if n < 5 else "by")
+        for n in range(10)
+        if expected(n) is None
+    }
+    assert {row["label"] for row in rows} == {url.removeprefix("http://")}
+    assert (run["total_images"], run["failures"]) == (7, {"not_found": 1})
+
+
 def test_private_addresses_are_refused_unless_allowed(cli: Cli) -> None:
     web = PictureWeb()
     with web.served() as url:
