@@ -259,7 +259,7 @@ def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli
     address = shown.out.strip()
     assert "db stop" in shown.err
     upgraded = embedded_cli.ok("db", "upgrade")
-    assert "004" in upgraded.out
+    assert "005" in upgraded.out
     with psycopg.connect(address) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("004",)
     assert embedded_cli.ok("db", "current").out == "004 (head)\n"
