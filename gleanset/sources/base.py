@@ -56,10 +56,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What an operator says of the services, by source: other addresses than the real ones, and keys."""
+    """What an operator says of the services, by source: other addresses than the real ones, and keys.
+
+    `store`: where the image store is, for what sources keep there.
+    """
 
     urls: Mapping[str, str] = field(default_factory=dict[str, str])
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
