@@ -36,7 +36,7 @@ EXTENSIONS = {
 
 _KEY = re.compile(r"(?P<folder>[0-9a-f]{2})/(?P<sha256>(?P=folder)[0-9a-f]{62})\.(?P<extension>[a-z]+)")
 
-_LIST_KEY = re.compile(r"lists/[0-9a-f]{64}\.[a-z]+")
+_LIST_KEY = re.compile(r"lists/(?P<sha256>[0-9a-f]{64})\.(?P<extension>[a-z]+)")
 _RANGE = 1024 * 1024  # bytes asked for at once of a remote file
 
 _FOREIGN = (BaseError, OSError, ValueError)
@@ -67,9 +67,10 @@ def list_key(sha256: str, suffix: str) -> str:
     return f"lists/{sha256}{suffix}"
 
 
-def is_list_key(key: str) -> bool:
-    """Whether this is the key of a copy of a list."""
-    return _LIST_KEY.fullmatch(key) is not None
+def parse_list_key(key: str) -> tuple[str, str] | None:
+    """Hash and extension of a copy of a list; None for the key of anything else."""
+    found = _LIST_KEY.fullmatch(key)
+    return (found["sha256"], found["extension"]) if found else None
 
 
 class Store:

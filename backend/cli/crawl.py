@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +23,9 @@ from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
+from backend.tasks.lists import copy_lists
 from gleanset.export import FORMATS
+from gleanset.store import Store
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
 Rule = Annotated[
@@ -38,8 +40,10 @@ def crawl(
     keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORD...", help="What to look for.")] = None,
     *,
     urls: Annotated[
-        list[Path] | None,
-        typer.Option("--urls", metavar="FILE", help="A list of image URLs: txt, csv, jsonl, parquet."),
+        list[str] | None,
+        typer.Option(
+            "--urls", metavar="FILE", help="A list of image URLs: txt, csv, tsv, jsonl, parquet, also .gz or https://."
+        ),
     ] = None,
     url_column: Annotated[str | None, typer.Option(help="The list's column with the URL; guessed otherwise.")] = None,
     label_column: Annotated[
@@ -77,21 +81,28 @@ def crawl(
     plan = CrawlPlan(
         sources=source or (["openverse"] if words else []),
         lists=[
-            UrlList(path=path.absolute(), url_column=url_column, label_column=label_column, label=label)
-            for path in urls or []
+            UrlList(path=absolute(given), url_column=url_column, label_column=label_column, label=label)
+            for given in urls or []
         ],
         allow_private=allow_private,
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )
-    title = name or ", ".join(words) or ", ".join(path.name for path in urls or [])
+    title = name or ", ".join(words) or ", ".join(PurePath(urlsplit(given).path).name for given in urls or [])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 
 
 async def _crawl(
     settings: Settings, words: list[str], plan: CrawlPlan, max_images: int | None, names: tuple[str, str], *, json: bool
 ) -> None:
-    queries = await asyncio.to_thread(crawl_jobs.plan_queries, words, plan, rows_per_chunk=settings.rows_per_chunk)
+    plan = await copy_lists(settings, plan, tell=lambda text: None if json else note(text))
+    queries = await asyncio.to_thread(
+        crawl_jobs.plan_queries,
+        words,
+        plan,
+        rows_per_chunk=settings.rows_per_chunk,
+        store=Store(settings.store_place) if plan.lists else None,
+    )
     async with await asyncio.to_thread(Database.ready, settings) as database:
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
@@ -212,6 +223,11 @@ def _copy(file: Path, out: Path) -> None:
     except OSError:
         shutil.copyfile(file, part)
     part.rename(out)
+
+
+def absolute(given: str) -> str:
+    """The list's path for a worker that runs elsewhere; an address stays as it is."""
+    return given if "://" in given else str(Path(given).absolute())
 
 
 def check_text(text: str) -> None:

@@ -9,11 +9,15 @@ from pydantic import BaseModel, ConfigDict
 
 
 class UrlList(BaseModel):
-    """A file of image URLs. `path` is absolute; columns are guessed by their usual names when not given."""
+    """A list of image URLs; columns are guessed by their usual names when not given.
+
+    `path` is absolute, or an https:// or s3:// address; with `key`, a copy of the list is in the image store.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    path: Path
+    path: str
+    key: str | None = None
     url_column: str | None = None
     label_column: str | None = None
     label: str | None = None

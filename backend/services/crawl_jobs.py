@@ -19,14 +19,18 @@ from backend.services import chunks, exports, validation
 from backend.services.states import locked, move
 from gleanset.rules import Rules
 from gleanset.sources import source_info, urls
+from gleanset.sources.list_file import ListFile
+from gleanset.store import Store
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
 AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 
 
-def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) -> list[Query]:
-    """What each chunk will ask; reads the lists once, so it belongs into a thread.
+def plan_queries(
+    keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int, store: Store | None = None
+) -> list[Query]:
+    """What each chunk will ask; reads the lists once, so it belongs into a thread. `store` has the lists' copies.
 
     Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read.
     """
@@ -46,7 +50,7 @@ def plan_queries(keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int) ->
     ]
     for given in plan.lists:
         queries += urls.plan(
-            given.path,
+            ListFile(given.path, given.key, store),
             rows_per_chunk=rows_per_chunk,
             url_column=given.url_column,
             label_column=given.label_column,

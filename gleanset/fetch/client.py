@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import aiohttp
 from yarl import URL
@@ -20,6 +20,7 @@ from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_
 from gleanset.fetch.pacing import Host, retry_after
 from gleanset.types import Reason
 
+_LONGEST_SAVE = 6 * 3600.0  # seconds for a whole file; a stalled one ends with the read timeout
 _REDIRECTS = {301, 302, 303, 307, 308}
 _RETRIED = {429, 500, 502, 503, 504}
 _STATUS_REASONS = {
@@ -87,9 +88,6 @@ class Fetcher:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": options.user_agent, "Accept-Encoding": "gzip, deflate"},
-            timeout=aiohttp.ClientTimeout(
-                total=options.total_timeout, sock_connect=options.connect_timeout, sock_read=options.read_timeout
-            ),
         )
         return self
 
@@ -105,13 +103,17 @@ class Fetcher:
 
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
-        response = await self.request(url)
-        if response.status != 200:
-            fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
-            raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
+        response = _good(await self.request(url))
         if not response.body:
             raise ImageRefused(Reason.EMPTY)
         return response
+
+    async def save(self, url: str, file: BinaryIO, *, max_bytes: int) -> Response:
+        """The 200 answer to a GET, its body written into the file as it comes in and not held in memory.
+
+        For files that a person asks for by name. Raises as `get` does; an empty body is one too.
+        """
+        return _good(await self.request(url, max_bytes=max_bytes, into=file))
 
     async def request(
         self,
@@ -121,10 +123,12 @@ class Fetcher:
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
+        into: BinaryIO | None = None,
     ) -> Response:
         """The final answer, whatever its status: redirects followed, passing faults (429, 5xx, connection) tried again.
 
         With `form` it is a POST of a form; a redirect of it is the answer, since what is posted is for one place.
+        With `into` the body goes into that file, from its beginning.
         Raises FetchFailed when no answer could be had, ImageRefused when a limit or guard says no.
         """
         target = self._checked(url)
@@ -132,7 +136,7 @@ class Fetcher:
             target = target.update_query(params)
         limit = self.options.max_bytes if max_bytes is None else max_bytes
         for _ in range(self.options.max_redirects + 1):
-            response = await self._patiently(target, headers, form, limit)
+            response = await self._patiently(target, headers, form, limit, into)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None or form is not None:
                 return response
@@ -166,7 +170,12 @@ class Fetcher:
         return self._hosts.setdefault((url.host, url.port), Host(self.options.per_host))
 
     async def _patiently(
-        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
+        self,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        limit: int,
+        into: BinaryIO | None,
     ) -> Response:
         """One URL with retries; the slot of the host is free while waiting for the next attempt."""
         host = self._host(url)
@@ -174,7 +183,7 @@ class Fetcher:
             wait = self.options.back_off * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             try:
                 async with host.turn():
-                    response = await self._once(url, headers, form, limit)
+                    response = await self._once(url, headers, form, limit, into)
             except FetchFailed as failure:
                 if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
                     raise
@@ -191,15 +200,27 @@ class Fetcher:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _once(
-        self, url: URL, headers: Mapping[str, str] | None, form: Mapping[str, str] | None, limit: int
+        self,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        limit: int,
+        into: BinaryIO | None,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
         try:
             method = "GET" if form is None else "POST"
-            async with self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
+            timeout = aiohttp.ClientTimeout(
+                total=self.options.total_timeout if into is None else _LONGEST_SAVE,
+                sock_connect=self.options.connect_timeout,
+                sock_read=self.options.read_timeout,
+            )
+            async with self._session.request(
+                method, url, headers=headers, data=form, allow_redirects=False, timeout=timeout
+            ) as answer:
                 wanted = answer.status not in _REDIRECTS
-                body = await _body(answer, limit) if wanted else b""
+                body = await _body(answer, limit, into) if wanted else b""
                 return Response(str(answer.url), answer.status, answer.headers, body)
         except TimeoutError as error:
             raise FetchFailed(Reason.TIMEOUT, str(error)) from error
@@ -226,15 +247,28 @@ def _quoted(location: str) -> str:
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", location)
 
 
-async def _body(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+def _good(response: Response) -> Response:
+    if response.status != 200:
+        fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
+        raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
+    return response
+
+
+async def _body(answer: aiohttp.ClientResponse, limit: int, into: BinaryIO | None) -> bytes:
     """The body, counted as it streams in: Content-Length may lie and compression may unfold."""
     if answer.content_length is not None and answer.content_length > limit:
         raise ImageRefused(Reason.TOO_LARGE, f"{answer.content_length} bytes announced, {limit} allowed")
     parts: list[bytes] = []
     size = 0
+    if into is not None:
+        into.seek(0)
+        into.truncate()
     async for part in answer.content.iter_any():
         size += len(part)
         if size > limit:
             raise ImageRefused(Reason.TOO_LARGE, f"more than {limit} bytes")
-        parts.append(part)
+        if into is None:
+            parts.append(part)
+        else:
+            into.write(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)

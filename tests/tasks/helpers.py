@@ -31,7 +31,9 @@ async def start_job(
     """A running crawl job over a list of URLs; its id."""
     path = settings.home.parent / "list.txt"
     await asyncio.to_thread(path.write_text, "".join(f"{url}\n" for url in urls))
-    plan = CrawlPlan(lists=[UrlList(path=path)], allow_private=True, rules={}, export=ExportPlan() if export else None)
+    plan = CrawlPlan(
+        lists=[UrlList(path=str(path))], allow_private=True, rules={}, export=ExportPlan() if export else None
+    )
     queries = crawl_jobs.plan_queries([], plan, rows_per_chunk=settings.rows_per_chunk)
     async with database.transaction() as session:
         owner = await profiles.local_owner(session)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from backend.services.doctor.findings import EXAMPLES, Connection, Finding, Section, Severity, query
-from gleanset.store import EXTENSIONS, Store, parse_key
+from gleanset.store import EXTENSIONS, Store, parse_key, parse_list_key
 
 GRACE = timedelta(hours=1)
 """A younger blob may belong to a crawl that has not written its row yet."""
@@ -28,17 +28,22 @@ _AT_ONCE = 100
 _LISTED = "CREATE TEMPORARY TABLE listed_blobs (key text, sha256 bytea, extension text, modified timestamptz)"
 # `%s`: the file extension of each format, as JSON.
 _SAME = "image.sha256 = blob.sha256 AND CAST(%s AS jsonb) ->> image.format = blob.extension"
+# A copy of a list stays as long as the job that was planned with it, which may be tried again.
+_UNWANTED = f"""
+    NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_SAME})
+    AND NOT (blob.key LIKE 'lists/%%' AND EXISTS (SELECT FROM crawl_jobs WHERE
+        options @> jsonb_build_object('lists', jsonb_build_array(jsonb_build_object('key', blob.key)))))
+"""  # noqa: S608 - made of constants
 _ORPHANED = f"""
     CREATE TEMPORARY TABLE orphaned_blobs AS SELECT key, sha256, extension, modified FROM listed_blobs AS blob
-    WHERE NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_SAME})
+    WHERE {_UNWANTED}
 """  # noqa: S608 - made of constants
 _MISSING = f"""
     CREATE TEMPORARY TABLE missing_blobs AS SELECT id, crawl_job_id FROM images AS image
     WHERE outcome = 'downloaded' AND NOT EXISTS (SELECT FROM listed_blobs AS blob WHERE {_SAME})
 """  # noqa: S608 - made of constants
 _NEXT_ORPHANS = f"""
-    SELECT key, modified FROM orphaned_blobs AS blob WHERE key > %s AND modified < %s
-        AND NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_SAME})
+    SELECT key, modified FROM orphaned_blobs AS blob WHERE key > %s AND modified < %s AND {_UNWANTED}
     ORDER BY key LIMIT {_AT_ONCE}
 """  # noqa: S608 - made of constants
 _LOCK_JOBS = "SELECT FROM crawl_jobs WHERE id IN (SELECT crawl_job_id FROM missing_blobs) ORDER BY id FOR UPDATE"
@@ -121,7 +126,7 @@ async def _list(connection: Connection, store: Store, progress: Callable[[int], 
     ):
         async for blobs in store.blobs():
             for blob in blobs:
-                parsed = parse_key(blob.key)
+                parsed = parse_key(blob.key) or parse_list_key(blob.key)
                 if parsed is None:
                     listing.strangers += 1
                     listing.stranger_examples = (*listing.stranger_examples, blob.key)[:EXAMPLES]
@@ -158,7 +163,7 @@ async def _orphans(connection: Connection, listing: _Listing, before: datetime, 
     if gone or not count:
         return None
     sql = f"SELECT key FROM orphaned_blobs WHERE modified < %s ORDER BY key LIMIT {EXAMPLES}"  # noqa: S608
-    what = f"{count:,} blobs belong to no image of this database."
+    what = f"{count:,} blobs belong to no image or job of this database."
     if count == listing.blobs:
         what += " That is every blob: delete them only when this is the database that the store belongs to."
     return Finding(
