@@ -31,11 +31,13 @@ class Reason(StrEnum):
     SERVER_ERROR = "server_error", "The server failed (5xx) until the retries were used up."
     HTTP_STATUS = "http_status", "The server answered with another status than 200."
     BAD_RESPONSE = "bad_response", "The answer is not valid HTTP."
+    UNREADABLE = "unreadable", "The file cannot be read from its folder or archive."
 
     # Refused: Gleanset declined, before or after reading the bytes.
     LICENCE = "licence", "The licence is not one of those asked for."
     BAD_URL = "bad_url", "The URL is not an absolute http(s) URL, or carries credentials or a port that is not allowed."
     PRIVATE_ADDRESS = "private_address", "The host resolves to a loopback, private or otherwise internal address."
+    UNSAFE_PATH = "unsafe_path", "The archive's entry has a name that leads out of the archive."
     TOO_MANY_REDIRECTS = "too_many_redirects", "The server redirects more often than allowed."
     TOO_LARGE = "too_large", "The body is larger than the byte limit."
     EMPTY = "empty", "The body is empty."

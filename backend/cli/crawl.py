@@ -19,7 +19,7 @@ from backend.errors import BadInput
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
-from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList
+from backend.schemas.plans import CrawlPlan, ExportPlan, PictureFolder, UrlList
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
@@ -49,19 +49,29 @@ def crawl(
     label_column: Annotated[
         str | None, typer.Option(help="The list's column with the label; guessed otherwise.")
     ] = None,
-    label: Annotated[str | None, typer.Option(help="One label for the whole list.")] = None,
+    label: Annotated[str | None, typer.Option(help="One label for the whole list or folder.")] = None,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--folder", metavar="PATH", help="Pictures at hand: a folder, a zip or a tar; subfolders name the labels."
+        ),
+    ] = None,
     source: Annotated[
         list[str] | None, typer.Option("--source", help="A source to ask: openverse (default), wikimedia. Repeatable.")
     ] = None,
     max_images: Annotated[
         int | None,
-        typer.Option("-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or a list's length."),
+        typer.Option(
+            "-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or all of a list or folder."
+        ),
     ] = None,
     rule: Rule = None,
     export: Format = None,
     out: Out = None,
     project: Annotated[str, typer.Option(help="The project the job belongs to; made when missing.")] = "default",
-    name: Annotated[str | None, typer.Option(help="The job's name; the keywords or the list's name otherwise.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The job's name; the keywords or the list's or folder's name otherwise.")
+    ] = None,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Allow loopback and private addresses: your own servers only.")
     ] = False,
@@ -72,6 +82,8 @@ def crawl(
     For instance: gleanset crawl cat dog -n 200 --rule min_width=256 --export zip --out pets.zip
 
     Or your own list: gleanset crawl --urls list.csv --label-column class --out mine.zip
+
+    Or pictures you have, such as an unpacked dataset: gleanset crawl --folder pictures/ --out mine.zip
 
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
@@ -84,11 +96,16 @@ def crawl(
             UrlList(path=absolute(given), url_column=url_column, label_column=label_column, label=label)
             for given in urls or []
         ],
+        folders=[PictureFolder(path=str(Path(given).absolute()), label=label) for given in folder or []],
         allow_private=allow_private,
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )
-    title = name or ", ".join(words) or ", ".join(PurePath(urlsplit(given).path).name for given in urls or [])
+    title = (
+        name
+        or ", ".join(words)
+        or ", ".join(PurePath(urlsplit(given).path).name for given in (*(urls or []), *(folder or [])))
+    )
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 
 

@@ -23,6 +23,18 @@ class UrlList(BaseModel):
     label: str | None = None
 
 
+class PictureFolder(BaseModel):
+    """A folder, or a zip or tar archive, of pictures on the workers' machines; `path` is absolute.
+
+    It opens files of the machine to whoever may name it: the command line does, the API must not.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    label: str | None = None
+
+
 class ExportPlan(BaseModel):
     """The export that follows a validation. `out` is where the command line wants a copy of the file."""
 
@@ -43,7 +55,7 @@ class Overrides(BaseModel):
 
 
 class CrawlPlan(BaseModel):
-    """Sources to ask for the job's keywords, lists to fetch, and what follows when the crawl is done.
+    """Sources to ask for the job's keywords, lists to fetch, folders to take in, and what follows the crawl.
 
     `licences`: codes of those wanted, as `gleanset.sources.licence.parse_licences` gives them; all when None.
     """
@@ -52,6 +64,7 @@ class CrawlPlan(BaseModel):
 
     sources: list[str] = []
     lists: list[UrlList] = []
+    folders: list[PictureFolder] = []
     licences: list[str] | None = None
     allow_private: bool = False
     overrides: Overrides = Overrides()

@@ -18,7 +18,7 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, validation
 from backend.services.states import locked, move
 from gleanset.rules import Rules
-from gleanset.sources import source_info, urls
+from gleanset.sources import folder, source_info, urls
 from gleanset.sources.list_file import ListFile
 from gleanset.store import Store
 from gleanset.types import Query
@@ -30,7 +30,7 @@ AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 def plan_queries(
     keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int, store: Store | None = None
 ) -> list[Query]:
-    """What each chunk will ask; reads the lists once, so it belongs into a thread. `store` has the lists' copies.
+    """What each chunk will ask; reads lists and folders, so it belongs into a thread. `store` has the lists' copies.
 
     Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read.
     """
@@ -39,6 +39,8 @@ def plan_queries(
     for source in plan.sources:
         if source_info(source).name == urls.INFO.name:
             raise BadInput("The source urls takes no keywords but a list: give --urls FILE.")
+        if source == folder.INFO.name:
+            raise BadInput("The source folder takes no keywords but a folder: give --folder PATH.")
     wanted = labelled(keywords)
     if wanted and not plan.sources:
         raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
@@ -56,14 +58,15 @@ def plan_queries(
             label_column=given.label_column,
             label=given.label,
         )
+    queries += [folder.plan(given.path, label=given.label) for given in plan.folders]
     if not queries:
-        raise BadInput("There is nothing to crawl: give keywords or a list of URLs.")
+        raise BadInput("There is nothing to crawl: give keywords, a list of URLs or a folder.")
     return queries
 
 
 def rows_of(queries: Sequence[Query]) -> int | None:
-    """How many URLs the queries hold, when all of them are slices of lists."""
-    if any(query.source != "urls" for query in queries):
+    """How many pictures the queries offer, when all of them know: slices of lists, and folders."""
+    if any("count" not in query.options for query in queries):
         return None
     return sum(int(query.options["count"]) for query in queries)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
@@ -12,13 +12,13 @@ from procrastinate import JobContext
 from backend.config import Settings
 from backend.db import Database
 from backend.schemas.plans import CrawlPlan
-from gleanset.crawl import Gatherer
-from gleanset.fetch import Fetcher
+from gleanset.crawl import Fetch, Gatherer
+from gleanset.fetch import Fetcher, Response
 from gleanset.inspect import InspectLimits
-from gleanset.sources import Source, open_source
+from gleanset.sources import Reader, Source, open_source
 from gleanset.store import Store
 from gleanset.threads import Threads
-from gleanset.types import Query
+from gleanset.types import Candidate, Query
 
 
 class Client:
@@ -27,6 +27,7 @@ class Client:
     def __init__(self, settings: Settings, fetcher: Fetcher) -> None:
         self._settings = settings
         self.fetcher = fetcher
+        self.max_bytes = settings.max_bytes
         self._sources: dict[str, Source] = {}
 
     def source(self, name: str) -> Source:
@@ -58,9 +59,23 @@ class Runtime:
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
 
-    def gatherer(self, client: Client, query: Query) -> Gatherer:
+    @asynccontextmanager
+    async def gatherer(self, client: Client, query: Query) -> AsyncGenerator[Gatherer]:
+        """What takes the candidates of a query the whole way, over HTTP or from where the source has them."""
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        return Gatherer(client.fetcher, self.store, self._threads, limits, query.licences)
+        source = client.source(query.source)
+        async with AsyncExitStack() as stack:
+            fetch = None
+            if isinstance(source, Reader):
+                fetch = _from(await stack.enter_async_context(source.reading(query, client.max_bytes)))
+            yield Gatherer(client.fetcher, self.store, self._threads, limits, query.licences, fetch)
+
+
+def _from(read: Callable[[Candidate], Awaitable[bytes]]) -> Fetch:
+    async def fetch(candidate: Candidate) -> Response:
+        return Response(candidate.url, 200, {}, await read(candidate))
+
+    return fetch
 
 
 @asynccontextmanager

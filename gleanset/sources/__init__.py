@@ -5,12 +5,22 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from gleanset.errors import UnknownSource
-from gleanset.sources import openverse, urls, wikimedia
-from gleanset.sources.base import Http, Response, Source, SourceInfo, SourceOptions
+from gleanset.sources import folder, openverse, urls, wikimedia
+from gleanset.sources.base import Http, Reader, Response, Source, SourceInfo, SourceOptions
 
-__all__ = ["SOURCES", "Http", "Response", "Source", "SourceInfo", "SourceOptions", "open_source", "source_info"]
+__all__ = [
+    "SOURCES",
+    "Http",
+    "Reader",
+    "Response",
+    "Source",
+    "SourceInfo",
+    "SourceOptions",
+    "open_source",
+    "source_info",
+]
 
-SOURCES: dict[str, SourceInfo] = {info.name: info for info in (openverse.INFO, wikimedia.INFO, urls.INFO)}
+SOURCES: dict[str, SourceInfo] = {info.name: info for info in (openverse.INFO, wikimedia.INFO, urls.INFO, folder.INFO)}
 
 
 def source_info(name: str) -> SourceInfo:

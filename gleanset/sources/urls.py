@@ -6,37 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.base import SourceInfo
-from gleanset.sources.licence import compose_attribution, parse_licence
+from gleanset.sources.columns import UNLABELLED, described, normal
 from gleanset.sources.list_file import ListFile
 from gleanset.sources.lists import Position, Row, Rows, Slice, open_list
-from gleanset.sources.text import clean, integer, jsonable, without_nothing
+from gleanset.sources.text import clean, integer
 from gleanset.store import Store
 from gleanset.types import Candidate, Page, Query
 
-_UNLABELLED = "unlabelled"
 _URL_COLUMNS = (
     *("url", "image_url", "original_url", "img_url", "photo_url", "imageurl", "media_url", "download_url"),
     *("file_url", "image", "src", "link", "href", "uri", "urls"),
 )
-_ROLES = {
-    "page_url": ("page_url", "source_page", "source_page_url", "foreign_landing_url", "landing_url", "landing_page"),
-    "title": ("title",),
-    "creator": ("creator", "author", "artist", "photographer"),
-    "creator_url": ("creator_url", "author_url", "artist_url", "photographer_url"),
-    "licence": ("licence", "license", "licence_code", "license_code"),
-    "licence_version": ("licence_version", "license_version"),
-    "licence_url": ("licence_url", "license_url"),
-    "attribution": ("attribution", "credit_line"),
-    "keyword": ("keyword",),
-}
-_ROLE_OF = {column: role for role, columns in _ROLES.items() for column in columns}
 
 
 class UrlList:
@@ -88,7 +73,7 @@ def plan(
     if file.key is not None:
         shared["key"] = file.key
     queries = [
-        Query(source=UrlList.name, label=label or _UNLABELLED, options=shared | _options(part))
+        Query(source=UrlList.name, label=label or UNLABELLED, options=shared | _options(part))
         for part in reader.slices(url_column, rows_per_chunk)
         if part.count
     ]
@@ -134,40 +119,14 @@ def _candidate(values: Row, query: Query) -> Candidate | None:
     url = clean(values.get(url_column))
     if url is None:
         return None
-    stated: dict[str, str] = {}
-    rest: dict[str, Any] = {}
-    for column, value in values.items():
-        if column in {url_column, label_column}:
-            continue
-        role, text = _role(column), clean(value)
-        if role and text and role not in stated:
-            stated[role] = text
-        else:
-            rest[column] = jsonable(value)
-    licence = parse_licence(stated.get("licence"), stated.get("licence_version"), stated.get("licence_url"))
-    title, creator, page_url = stated.get("title"), stated.get("creator"), stated.get("page_url")
-    return Candidate(
+    return described(
+        values,
         url=url,
         label=clean(values.get(label_column)) or query.label,
         source=UrlList.name,
-        keyword=stated.get("keyword", query.keyword),
-        page_url=page_url,
-        title=title,
-        creator=creator,
-        creator_url=stated.get("creator_url"),
-        licence=licence,
-        attribution=stated.get("attribution") or compose_attribution(title, creator, licence, page_url),
-        metadata=without_nothing(rest),
+        without=(url_column, label_column),
+        keyword=query.keyword,
     )
-
-
-@lru_cache(maxsize=4096)
-def _normal(column: str) -> str:
-    return column.strip().lower().replace("-", "_").replace(" ", "_")
-
-
-def _role(column: str) -> str | None:
-    return _ROLE_OF.get(_normal(column))
 
 
 def _url_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> str:
@@ -175,7 +134,7 @@ def _url_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> s
         raise SourceError(f"The list {file.name} is empty.")
     if wanted is not None:
         return _named_column(file, columns, wanted)
-    by_name = {_normal(column): column for column in reversed(columns)}
+    by_name = {normal(column): column for column in reversed(columns)}
     for name in _URL_COLUMNS:
         if name in by_name:
             return by_name[name]
@@ -188,7 +147,7 @@ def _url_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> s
 def _label_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> str | None:
     if wanted is not None:
         return _named_column(file, columns, wanted)
-    return next((column for column in columns if _normal(column) == "label"), None)
+    return next((column for column in columns if normal(column) == "label"), None)
 
 
 def _named_column(file: ListFile, columns: Sequence[str], wanted: str) -> str:

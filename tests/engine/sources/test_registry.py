@@ -12,7 +12,7 @@ from tests.engine.sources.reading import candidates, read
 
 
 def test_every_source_says_what_it_needs_and_under_which_terms(http: Fetcher) -> None:
-    assert set(SOURCES) == {"openverse", "wikimedia", "urls"}
+    assert set(SOURCES) == {"openverse", "wikimedia", "urls", "folder"}
     for name, info in SOURCES.items():
         assert info.name == name == open_source(name, http).name
         assert info.title
@@ -34,7 +34,7 @@ async def test_the_options_say_where_the_services_are(http: Fetcher) -> None:
     [
         ("opnverse", "There is no source named 'opnverse'. Did you mean openverse? The sources are: openverse, "),
         ("Wikimedia", "Did you mean wikimedia?"),
-        ("google", "There is no source named 'google'. The sources are: openverse, wikimedia, urls."),
+        ("google", "There is no source named 'google'. The sources are: openverse, wikimedia, urls, folder."),
     ],
 )
 def test_an_unknown_name(http: Fetcher, name: str, sentence: str) -> None:
