@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     max_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="Largest image file that is read.")
     max_pixels: int = Field(default=100_000_000, ge=1, description="Largest image that is decoded.")
     rows_per_chunk: int = Field(default=10_000, ge=1, description="Rows of a URL list in one chunk.")
+    max_list_bytes: int = Field(
+        default=16 * 1024**3, ge=1, description="Longest list of URLs that is fetched or unpacked."
+    )
     hosts: dict[str, str] = Field(default_factory=dict, description="Fixed host names, as in /etc/hosts (JSON).")
     source_urls: dict[str, str] = Field(
         default_factory=dict, description="Other addresses of sources' services, by source (JSON)."
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> SourceOptions:
-        return SourceOptions(urls=self.source_urls, keys=self.source_keys)
+        return SourceOptions(urls=self.source_urls, keys=self.source_keys, store=self.store_place)
 
     def fetch_options(self, *, allow_private: bool, own_hosts: Iterable[str]) -> FetchOptions:
         return FetchOptions(

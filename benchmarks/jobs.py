@@ -52,7 +52,7 @@ def run_by_workers(
 
 
 async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_chunk: int, rows_before: int) -> Run:
-    plan = CrawlPlan(lists=[UrlList(path=urls)], allow_private=True, own_hosts=["127.0.0.1"])
+    plan = CrawlPlan(lists=[UrlList(path=str(urls))], allow_private=True, own_hosts=["127.0.0.1"])
     queries = crawl_jobs.plan_queries([], plan, rows_per_chunk=rows_per_chunk)
     count = crawl_jobs.rows_of(queries)
     assert count is not None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gleanset.errors import FetchFailed, ImageRefused
-from gleanset.fetch import Fetcher
+from gleanset.fetch import Fetcher, Response
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
 from gleanset.sources.licence import UNKNOWN
 from gleanset.store import Store, blob_key
@@ -27,6 +27,10 @@ _CROWD = 16  # windows of candidates that may wait for their hosts
 
 Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
+
+
+Fetch = Callable[[Candidate], Awaitable[Response]]
+"""Gets a candidate's bytes, or raises OutcomeError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,8 @@ class GatherOptions:
 class Gatherer:
     """Takes one candidate the whole way: fetch, inspect, store.
 
-    `threads` runs the decoding, which releases the GIL; one a core is right.
+    `threads` runs the decoding, which releases the GIL; one a core is right. `fetch` takes the place of the fetcher for
+    candidates whose bytes do not come over HTTP.
     """
 
     def __init__(
@@ -82,8 +87,9 @@ class Gatherer:
         threads: Threads,
         limits: InspectLimits,
         options: GatherOptions | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
-        self._fetcher = fetcher
+        self._fetch: Fetch = fetch or (lambda candidate: fetcher.get(candidate.url))
         self._store = store
         self._threads = threads
         self._limits = limits
@@ -93,7 +99,7 @@ class Gatherer:
         """The candidate's outcome. Raises StoreError only: a full disk concerns the run, not the image."""
         try:
             check_licence(candidate, self._options.licences)
-            response = await self._fetcher.get(candidate.url)
+            response = await self._fetch(candidate)
             inspection, files, resized = await self._threads.run(self._inspect, response.body)
         except FetchFailed as failure:
             return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())

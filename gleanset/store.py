@@ -3,6 +3,8 @@
 A key is `ab/abcd….jpg`: 256 folders keep any one small (a second level would make a folder for nearly every file, and
 making folders costs more than writing files), and the extension, which comes from the content, lets a person look at a
 file. The same bytes always get the same key: writing twice is harmless and needs no lock.
+
+Copies of lists of URLs lie beside them, as `lists/abcd….csv`, where every worker can read them.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from pathlib import Path
+from typing import BinaryIO
 
 import obstore
 from obstore.exceptions import BaseError
@@ -31,6 +35,9 @@ EXTENSIONS = {
 
 
 _KEY = re.compile(r"(?P<folder>[0-9a-f]{2})/(?P<sha256>(?P=folder)[0-9a-f]{62})\.(?P<extension>[a-z]+)")
+
+_LIST_KEY = re.compile(r"lists/(?P<sha256>[0-9a-f]{64})\.(?P<extension>[a-z]+)")
+_RANGE = 1024 * 1024  # bytes asked for at once of a remote file
 
 _FOREIGN = (BaseError, OSError, ValueError)
 """What obstore raises; ValueError for a key or an address that does not parse."""
@@ -53,6 +60,17 @@ def parse_key(key: str) -> tuple[str, str] | None:
     """Hash and extension of a blob's key; None for the key of anything else."""
     found = _KEY.fullmatch(key)
     return (found["sha256"], found["extension"]) if found and found["extension"] in EXTENSIONS.values() else None
+
+
+def list_key(sha256: str, suffix: str) -> str:
+    """Where the copy of a list with this hash (lower-case hex) lies; `suffix` is that of its format: `.csv`."""
+    return f"lists/{sha256}{suffix}"
+
+
+def parse_list_key(key: str) -> tuple[str, str] | None:
+    """Hash and extension of a copy of a list; None for the key of anything else."""
+    found = _LIST_KEY.fullmatch(key)
+    return (found["sha256"], found["extension"]) if found else None
 
 
 class Store:
@@ -100,6 +118,32 @@ class Store:
         except _FOREIGN as error:
             raise StoreError(f"The image {self.url(key)} cannot be read: {_cause(error)}") from error
 
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """Write what is in the file from its beginning, of any length; it is there whole or not at all. Blocks."""
+        file.seek(0)
+        try:
+            obstore.put(self._objects, key, file)
+        except _FOREIGN as error:
+            raise StoreError(f"A file cannot be written to {self.base}: {_cause(error)}") from error
+
+    def open(self, key: str) -> BinaryIO:
+        """The blob as a file, to be read from any place on in little memory. Its reads block, and raise StoreError."""
+        return BufferedReader(_Ranges(self, key), _RANGE)
+
+    def read(self, key: str, start: int, length: int) -> memoryview:
+        """A part of a blob, which must be that long. Blocks."""
+        try:
+            return memoryview(obstore.get_range(self._objects, key, start=start, length=length))
+        except _FOREIGN as error:
+            raise StoreError(f"{self.url(key)} cannot be read: {_cause(error)}") from error
+
+    def size(self, key: str) -> int:
+        """The blob's bytes. Blocks."""
+        try:
+            return obstore.head(self._objects, key)["size"]
+        except _FOREIGN as error:
+            raise StoreError(f"{self.url(key)} cannot be read: {_cause(error)}") from error
+
     async def keys(self) -> AsyncIterator[list[str]]:
         """Every key, in lists of about a thousand and no particular order."""
         async for blobs in self.blobs():
@@ -128,6 +172,34 @@ class Store:
             await obstore.delete_async(self._objects, keys)
         except _FOREIGN as error:
             raise StoreError(f"Images cannot be removed from {self.base}: {_cause(error)}") from error
+
+
+class _Ranges(RawIOBase):
+    """A blob as Python knows files."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._size, self._at = store.size(key), 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        self._at = max(0, offset + {SEEK_SET: 0, SEEK_CUR: self._at, SEEK_END: self._size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        length = max(0, min(len(buffer), self._size - self._at))
+        if length:
+            buffer[:length] = self._store.read(self._key, self._at, length)
+            self._at += length
+        return length
 
 
 def _cause(error: Exception) -> str:

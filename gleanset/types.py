@@ -37,6 +37,7 @@ class Reason(StrEnum):
         "robots_unreachable",
         "The host's robots.txt cannot be had (429 or 5xx), so nothing is asked for.",
     )
+    UNREADABLE = "unreadable", "The file cannot be read from its folder or archive."
 
     # Refused: Gleanset declined, before or after reading the bytes.
     LICENCE = "licence", "The licence is not one of those asked for."
@@ -47,6 +48,7 @@ class Reason(StrEnum):
     OPT_OUT_HEADER = "opt_out_header", "The answer's X-Robots-Tag says noai, noimageai, noindex, noimageindex or none."
     OPT_OUT_TDM = "opt_out_tdm", "The host reserves the rights of text and data mining (TDM reservation protocol)."
     OPT_OUT_AIPREF = "opt_out_aipref", "The host does not want it used for training (Content-Usage: train-ai=n)."
+    UNSAFE_PATH = "unsafe_path", "The archive's entry has a name that leads out of the archive."
     TOO_MANY_REDIRECTS = "too_many_redirects", "The server redirects more often than allowed."
     TOO_LARGE = "too_large", "The body is larger than the byte limit."
     EMPTY = "empty", "The body is empty."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
@@ -20,10 +20,11 @@ from backend.errors import BadInput
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
-from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, UrlList, Website
+from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, PictureFolder, UrlList, Website
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
 from backend.services.states import locked
+from backend.tasks.lists import copy_lists
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
 from gleanset.sources.licence import parse_licences
@@ -43,8 +44,10 @@ def crawl(
     keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORD...", help="What to look for.")] = None,
     *,
     urls: Annotated[
-        list[Path] | None,
-        typer.Option("--urls", metavar="FILE", help="A list of image URLs: txt, csv, jsonl, parquet."),
+        list[str] | None,
+        typer.Option(
+            "--urls", metavar="FILE", help="A list of image URLs: txt, csv, tsv, jsonl, parquet, also .gz or https://."
+        ),
     ] = None,
     url_column: Annotated[str | None, typer.Option(help="The list's column with the URL; guessed otherwise.")] = None,
     label_column: Annotated[
@@ -57,7 +60,13 @@ def crawl(
     depth: Annotated[int, typer.Option(min=0, max=MOST_DEPTH, help="Links away from a website's start.")] = 1,
     pages: Annotated[int, typer.Option(min=1, max=MOST_PAGES, help="Pages to read of a website at most.")] = 100,
     sitemaps: Annotated[bool, typer.Option("--sitemaps", help="Read the website's sitemaps too.")] = False,
-    label: Annotated[str | None, typer.Option(help="One label for the whole list, or website.")] = None,
+    folder: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--folder", metavar="PATH", help="Pictures at hand: a folder, a zip or a tar; subfolders name the labels."
+        ),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="One label for the whole list, website or folder.")] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,7 +84,9 @@ def crawl(
     ] = None,
     max_images: Annotated[
         int | None,
-        typer.Option("-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or a list's length."),
+        typer.Option(
+            "-n", "--max-images", min=1, max=2**31 - 1, help="Images to gather: 1000, or all of a list or folder."
+        ),
     ] = None,
     resize: Annotated[
         int | None,
@@ -88,7 +99,9 @@ def crawl(
     export: Format = None,
     out: Out = None,
     project: Annotated[str, typer.Option(help="The project the job belongs to; made when missing.")] = "default",
-    name: Annotated[str | None, typer.Option(help="The job's name; keywords, lists and websites otherwise.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The job's name; keywords, lists, websites and folders otherwise.")
+    ] = None,
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Allow loopback and private addresses: your own servers only.")
     ] = False,
@@ -110,6 +123,8 @@ def crawl(
 
     Or the pages of a site: gleanset crawl --website https://example.org/birds/ --depth 2 -n 500
 
+    Or pictures you have, such as an unpacked dataset: gleanset crawl --folder pictures/ --out mine.zip
+
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
     words = keywords or []
@@ -122,13 +137,14 @@ def crawl(
     plan = CrawlPlan(
         sources=source or (["openverse"] if words else []),
         lists=[
-            UrlList(path=path.absolute(), url_column=url_column, label_column=label_column, label=label)
-            for path in urls or []
+            UrlList(path=absolute(given), url_column=url_column, label_column=label_column, label=label)
+            for given in urls or []
         ],
-        licences=sorted(parse_licences(licence)) if licence else None,
         websites=[
             Website(url=url, depth=depth, max_pages=pages, sitemaps=sitemaps, label=label) for url in website or []
         ],
+        folders=[PictureFolder(path=absolute(given), label=label) for given in folder or []],
+        licences=sorted(parse_licences(licence)) if licence else None,
         allow_private=allow_private,
         own_hosts=parse_own(own),
         resize=resize,
@@ -136,13 +152,14 @@ def crawl(
         rules=parse_rules(rule),
         export=export_plan(export, out),
     )
-    title = name or ", ".join([*words, *(path.name for path in urls or []), *(website or [])])
+    title = name or ", ".join([*words, *map(last_part, urls or []), *(website or []), *map(last_part, folder or [])])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 
 
 async def _crawl(
     settings: Settings, words: list[str], plan: CrawlPlan, max_images: int | None, names: tuple[str, str], *, json: bool
 ) -> None:
+    plan = await copy_lists(settings, plan, tell=lambda text: None if json else note(text))
     queries = await asyncio.to_thread(
         crawl_jobs.plan_queries, words, plan, rows_per_chunk=settings.rows_per_chunk, options=settings.sources
     )
@@ -266,6 +283,17 @@ def _copy(file: Path, out: Path) -> None:
     except OSError:
         shutil.copyfile(file, part)
     part.rename(out)
+
+
+def absolute(given: str) -> str:
+    """The path of a list or folder for a worker that runs elsewhere; an address stays as it is."""
+    return given if "://" in given else str(Path(given).absolute())
+
+
+def last_part(given: str) -> str:
+    """What a person calls a list or folder."""
+    path = given.partition("?")[0] if "://" in given else absolute(given)
+    return PurePath(path).name or given
 
 
 def check_text(text: str) -> None:

@@ -12,11 +12,15 @@ OWN_HOST = r"^(\*\.)?[\w-]+(\.[\w-]+)*$|^[0-9a-fA-F:.]+$"
 
 
 class UrlList(BaseModel):
-    """A file of image URLs. `path` is absolute; columns are guessed by their usual names when not given."""
+    """A list of image URLs; columns are guessed by their usual names when not given.
+
+    `path` is absolute, or an https:// or s3:// address; with `key`, a copy of the list is in the image store.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    path: Path
+    path: str
+    key: str | None = None
     url_column: str | None = None
     label_column: str | None = None
     label: str | None = None
@@ -31,6 +35,18 @@ class Website(BaseModel):
     depth: int = Field(1, ge=0, le=10)
     max_pages: int = Field(100, ge=1, le=10_000)
     sitemaps: bool = False
+    label: str | None = None
+
+
+class PictureFolder(BaseModel):
+    """A folder, or a zip or tar archive, of pictures on the workers' machines; `path` is absolute.
+
+    It opens files of the machine to whoever may name it: the command line does, the API must not.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
     label: str | None = None
 
 
@@ -55,7 +71,7 @@ class Overrides(BaseModel):
 
 
 class CrawlPlan(BaseModel):
-    """Sources to ask for the job's keywords, lists and websites to read, and what follows when the crawl is done.
+    """Sources to ask for the job's keywords; lists, websites and folders to read; and what follows the crawl.
 
     `own_hosts`: names or patterns (`*.example.org`) of hosts that belong to whoever asked for the job; robots.txt,
     opt-outs and pacing do not concern them. `licences`: codes of those wanted, as
@@ -68,6 +84,7 @@ class CrawlPlan(BaseModel):
     sources: list[str] = []
     lists: list[UrlList] = []
     websites: list[Website] = []
+    folders: list[PictureFolder] = []
     licences: list[str] | None = None
     resize: int | None = None
     keep_original: bool = False

@@ -19,7 +19,9 @@ from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
 from backend.services.states import locked, move
 from gleanset.rules import Rules
-from gleanset.sources import SourceInfo, SourceOptions, source_info, urls, website
+from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
+from gleanset.sources.list_file import ListFile
+from gleanset.store import Store
 from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
@@ -29,14 +31,16 @@ AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
 def plan_queries(
     keywords: Keywords, plan: CrawlPlan, *, rows_per_chunk: int, options: SourceOptions | None = None
 ) -> list[Query]:
-    """What each chunk will ask; reads the lists once, so it belongs into a thread.
+    """What each chunk will ask; reads lists and folders once, so it belongs into a thread.
 
-    Raises BadInput, RuleError, UnknownSource, or SourceError for a list that cannot be read or a missing key.
+    Raises BadInput, RuleError, UnknownSource, SourceError for a list or folder that cannot be read or a missing key, or
+    StoreError.
     """
+    options = options or SourceOptions()
     if plan.rules is not None:
         Rules.parse(plan.rules)
     for source in plan.sources:
-        _check_source(source_info(source), plan, options or SourceOptions())
+        _check_source(source_info(source), plan, options)
     wanted = labelled(keywords)
     if wanted and not plan.sources:
         raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
@@ -46,24 +50,26 @@ def plan_queries(
         for keyword in words
         for source in plan.sources
     ]
+    store = Store(options.store) if plan.lists and options.store else None
     for given in plan.lists:
         queries += urls.plan(
-            given.path,
+            ListFile(given.path, given.key, store),
             rows_per_chunk=rows_per_chunk,
             url_column=given.url_column,
             label_column=given.label_column,
             label=given.label,
         )
     queries += [website.plan(**given.model_dump()) for given in plan.websites]
+    queries += [folder.plan(given.path, label=given.label) for given in plan.folders]
     if not queries:
-        raise BadInput("There is nothing to crawl: give keywords, a list of URLs or a website.")
+        raise BadInput("There is nothing to crawl: give keywords, a list of URLs, a website or a folder.")
     return queries
 
 
 def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> None:
     """Refuse a source that could give nothing. Raises BadInput, or SourceError for a missing key."""
     if not info.searched:
-        raise BadInput(f"The source {info.name} takes no keywords but {info.needs}: give it by --{info.name}.")
+        raise BadInput(f"The source {info.name} takes no keywords but {info.needs}. Give it by --{info.name}.")
     if info.key:
         info.key_in(options)
     if info.licence is not None and plan.licences is not None and info.licence not in plan.licences:
@@ -74,8 +80,8 @@ def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> 
 
 
 def rows_of(queries: Sequence[Query]) -> int | None:
-    """How many URLs the queries hold, when all of them are slices of lists."""
-    if any(query.source != "urls" for query in queries):
+    """How many pictures the queries offer, when all of them know: slices of lists, and folders."""
+    if any("count" not in query.options for query in queries):
         return None
     return sum(int(query.options["count"]) for query in queries)
 

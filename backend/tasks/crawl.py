@@ -65,11 +65,13 @@ async def _run(runtime: Runtime, held: Claim) -> None:
         async with runtime.database.transaction() as session:
             return await known_urls(session, held.crawl_job_id, candidates)
 
-    gather = runtime.gatherer(client, held.plan).gather
     settings = runtime.settings
     options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)
     pages = source.pages(held.query, held.cursor)
-    async with aclosing(crawl(pages, gather, known, options, held.cursor)) as batches:
+    async with (
+        runtime.gatherer(client, held.plan, held.query) as gatherer,
+        aclosing(crawl(pages, gatherer.gather, known, options, held.cursor)) as batches,
+    ):
         async for batch in batches:
             async with runtime.database.transaction() as session:
                 go_on = await chunks.record(

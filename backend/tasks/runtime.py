@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
 
@@ -15,12 +15,13 @@ from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
 from gleanset.book import Exchanged, HostState
-from gleanset.crawl import Gatherer, GatherOptions
-from gleanset.fetch import Fetcher
+from gleanset.crawl import Fetch, Gatherer, GatherOptions
+from gleanset.fetch import Fetcher, Response
 from gleanset.inspect import InspectLimits
-from gleanset.sources import Source, open_source
+from gleanset.sources import Reader, Source, open_source
 from gleanset.store import Store
 from gleanset.threads import Threads
+from gleanset.types import Candidate, Query
 
 
 class Client:
@@ -74,10 +75,24 @@ class Runtime:
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
 
-    def gatherer(self, client: Client, plan: CrawlPlan) -> Gatherer:
+    @asynccontextmanager
+    async def gatherer(self, client: Client, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:
+        """What takes the candidates of a query the whole way, over HTTP or from where the source has them."""
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
         options = GatherOptions(licences=plan.licences, resize=plan.resize, keep_original=plan.keep_original)
-        return Gatherer(client.fetcher, self.store, self._threads, limits, options)
+        source = client.source(query.source)
+        async with AsyncExitStack() as stack:
+            fetch = None
+            if isinstance(source, Reader):
+                fetch = _from(await stack.enter_async_context(source.reading(query, client.fetcher.options.max_bytes)))
+            yield Gatherer(client.fetcher, self.store, self._threads, limits, options, fetch)
+
+
+def _from(read: Callable[[Candidate], Awaitable[bytes]]) -> Fetch:
+    async def fetch(candidate: Candidate) -> Response:
+        return Response(candidate.url, 200, {}, await read(candidate))
+
+    return fetch
 
 
 @asynccontextmanager

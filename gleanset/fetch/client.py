@@ -7,8 +7,9 @@ import random
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from yarl import URL
 
@@ -71,13 +72,18 @@ class Fetcher:
 
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
-        response = await self.visit(url)
-        if response.status != 200:
-            fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
-            raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
+        response = _good(await self.visit(url))
         if not response.body:
             raise ImageRefused(Reason.EMPTY)
         return response
+
+    async def save(self, url: str, file: BinaryIO, *, max_bytes: int) -> Response:
+        """The 200 answer to a GET, its body written into the file as it comes in and not held in memory.
+
+        For files that a person asks for by name: robots.txt and opt-outs are not looked at. Raises as `get` does,
+        but for an empty body, and StoreError when the file cannot be written.
+        """
+        return _good(await self._follow(self._checked(url), Ask(limit=max_bytes, into=file), ruled=False))
 
     async def request(
         self,
@@ -145,7 +151,7 @@ class Fetcher:
                 return response
             following = self._checked(_quoted(location), base=target)
             if following.origin() != target.origin() and ask.headers is not None:
-                ask = Ask(limit=ask.limit, cut=ask.cut)  # a key for one host is not for the next
+                ask = replace(ask, headers=None)  # a key for one host is not for the next
             target = following
         raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {most}")
 
@@ -245,6 +251,13 @@ class Fetcher:
                 return 404, ""
             raise
         return response.status, decoded(response.body) if 200 <= response.status < 300 else ""
+
+
+def _good(response: Response) -> Response:
+    if response.status != 200:
+        fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
+        raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
+    return response
 
 
 def _quoted(location: str) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from gleanset.errors import FetchFailed, ImageRefused
+from gleanset.errors import FetchFailed, ImageRefused, StoreError
 from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket
 from gleanset.fetch.options import FetchOptions
 from gleanset.types import Reason
@@ -24,6 +25,7 @@ OnHeaders = Callable[[int, Headers], None]
 """Sees status and headers before a byte of the body is read, and may raise OutcomeError."""
 
 _MAX_HEADER, _MAX_HEADERS = 8190, 128  # bytes of one, and how many
+_LONGEST_SAVE = 6 * 3600.0  # seconds for a whole file; a stalled one ends with the read timeout
 _HEADER_LIMITS = ("Got more than", "Too many headers")  # how aiohttp says it
 
 
@@ -39,12 +41,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What is sent along, and how much of the body is wanted: with `cut` the rest is left, without it is refused."""
+    """What is sent along, and how much of the body is wanted: with `cut` the rest is left, without it is refused.
+
+    With `into` the body goes into that file, from its beginning, and not into the answer.
+    """
 
     limit: int
     headers: Mapping[str, str] | None = None
     form: Mapping[str, str] | None = None
     cut: bool = False
+    into: BinaryIO | None = None
 
 
 class Wire:
@@ -66,9 +72,6 @@ class Wire:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": options.user_agent, "Accept-Encoding": "gzip, deflate"},
-            timeout=aiohttp.ClientTimeout(
-                total=options.total_timeout, sock_connect=options.connect_timeout, sock_read=options.read_timeout
-            ),
             max_line_size=_MAX_HEADER,
             max_field_size=_MAX_HEADER,
             max_headers=_MAX_HEADERS,
@@ -89,7 +92,7 @@ class Wire:
         method = "GET" if ask.form is None else "POST"
         try:
             async with self._session.request(
-                method, url, headers=ask.headers, data=ask.form, allow_redirects=False
+                method, url, headers=ask.headers, data=ask.form, allow_redirects=False, timeout=self._timeout(ask)
             ) as answer:
                 on_headers(answer.status, answer.headers)
                 body = b"" if answer.status in REDIRECTS else await _body(answer, ask)
@@ -116,19 +119,43 @@ class Wire:
         except (aiohttp.ClientError, OSError) as error:
             raise FetchFailed(Reason.CONNECTION, str(error)) from error
 
+    def _timeout(self, ask: Ask) -> aiohttp.ClientTimeout:
+        options = self._options
+        total = options.total_timeout if ask.into is None else _LONGEST_SAVE
+        return aiohttp.ClientTimeout(total=total, sock_connect=options.connect_timeout, sock_read=options.read_timeout)
+
 
 async def _body(answer: aiohttp.ClientResponse, ask: Ask) -> bytes:
     """The body, counted as it streams in: Content-Length may lie and compression may unfold."""
     announced = answer.content_length
     if announced is not None and announced > ask.limit and not ask.cut:
         raise ImageRefused(Reason.TOO_LARGE, f"{announced} bytes announced, {ask.limit} allowed")
+    if ask.into is not None:
+        with _writing():
+            ask.into.seek(0)
+            ask.into.truncate()
     parts: list[bytes] = []
     size = 0
     async for part in answer.content.iter_any():
-        parts.append(part)
         size += len(part)
+        if ask.into is None:
+            parts.append(part)
+        else:
+            with _writing():
+                ask.into.write(part)
         if size > ask.limit:
             if ask.cut:
                 return b"".join(parts)[: ask.limit]
             raise ImageRefused(Reason.TOO_LARGE, f"more than {ask.limit} bytes")
+    if ask.into is not None:
+        with _writing():
+            ask.into.flush()
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@contextmanager
+def _writing() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:  # of the disk, not of the connection
+        raise StoreError(f"What is fetched cannot be written: {error.strerror or error}.") from error

@@ -8,6 +8,7 @@ from gleanset.errors import UnknownSource
 from gleanset.sources import (
     commoncrawl,
     flickr,
+    folder,
     inaturalist,
     internet_archive,
     met,
@@ -19,9 +20,19 @@ from gleanset.sources import (
     website,
     wikimedia,
 )
-from gleanset.sources.base import Http, Response, Source, SourceInfo, SourceOptions
+from gleanset.sources.base import Http, Reader, Response, Source, SourceInfo, SourceOptions
 
-__all__ = ["SOURCES", "Http", "Response", "Source", "SourceInfo", "SourceOptions", "open_source", "source_info"]
+__all__ = [
+    "SOURCES",
+    "Http",
+    "Reader",
+    "Response",
+    "Source",
+    "SourceInfo",
+    "SourceOptions",
+    "open_source",
+    "source_info",
+]
 
 SOURCES: dict[str, SourceInfo] = {
     module.INFO.name: module.INFO
@@ -38,6 +49,7 @@ SOURCES: dict[str, SourceInfo] = {
         commoncrawl,
         website,
         urls,
+        folder,
     )
 }
 

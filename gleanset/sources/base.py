@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gleanset.errors import SourceError
-from gleanset.types import Pace, Page, Query
+from gleanset.types import Candidate, Pace, Page, Query
 
 
 class Response(Protocol):
@@ -57,12 +58,27 @@ class Source(Protocol):
     def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]: ...
 
 
+@runtime_checkable
+class Reader(Protocol):
+    """What a source is besides when it has the bytes of its candidates itself, so that nothing is fetched."""
+
+    def reading(
+        self, query: Query, max_bytes: int
+    ) -> AbstractAsyncContextManager[Callable[[Candidate], Awaitable[bytes]]]:
+        """Gives what reads the bytes of this query's candidates; it raises OutcomeError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What an operator says of the services, by source: other addresses than the real ones, and keys."""
+    """What an operator says of the services, by source: other addresses than the real ones, and keys.
+
+    `store`: where the image store is, for what sources keep there.
+    """
 
     urls: Mapping[str, str] = field(default_factory=dict[str, str])
     keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

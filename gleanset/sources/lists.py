@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import StringIO
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from gleanset.errors import SourceError
+from gleanset.sources.list_file import ListFile, reading
+from gleanset.sources.text import clean
 
 _MAX_LINE = 8 * 1024 * 1024
+_BLOCK = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
 _DELIMITERS = ",;\t"
 _JSONL_SAMPLE = 1000  # records whose keys count as the columns of a JSONL file
 
 Row = dict[str, Any]
+Rows = Generator[Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,13 @@ class Position:
     line: int = 0
 
 
-Rows = Generator[tuple[Position, Row], None, None]
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The rows from `start` up to row `stop`; `count` of them have a value in the column that was looked at."""
+
+    start: Position
+    stop: int
+    count: int
 
 
 class ListReader(Protocol):
@@ -38,112 +48,167 @@ class ListReader(Protocol):
 
     @property
     def columns(self) -> Sequence[str]: ...
-    @property
-    def start(self) -> Position: ...
 
-    def rows(self, at: Position, columns: Sequence[str] | None = None) -> Rows:
-        """The rows from `at` on, each with the position behind it. `columns` is a hint: the only ones of interest."""
+    def rows(self, at: Position) -> Rows:
+        """The rows from `at` on."""
+        ...
+
+    def slices(self, column: str, length: int) -> Iterator[Slice]:
+        """The whole list in slices of `length` rows; reads it once, and of each row only what it must."""
         ...
 
 
-def open_list(path: Path) -> ListReader:
+def open_list(file: ListFile) -> ListReader:
     """The reader for a list, chosen by suffix; a file without one is a plain list. Raises SourceError."""
-    readers = _READERS.get(path.suffix.lower())
-    if readers is None:
+    reader = _READERS.get(file.suffix)
+    if reader is None:
         known = ", ".join(suffix for suffix in _READERS if suffix)
-        raise SourceError(f"The list {path} has a suffix that says nothing about its format. Use one of {known}.")
-    with reading(path):
-        if not path.is_file():
-            raise SourceError(f"The list {path} does not exist or is not a file.")
-        return readers(path)
+        raise SourceError(f"The list {file.name} has a suffix that says nothing about its format. Use one of {known}.")
+    with reading(file):
+        if not file.exists():
+            raise SourceError(f"The list {file.name} does not exist or is not a file.")
+        return reader(file)
 
 
-@contextmanager
-def reading(path: Path) -> Generator[None]:
-    """Maps the errors of the file system."""
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(f"The list {path} cannot be read: {error.strerror or error}.") from error
+def sliced(cells: Iterator[Any], start: Position, length: int, position: Callable[[int], Position]) -> Iterator[Slice]:
+    """Slices of rows, given a value for each. `position(row)` is where the list is behind the last value taken."""
+    while (rows := _tally(islice(cells, length)))[0]:
+        end = position(start.row + rows[0])
+        yield Slice(start, end.row, rows[1])
+        start = end
+
+
+def _tally(cells: Iterable[Any]) -> tuple[int, int]:
+    """How many values there are, and how many of them say something."""
+    rows = count = 0
+    for value in cells:
+        rows += 1
+        # An address begins with a printable character and needs no closer look.
+        if (type(value) is str and "!" <= value[:1] <= "~") or clean(value) is not None:
+            count += 1
+    return rows, count
 
 
 class _Lines:
-    """The decoded lines of a file, which know where they are: neither `open` nor csv tells offsets while iterating."""
+    """The decoded lines of a file, which know where they are.
 
-    def __init__(self, path: Path, file: BinaryIO, at: Position) -> None:
-        file.seek(at.offset)
-        self._path, self._file = path, file
-        self.offset, self.line = at.offset, at.line
+    Decoded a block at a time, and the place counted only when it is asked for: lists are long, and both would be most
+    of the work of a plan if they were done for each line.
+    """
+
+    def __init__(self, file: ListFile, stream: BinaryIO, at: Position) -> None:
+        stream.seek(at.offset)
+        self._file, self._stream = file, stream
+        self._offset, self._line = at.offset, at.line  # of the block at hand
+        self._text = ""
+        self._block = StringIO()
 
     def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        raw = self._file.readline(_MAX_LINE + 1)
-        if not raw:
-            raise StopIteration
-        self.line += 1
-        if len(raw) > _MAX_LINE:
-            raise self.error(f"is longer than {_MAX_LINE // 2**20} MiB: this is not a list of URLs")
-        at_start = self.offset == 0
-        self.offset += len(raw)
-        try:
-            return (raw.removeprefix(_BOM) if at_start else raw).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise self.error("is not UTF-8: save the list as UTF-8") from error
+        for raw in self._blocks():
+            block = raw
+            if self._offset == 0 and raw.startswith(_BOM):
+                self._offset, block = len(_BOM), raw[len(_BOM) :]
+            self._text = self._decoded(block)
+            self._block = StringIO(self._text, newline="\n")
+            yield from self._block
+            self._offset, self._line = self._offset + len(block), self._lines_before()
+            self._text, self._block = "", StringIO()
 
     def error(self, what: str) -> SourceError:
-        return SourceError(f"{self._path} line {self.line} {what}.")
+        return self._error(self._lines_before(), what)
 
     def position(self, row: int) -> Position:
-        return Position(row, self.offset, self.line)
+        read = self._text[: self._block.tell()]
+        return Position(row, self._offset + len(read.encode()), self._lines_before())
+
+    def _blocks(self) -> Iterator[bytes]:
+        """Whole lines, a block or a little more at once."""
+        rest = b""
+        while data := self._stream.read(_BLOCK):
+            first, end = data.find(b"\n") + 1, data.rfind(b"\n") + 1
+            if len(rest) + (first or len(data)) > _MAX_LINE:
+                raise self._error(
+                    self._line + 1, f"is longer than {_MAX_LINE // 2**20} MiB: this is not a list of URLs"
+                )
+            if end:
+                yield rest + data[:end]
+                rest = data[end:]
+            else:
+                rest += data
+        if rest:
+            yield rest
+
+    def _decoded(self, block: bytes) -> str:
+        try:
+            return block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            line = self._line + block.count(b"\n", 0, error.start) + 1
+            raise self._error(line, "is not UTF-8: save the list as UTF-8") from error
+
+    def _lines_before(self) -> int:
+        end = self._block.tell()
+        unfinished = end > 0 and self._text[end - 1] != "\n"
+        return self._line + self._text.count("\n", 0, end) + unfinished
+
+    def _error(self, line: int, what: str) -> SourceError:
+        return SourceError(f"{self._file.name} line {line} {what}.")
 
 
 @contextmanager
-def _lines(path: Path, at: Position) -> Generator[_Lines]:
-    with reading(path), path.open("rb") as file:
-        yield _Lines(path, file, at)
+def _lines(file: ListFile, at: Position) -> Generator[_Lines]:
+    with reading(file), file.open() as stream:
+        yield _Lines(file, stream, at)
 
 
 class _Text:
     """A URL a line; blank lines and `#` comments are no rows."""
 
     columns = ("url",)
-    start = Position()
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: ListFile) -> None:
+        self._file = file
 
-    def rows(self, at: Position, columns: Sequence[str] | None = None) -> Rows:  # noqa: ARG002
-        row = at.row
-        with _lines(self._path, at) as lines:
-            for line in map(str.strip, lines):
-                if line and not line.startswith("#"):
-                    row += 1
-                    yield lines.position(row), {"url": line}
+    def rows(self, at: Position) -> Rows:
+        with _lines(self._file, at) as lines:
+            for url in self._urls(lines):
+                yield {"url": url}
+
+    def slices(self, column: str, length: int) -> Iterator[Slice]:  # noqa: ARG002 - there is but one
+        with _lines(self._file, Position()) as lines:
+            yield from sliced(self._urls(lines), Position(), length, lines.position)
+
+    def _urls(self, lines: _Lines) -> Iterator[str]:
+        return (line for line in map(str.strip, lines) if line and line[0] != "#")
 
 
 class _Csv:
     """Comma, semicolon or tab separated, with a header; cells past the header are kept as `extra`."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with _lines(path, Position()) as lines:
-            first = next((line for line in lines if line.strip()), "")
+    def __init__(self, file: ListFile) -> None:
+        self._file = file
+        with _lines(file, Position()) as lines:
+            text = iter(lines)
+            first = next((line for line in text if line.strip()), "")
             self._delimiter = max(_DELIMITERS, key=first.count)
-            header: list[str] = next(self._records(chain([first], lines), lines), list[str]())
+            header: list[str] = next(self._records(chain([first], text), lines), list[str]())
             self.columns = tuple(name.strip() for name in header)
-            self.start = lines.position(0)
+            self._start = lines.position(0)
 
-    def rows(self, at: Position, columns: Sequence[str] | None = None) -> Rows:  # noqa: ARG002
-        width, row = len(self.columns), at.row
-        with _lines(self._path, at) as lines:
-            for cells in self._records(lines, lines):
-                row += 1
+    def rows(self, at: Position) -> Rows:
+        width = len(self.columns)
+        with _lines(self._file, at) as lines:
+            for cells in self._records(iter(lines), lines):
                 values: Row = dict(zip(self.columns, cells, strict=False))
                 if len(cells) > width:
                     values["extra"] = cells[width:]
-                yield lines.position(row), values
+                yield values
+
+    def slices(self, column: str, length: int) -> Iterator[Slice]:
+        place = max(place for place, name in enumerate(self.columns) if name == column)  # as in a row: the last wins
+        with _lines(self._file, self._start) as lines:
+            records = self._records(iter(lines), lines)
+            urls = (cells[place] if place < len(cells) else None for cells in records)
+            yield from sliced(urls, self._start, length, lines.position)
 
     def _records(self, text: Iterator[str], lines: _Lines) -> Iterator[list[str]]:
         try:
@@ -156,41 +221,42 @@ class _Csv:
 class _JsonLines:
     """A JSON object a line; blank lines are no rows."""
 
-    start = Position()
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: ListFile) -> None:
+        self._file = file
 
     @property
     def columns(self) -> tuple[str, ...]:
-        sample = islice(self.rows(self.start), _JSONL_SAMPLE)
-        return tuple(dict.fromkeys(chain.from_iterable(values for _, values in sample)))
+        return tuple(dict.fromkeys(chain.from_iterable(islice(self.rows(Position()), _JSONL_SAMPLE))))
 
-    def rows(self, at: Position, columns: Sequence[str] | None = None) -> Rows:  # noqa: ARG002
-        row = at.row
-        with _lines(self._path, at) as lines:
-            for line in lines:
-                if line.strip():
-                    row += 1
-                    yield lines.position(row), self._object(line, lines)
+    def rows(self, at: Position) -> Rows:
+        with _lines(self._file, at) as lines:
+            yield from self._objects(lines)
 
-    def _object(self, line: str, lines: _Lines) -> Row:
-        try:
-            value: Any = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise lines.error(f"is not valid JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise lines.error("is not a JSON object")
-        return cast("Row", value)
+    def slices(self, column: str, length: int) -> Iterator[Slice]:
+        with _lines(self._file, Position()) as lines:
+            urls = (values.get(column) for values in self._objects(lines))
+            yield from sliced(urls, Position(), length, lines.position)
+
+    def _objects(self, lines: _Lines) -> Iterator[Row]:
+        for line in lines:
+            if line.isspace():
+                continue
+            try:
+                value: Any = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise lines.error(f"is not valid JSON: {error}") from error
+            if not isinstance(value, dict):
+                raise lines.error("is not a JSON object")
+            yield cast("Row", value)
 
 
-def _parquet(path: Path) -> ListReader:
+def _parquet(file: ListFile) -> ListReader:
     from gleanset.sources.parquet import ParquetList  # here, since pyarrow takes a while to import
 
-    return ParquetList(path)
+    return ParquetList(file)
 
 
-_READERS = {
+_READERS: dict[str, Callable[[ListFile], ListReader]] = {
     ".txt": _Text,
     ".csv": _Csv,
     ".tsv": _Csv,
@@ -199,3 +265,4 @@ _READERS = {
     ".parquet": _parquet,
     "": _Text,
 }
+SUFFIXES = tuple(_READERS)

@@ -25,6 +25,8 @@ def as_list(value: Any) -> list[Any]:
 
 def storable(text: str) -> str:
     """The text without what PostgreSQL and UTF-8 cannot hold: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 

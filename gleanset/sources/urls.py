@@ -6,35 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.base import SourceInfo
-from gleanset.sources.licence import compose_attribution, parse_licence
-from gleanset.sources.lists import ListReader, Position, Row, Rows, open_list, reading
-from gleanset.sources.text import clean, integer, jsonable, without_nothing
+from gleanset.sources.columns import UNLABELLED, described, normal
+from gleanset.sources.list_file import ListFile
+from gleanset.sources.lists import Position, Row, Rows, Slice, open_list
+from gleanset.sources.text import clean, integer
+from gleanset.store import Store
 from gleanset.types import Candidate, Page, Query
 
-_UNLABELLED = "unlabelled"
 _URL_COLUMNS = (
     *("url", "image_url", "original_url", "img_url", "photo_url", "imageurl", "media_url", "download_url"),
     *("file_url", "image", "src", "link", "href", "uri", "urls"),
 )
-_ROLES = {
-    "page_url": ("page_url", "source_page", "source_page_url", "foreign_landing_url", "landing_url", "landing_page"),
-    "title": ("title",),
-    "creator": ("creator", "author", "artist", "photographer"),
-    "creator_url": ("creator_url", "author_url", "artist_url", "photographer_url"),
-    "licence": ("licence", "license", "licence_code", "license_code"),
-    "licence_version": ("licence_version", "license_version"),
-    "licence_url": ("licence_url", "license_url"),
-    "attribution": ("attribution", "credit_line"),
-    "keyword": ("keyword",),
-}
-_ROLE_OF = {column: role for role, columns in _ROLES.items() for column in columns}
 
 
 class UrlList:
@@ -42,11 +29,12 @@ class UrlList:
 
     name = "urls"
 
-    def __init__(self, page_rows: int = 200) -> None:
+    def __init__(self, page_rows: int = 200, store: str | None = None) -> None:
         self._page_rows = page_rows
+        self._store = store
 
     async def pages(self, query: Query, cursor: str | None) -> AsyncIterator[Page]:
-        row, rows = await asyncio.to_thread(_open, query, cursor)
+        row, rows = await asyncio.to_thread(_open, query, cursor, self._store)
         stop = int(query.options["stop"])
         try:
             while True:
@@ -63,7 +51,7 @@ class UrlList:
 
 
 def plan(
-    path: str | Path,
+    file: ListFile | str | Path,
     *,
     rows_per_chunk: int = 10_000,
     url_column: str | None = None,
@@ -75,18 +63,22 @@ def plan(
     A given `label` wins over the label column. Each query's option `count` is the number of its candidates: rows with
     a URL, whatever it looks like. Raises SourceError for a list that cannot be read to its end or holds no URL.
     """
-    path = Path(path).absolute()
-    reader = open_list(path)
+    if not isinstance(file, ListFile):
+        file = ListFile(str(Path(file).absolute()))
+    reader = open_list(file)
     columns = reader.columns
-    url_column = _url_column(path, columns, url_column)
-    label_column = None if label else _label_column(path, columns, label_column)
-    shared = {"path": str(path), "size": _size(path), "url_column": url_column, "label_column": label_column}
+    url_column = _url_column(file, columns, url_column)
+    label_column = None if label else _label_column(file, columns, label_column)
+    shared = {"path": file.name, "size": file.size(), "url_column": url_column, "label_column": label_column}
+    if file.key is not None:
+        shared["key"] = file.key
     queries = [
-        Query(source=UrlList.name, label=label or _UNLABELLED, options=shared | slice_)
-        for slice_ in _slices(reader, url_column, rows_per_chunk)
+        Query(source=UrlList.name, label=label or UNLABELLED, options=shared | _options(part))
+        for part in reader.slices(url_column, rows_per_chunk)
+        if part.count
     ]
     if not queries:
-        raise SourceError(f"The list {path} holds no URL.")
+        raise SourceError(f"The list {file.name} holds no URL.")
     return queries
 
 
@@ -95,49 +87,31 @@ def count_rows(path: str | Path, *, url_column: str | None = None) -> int:
     return sum(query.options["count"] for query in plan(path, url_column=url_column))
 
 
-def _slices(reader: ListReader, url_column: str, rows_per_chunk: int) -> Iterator[dict[str, int]]:
-    rows = reader.rows(reader.start, [url_column])
-    begin = reader.start
-    while chunk := _measure(islice(rows, rows_per_chunk), url_column):
-        end, count = chunk
-        if count:
-            yield {"start": begin.row, "stop": end.row, "offset": begin.offset, "line": begin.line, "count": count}
-        begin = end
+def _options(part: Slice) -> dict[str, int]:
+    start = part.start
+    return {"start": start.row, "stop": part.stop, "offset": start.offset, "line": start.line, "count": part.count}
 
 
-def _measure(rows: Iterator[tuple[Position, Row]], url_column: str) -> tuple[Position, int] | None:
-    """The position behind the last row and the number of rows with a URL; None when there are no rows."""
-    end, count = None, 0
-    for behind, values in rows:
-        end = behind
-        count += clean(values.get(url_column)) is not None
-    return None if end is None else (end, count)
-
-
-def _open(query: Query, cursor: str | None) -> tuple[int, Rows]:
+def _open(query: Query, cursor: str | None, store: str | None) -> tuple[int, Rows]:
     """The row to begin with and the rows from there on."""
     options = query.options
     if "path" not in options:
         raise SourceError("A URL list must be planned before it is read.")
-    path, start, stop = Path(options["path"]), int(options["start"]), int(options["stop"])
+    name, start, stop = str(options["path"]), int(options["start"]), int(options["stop"])
     row = start if cursor is None else integer(cursor)
     if row is None or not start <= row <= stop:
-        raise SourceError(f"{cursor!r} is not a cursor of this part of {path}: it is a row from {start} to {stop}.")
-    reader = open_list(path)
-    if _size(path) != options["size"]:
-        raise SourceError(f"The list {path} has changed since the job was planned. Start a new job with it.")
+        raise SourceError(f"{cursor!r} is not a cursor of this part of {name}: it is a row from {start} to {stop}.")
+    file = ListFile(name, options.get("key"), Store(store) if store else None)
+    reader = open_list(file)
+    if file.size() != options["size"]:
+        raise SourceError(f"The list {name} has changed since the job was planned. Start a new job with it.")
     rows = reader.rows(Position(start, int(options["offset"]), int(options["line"])))
     next(islice(rows, row - start, row - start), None)  # only the slice's start is known as a byte offset
     return row, rows
 
 
-def _size(path: Path) -> int:
-    with reading(path):
-        return path.stat().st_size
-
-
-def _candidates(rows: Iterator[tuple[Position, Row]], query: Query) -> tuple[Candidate, ...]:
-    return tuple(candidate for _, values in rows if (candidate := _candidate(values, query)))
+def _candidates(rows: Iterator[Row], query: Query) -> tuple[Candidate, ...]:
+    return tuple(candidate for values in rows if (candidate := _candidate(values, query)))
 
 
 def _candidate(values: Row, query: Query) -> Candidate | None:
@@ -145,76 +119,52 @@ def _candidate(values: Row, query: Query) -> Candidate | None:
     url = clean(values.get(url_column))
     if url is None:
         return None
-    stated: dict[str, str] = {}
-    rest: dict[str, Any] = {}
-    for column, value in values.items():
-        if column in {url_column, label_column}:
-            continue
-        role, text = _role(column), clean(value)
-        if role and text and role not in stated:
-            stated[role] = text
-        else:
-            rest[column] = jsonable(value)
-    licence = parse_licence(stated.get("licence"), stated.get("licence_version"), stated.get("licence_url"))
-    title, creator, page_url = stated.get("title"), stated.get("creator"), stated.get("page_url")
-    return Candidate(
+    return described(
+        values,
         url=url,
         label=clean(values.get(label_column)) or query.label,
         source=UrlList.name,
-        keyword=stated.get("keyword", query.keyword),
-        page_url=page_url,
-        title=title,
-        creator=creator,
-        creator_url=stated.get("creator_url"),
-        licence=licence,
-        attribution=stated.get("attribution") or compose_attribution(title, creator, licence, page_url),
-        metadata=without_nothing(rest),
+        without=(url_column, label_column),
+        keyword=query.keyword,
     )
 
 
-@lru_cache(maxsize=4096)
-def _normal(column: str) -> str:
-    return column.strip().lower().replace("-", "_").replace(" ", "_")
-
-
-def _role(column: str) -> str | None:
-    return _ROLE_OF.get(_normal(column))
-
-
-def _url_column(path: Path, columns: Sequence[str], wanted: str | None) -> str:
+def _url_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> str:
     if not columns:
-        raise SourceError(f"The list {path} is empty.")
+        raise SourceError(f"The list {file.name} is empty.")
     if wanted is not None:
-        return _named_column(path, columns, wanted)
-    by_name = {_normal(column): column for column in reversed(columns)}
+        return _named_column(file, columns, wanted)
+    by_name = {normal(column): column for column in reversed(columns)}
     for name in _URL_COLUMNS:
         if name in by_name:
             return by_name[name]
     shown = ", ".join(columns)
-    raise SourceError(f"The list {path} has no column that is known to hold URLs. Name one of its columns: {shown}.")
+    raise SourceError(
+        f"The list {file.name} has no column that is known to hold URLs. Name one of its columns: {shown}."
+    )
 
 
-def _label_column(path: Path, columns: Sequence[str], wanted: str | None) -> str | None:
+def _label_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> str | None:
     if wanted is not None:
-        return _named_column(path, columns, wanted)
-    return next((column for column in columns if _normal(column) == "label"), None)
+        return _named_column(file, columns, wanted)
+    return next((column for column in columns if normal(column) == "label"), None)
 
 
-def _named_column(path: Path, columns: Sequence[str], wanted: str) -> str:
+def _named_column(file: ListFile, columns: Sequence[str], wanted: str) -> str:
     if wanted in columns:
         return wanted
     close = get_close_matches(wanted, columns, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise SourceError(f"The list {path} has no column {wanted!r}.{hint} Its columns are: {', '.join(columns)}.")
+    raise SourceError(f"The list {file.name} has no column {wanted!r}.{hint} Its columns are: {', '.join(columns)}.")
 
 
 INFO = SourceInfo(
     name=UrlList.name,
     title="URL list",
-    needs="a list as txt, csv, jsonl or parquet",
+    needs="a list as txt, csv, tsv, jsonl or parquet, gzipped or not: a file, or an https:// or s3:// address",
     allows="lists of any length; every host in it is asked at its own pace",
     terms="The rights to the pictures are whatever their owners say: the list should state each licence.",
     page=None,
-    open=lambda _http, _options: UrlList(),
+    open=lambda _http, options: UrlList(store=options.store),
     searched=False,
 )

@@ -38,7 +38,8 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "cat", "--source", "openvers"], "Did you mean openverse?"),
         (
             ["crawl", "cat", "--source", "urls"],
-            "takes no keywords but a list as txt, csv, jsonl or parquet: give it by --urls.",
+            "takes no keywords but a list as txt, csv, tsv, jsonl or parquet, gzipped or not: a file, or an https:// or"
+            " s3:// address. Give it by --urls.",
         ),
         (["crawl", "--urls", "none.csv"], "none.csv"),
         (["crawl", "--urls", "."], "folder"),

@@ -23,9 +23,16 @@ def small_disk(folder: Path, size: int = 1 << 20) -> Iterator[bool]:
         finally:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
     else:
-        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-        try:
+        with longest_file(size):
             yield False
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def longest_file(size: int) -> Iterator[None]:
+    """No write of this process gets past `size` bytes of a file: it fails, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

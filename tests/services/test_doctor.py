@@ -23,7 +23,7 @@ from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan, UrlList
 from backend.services import crawl_jobs
 from backend.services.doctor import Finding, Mending, Section, Severity, examine
-from gleanset.store import blob_key
+from gleanset.store import blob_key, list_key
 from tests import postgres
 from tests.postgres import Server
 from tests.services.helpers import Place, downloaded
@@ -414,9 +414,31 @@ async def start_list(place: Place, name: str) -> int:
     """A running crawl of a list on this disk, whose only URL is refused at once."""
     path = place.folder / name
     path.write_text("http://127.0.0.1:1/refused.jpg\n")
-    plan = CrawlPlan(lists=[UrlList(path=path)])
+    plan = CrawlPlan(lists=[UrlList(path=str(path))])
     async with place.database.transaction() as session:
         project = await session.get_one(Project, place.project_id)
         job = await crawl_jobs.create(session, project, name, [], plan, 10)
         await crawl_jobs.start(session, job.id, crawl_jobs.plan_queries([], plan, rows_per_chunk=10))
         return job.id
+
+
+async def test_copies_of_lists_stay_as_long_as_their_jobs(place: Place) -> None:
+    keys = [list_key(hashlib.sha256(name.encode()).hexdigest(), ".csv") for name in ("kept", "left", "young")]
+    for key in keys:
+        file = place.folder / "images" / key
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("url")
+        if key != keys[2]:
+            os.utime(file, (time.time() - HOUR_AND_MORE,) * 2)
+    plan = CrawlPlan(lists=[UrlList(path="https://x.example/list.csv.gz", key=keys[0])])
+    async with place.database.transaction() as session:
+        project = await session.get_one(Project, place.project_id)
+        await crawl_jobs.create(session, project, "list", [], plan, 5)
+
+    url = place.database.url
+    [orphaned] = findings(await examine(settings(place.folder), url))
+    assert (orphaned.code, orphaned.count, orphaned.examples) == ("blob_without_row", 1, (keys[1],))
+    assert "no image or job" in orphaned.what
+    sections = await examine(settings(place.folder), url, Mending(delete_orphans=True))
+    assert "deleted 1 blobs" in sections[-1].note
+    assert {file.name for file in (place.folder / "images" / "lists").iterdir()} == {keys[0][6:], keys[2][6:]}

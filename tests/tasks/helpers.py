@@ -33,7 +33,7 @@ async def start_job(
     path = settings.home.parent / "list.txt"
     await asyncio.to_thread(path.write_text, "".join(f"{url}\n" for url in urls))
     plan = CrawlPlan(
-        lists=[UrlList(path=path)],
+        lists=[UrlList(path=str(path))],
         allow_private=True,
         own_hosts=list(own_hosts),
         rules={},

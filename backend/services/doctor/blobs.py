@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from backend.services.doctor.findings import EXAMPLES, Connection, Finding, Section, Severity, query
-from gleanset.store import EXTENSIONS, Store, parse_key
+from gleanset.store import EXTENSIONS, Store, parse_key, parse_list_key
 
 GRACE = timedelta(hours=1)
 """A younger blob may belong to a crawl that has not written its row yet."""
@@ -30,9 +30,13 @@ _LISTED = "CREATE TEMPORARY TABLE listed_blobs (key text, sha256 bytea, extensio
 _SAME = "image.sha256 = blob.sha256 AND CAST(%s AS jsonb) ->> image.format = blob.extension"
 _COPY = "image.resized_sha256 = blob.sha256 AND blob.extension = 'jpg'"
 _ORIGINAL_KEPT = "(resized_sha256 IS NULL OR filename IS DISTINCT FROM encode(resized_sha256, 'hex') || '.jpg')"
+# A copy of a list stays as long as the job that was planned with it, which may be tried again.
+_PLANNED_WITH = """blob.key LIKE 'lists/%%' AND EXISTS (SELECT FROM crawl_jobs WHERE
+        options @> jsonb_build_object('lists', jsonb_build_array(jsonb_build_object('key', blob.key))))"""
 _UNUSED = f"""
     NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_ORIGINAL_KEPT} AND {_SAME})
     AND NOT EXISTS (SELECT FROM images AS image WHERE outcome = 'downloaded' AND {_COPY})
+    AND NOT ({_PLANNED_WITH})
 """  # noqa: S608 - made of constants
 _ORPHANED = f"""
     CREATE TEMPORARY TABLE orphaned_blobs AS SELECT key, sha256, extension, modified FROM listed_blobs AS blob
@@ -130,7 +134,7 @@ async def _list(connection: Connection, store: Store, progress: Callable[[int], 
     ):
         async for blobs in store.blobs():
             for blob in blobs:
-                parsed = parse_key(blob.key)
+                parsed = parse_key(blob.key) or parse_list_key(blob.key)
                 if parsed is None:
                     listing.strangers += 1
                     listing.stranger_examples = (*listing.stranger_examples, blob.key)[:EXAMPLES]
@@ -167,7 +171,7 @@ async def _orphans(connection: Connection, listing: _Listing, before: datetime, 
     if gone or not count:
         return None
     sql = f"SELECT key FROM orphaned_blobs WHERE modified < %s ORDER BY key LIMIT {EXAMPLES}"  # noqa: S608
-    what = f"{count:,} blobs belong to no image of this database."
+    what = f"{count:,} blobs belong to no image or job of this database."
     if count == listing.blobs:
         what += " That is every blob: delete them only when this is the database that the store belongs to."
     return Finding(

@@ -26,7 +26,7 @@ from tests.engine.sources.reading import candidates, read
 def test_every_source_says_what_it_needs_and_under_which_terms(http: Fetcher) -> None:
     assert list(SOURCES) == [
         "openverse", "wikimedia", "internet-archive", "inaturalist", "met", "nasa", "flickr", "pexels", "pixabay",
-        "commoncrawl", "website", "urls",
+        "commoncrawl", "website", "urls", "folder",
     ]  # fmt: skip
     options = SourceOptions(keys={name: "key" for name, info in SOURCES.items() if info.key})
     for name, info in SOURCES.items():
