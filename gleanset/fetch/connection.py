@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection as Lent
     from aiohttp.tracing import Trace
 
-REST = 0.05
-"""Seconds for which nothing may have come over a connection since its last answer, before it is used again."""
+REST, MOST_RESTING = 0.1, 256
+"""Seconds for which nothing may have come over a connection since its last answer, before it is used again; less when
+a host is asked so often that more than so many connections to it would rest."""
 
 OVERHEAD = 512 * 1024
 """Bytes of one answer that may be something else than body, beside a 16th of the body: headers, interim answers,
@@ -90,7 +91,7 @@ class Connector(aiohttp.TCPConnector):
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Lent | None:
         """The connection that has rested longest, when that is enough. Without one, aiohttp opens another."""
         kept = self._conns.get(key)
-        if not kept or monotonic() - kept[0][1] < REST:
+        if not kept or (len(kept) < MOST_RESTING and monotonic() - kept[0][1] < REST):
             return None
         lent = await super()._get(key, traces)
         if lent is not None and not _is_silent(lent):
