@@ -18,7 +18,7 @@ from gleanset.errors import FetchFailed, OutcomeError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.types import Reason
 from tests.engine.crawling import picture
-from tests.engine.hostile import Asked, Handler, Hostile, dripping, in_turn, redirect, reply, status
+from tests.engine.hostile import Asked, Handler, Hostile, dripping, in_packets, in_turn, redirect, reply, status
 
 OPTIONS = FetchOptions(
     allow_private=True,
@@ -32,19 +32,6 @@ SOON = 3  # seconds; everything here would else last until the total timeout
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIPPED = HEAD + b"Content-Encoding: gzip\r\n\r\n"
-
-
-def in_packets(*packets: bytes, hold: bool = True) -> Handler:
-    """Some bytes, 20 ms later some more, and then nothing: the connection stays open."""
-
-    async def answer(_: Asked, writer: asyncio.StreamWriter) -> None:
-        for packet in packets:
-            writer.write(packet)
-            await asyncio.sleep(0.02)
-        if hold:
-            await asyncio.sleep(60)
-
-    return answer
 
 
 async def failure(answer: bytes | Handler, options: FetchOptions = OPTIONS) -> tuple[Reason, int]:
