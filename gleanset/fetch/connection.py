@@ -56,14 +56,19 @@ class KeptConnection(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         if self._resting is not None and data:  # without data, aiohttp only goes on with what it has
-            self._disturbed(self._resting)
-            self.close()
+            self._close_disturbed(self._resting)
             return
         super().data_received(data)
+        if self._resting is not None and self.should_close:  # there was more in the packet that ended an answer
+            self._close_disturbed(self._resting)
         self._came += len(data)
         if self._came - self._looked_at > OVERHEAD:
             self._looked_at = self._came
             self._check_overhead()
+
+    def _close_disturbed(self, key: ConnectionKey) -> None:
+        self._disturbed(key)
+        self.close()
 
     def _check_overhead(self) -> None:
         body = self._payload.total_bytes if self._payload is not None else 0

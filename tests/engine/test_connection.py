@@ -238,6 +238,25 @@ async def test_an_answer_too_many_answers_nothing(delays: tuple[float, ...], pau
             await asyncio.sleep(pause)
 
 
+async def test_an_answer_too_many_in_the_packet_that_ends_the_one_before() -> None:
+    """aiohttp has given the connection back when it sees what else is in the packet."""
+    bodies = {f"/{n}": picture(n) for n in range(20)}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(OSError, EOFError):
+            while True:
+                body = bodies[(await reader.readuntil(b"\r\n\r\n")).split(b" ")[1].decode()]
+                writer.write(answer_with(body)[:1_000])
+                await asyncio.sleep(0.02)
+                writer.write(answer_with(body)[1_000:] + answer_with(WRONG))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Fetcher(OPTIONS) as fetcher:
+        for path, body in bodies.items():
+            assert (await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}")).body == body
+            await asyncio.sleep(0.15)
+
+
 class Aside:
     """A server in threads of its own, which goes on while the event loop stands still. Each answer is sent twice."""
 
