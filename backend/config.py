@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads that decode images, a worker process."
     )
-    timeout: float = Field(default=60.0, gt=0, description="Seconds for one image, redirects not counted together.")
+    timeout: float = Field(
+        default=60.0, gt=0, description="Seconds on the network for one image, its redirects and retries together."
+    )
     max_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="Largest image file that is read.")
     max_pixels: int = Field(default=100_000_000, ge=1, description="Largest image that is decoded.")
     rows_per_chunk: int = Field(default=10_000, ge=1, description="Rows of a URL list in one chunk.")

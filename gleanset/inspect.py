@@ -47,8 +47,6 @@ WORK = 256
 WORK_JPEG = 240
 # Below this side PDQ's reference gives no hash either.
 PDQ_MIN_SIDE = 5
-# A progressive JPEG has about ten scans; thousands of empty ones are a way to burn minutes of CPU with a small file.
-MAX_JPEG_SCANS = 200
 ORIENTATION = 0x0112
 _PDQ_STEPS = (np.arange(256) * 100 // 255).astype(np.uint8)
 
@@ -211,9 +209,6 @@ def _check_size(width: int, height: int, limits: InspectLimits) -> None:
 
 def _jpeg(data: bytes, limits: InspectLimits, side: int | None) -> _Picture | None:
     """Decode an ordinary JPEG, scaled while decoding. None for those that Pillow must judge."""
-    exif, progressive = _jpeg_segments(data)
-    if progressive and data.count(b"\xff\xda") > MAX_JPEG_SCANS:
-        raise ImageRefused(Reason.DAMAGED, f"The JPEG has more than {MAX_JPEG_SCANS} scans.")
     try:
         header = cast("tuple[int, int, str, str]", simplejpeg.decode_jpeg_header(data))
         height, width, colours, _ = header
@@ -229,7 +224,7 @@ def _jpeg(data: bytes, limits: InspectLimits, side: int | None) -> _Picture | No
         if "remature end" in str(error):  # the bytes or a segment's entropy-coded data stop short
             raise ImageRefused(Reason.TRUNCATED, str(error)) from error
         return None  # 12 bits, arithmetic coding, or a warning: other decoders may know better
-    return _Picture(width, height, luma, _orientation(exif), animated=False, colours=colours)
+    return _Picture(width, height, luma, _orientation(_jpeg_exif(data)), animated=False, colours=colours)
 
 
 def _scaled(data: bytes, colours: str, width: int, height: int, measured: int, least: int) -> Pixels:
@@ -313,23 +308,25 @@ def _stretch(values: NDArray[np.float32]) -> Grey:
 # --------------------------------------------------------------------------------------------------------- orientation
 
 
-def _jpeg_segments(data: bytes) -> tuple[bytes, bool]:
-    """The EXIF block of a JPEG, and whether it is progressive: a tenth of the price of opening the file with Pillow."""
-    exif, progressive, at = b"", False, 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
-        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xE1 and not exif and data[at + 4 : at + 10] == b"Exif\0\0":
-            exif = data[at + 10 : at + 2 + size]
-        progressive = progressive or marker in (0xC2, 0xCA)
-        at += 2 + size
-    return exif, progressive
+_JPEG_SEGMENT = re.compile(rb"\xff+([\x01-\xfe])(..)?", re.DOTALL)
+"""A marker behind any number of fill bytes, and the size of what follows."""
+
+
+def _jpeg_exif(data: bytes) -> bytes:
+    """The EXIF block of a JPEG: a tenth of the price of opening the file with Pillow."""
+    at = 2
+    while (match := _JPEG_SEGMENT.match(data, at)) and match[1] != b"\xda" and match[2]:
+        start, at = match.end(), match.start(2) + max(2, int.from_bytes(match[2], "big"))
+        if match[1] == b"\xe1" and data[start : start + 6] == b"Exif\0\0":
+            return data[start + 6 : at]
+    return b""
 
 
 def _pillow_orientation(data: bytes, image: ImageFile) -> int:
     if isinstance(image, _Tiff):
         value = cast(object, image.tag_v2.get(ORIENTATION))
         return value if isinstance(value, int) and 1 <= value <= 8 else 1
-    return _orientation(_jpeg_segments(data)[0] if isinstance(image, JpegImageFile) else image.info.get("exif", b""))
+    return _orientation(_jpeg_exif(data) if isinstance(image, JpegImageFile) else image.info.get("exif", b""))
 
 
 def _orientation(exif: bytes) -> int:

@@ -23,7 +23,7 @@ from gleanset.fetch.pacing import retry_after
 from gleanset.fetch.patterns import HostPatterns
 from gleanset.fetch.robots import MAX_BYTES, decoded
 from gleanset.fetch.rules import SiteRules, unreachable
-from gleanset.fetch.wire import REDIRECTS, Ask, Headers, Response, Wire
+from gleanset.fetch.wire import LONGEST_SAVE, REDIRECTS, Ask, Headers, Response, TimeLeft, Wire
 from gleanset.types import Reason
 from gleanset.window import leave_place, use_another_place
 
@@ -43,11 +43,16 @@ _MOST_HOSTS = 20_000  # records of hosts kept in memory beside a book
 
 
 class Fetcher:
-    """One shared HTTP client; use as an async context manager. With a `book` it shares its hosts with other workers."""
+    """One shared HTTP client; use as an async context manager. With a `book` it shares its hosts with other workers.
 
-    def __init__(self, options: FetchOptions | None = None, book: HostBook | None = None) -> None:
+    `wire` is the network; one by the options when None.
+    """
+
+    def __init__(
+        self, options: FetchOptions | None = None, book: HostBook | None = None, wire: Wire | None = None
+    ) -> None:
         self.options = options or FetchOptions()
-        self._wire = Wire(self.options)
+        self._wire = wire or Wire(self.options)
         self._own = HostPatterns(self.options.own_hosts)
         self._hosts: dict[tuple[str | None, int | None], Host] = {}
         self._leases = Leases(book) if book is not None else None
@@ -96,6 +101,7 @@ class Fetcher:
     ) -> Response:
         """The final answer, whatever its status: redirects followed, passing faults (429, 5xx, connection) tried again.
 
+        Of an error's body there are at most the first 64 kB.
         For services that offer themselves to programs: robots.txt and opt-outs are not looked at. With `form` it is a
         POST of a form; a redirect of it is the answer, since what is posted is for one place.
         Raises FetchFailed when no answer could be had, ImageRefused when a limit or guard says no.
@@ -103,11 +109,14 @@ class Fetcher:
         target = self._checked(url)
         if params:
             target = target.update_query(params)
-        ask = Ask(limit=self._limit(max_bytes), headers=headers, form=form)
+        ask = Ask(limit=self._limit(max_bytes), headers=headers, form=form, error_text=True)
         return await self._follow(target, ask, ruled=False)
 
     async def visit(self, url: str, *, max_bytes: int | None = None) -> Response:
-        """As `request`, for what is meant for people and not offered to programs: the host's rules are kept."""
+        """As `request`, for what is meant for people and not offered to programs: the host's rules are kept.
+
+        The body of an error is not read.
+        """
         return await self._follow(self._checked(url), Ask(limit=self._limit(max_bytes)), ruled=True)
 
     def _limit(self, max_bytes: int | None) -> int:
@@ -144,8 +153,9 @@ class Fetcher:
 
     async def _follow(self, target: URL, ask: Ask, *, ruled: bool, redirects: int | None = None) -> Response:
         most = self.options.max_redirects if redirects is None else redirects
+        left = TimeLeft(self.options.total_timeout if ask.into is None else LONGEST_SAVE)
         for _ in range(most + 1):
-            response = await self._patiently(target, ask, ruled=ruled)
+            response = await self._patiently(target, ask, left, ruled=ruled)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or location is None or ask.form is not None:
                 return response
@@ -155,16 +165,16 @@ class Fetcher:
             target = following
         raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {most}")
 
-    async def _patiently(self, url: URL, ask: Ask, *, ruled: bool) -> Response:
+    async def _patiently(self, url: URL, ask: Ask, left: TimeLeft, *, ruled: bool) -> Response:
         """One URL with retries; the slot of the host is free while waiting for the next attempt."""
         host = self._host(url)
         host.visitors += 1
         try:
-            return await self._visited(host, url, ask, ruled=ruled)
+            return await self._visited(host, url, ask, left, ruled=ruled)
         finally:
             host.visitors -= 1
 
-    async def _visited(self, host: Host, url: URL, ask: Ask, *, ruled: bool) -> Response:
+    async def _visited(self, host: Host, url: URL, ask: Ask, left: TimeLeft, *, ruled: bool) -> Response:
         rules = await self._rules(host, url) if ruled and not host.own else None
         if rules is not None:
             rules.check(url)
@@ -176,9 +186,10 @@ class Fetcher:
 
         for attempt in range(1, self.options.attempts + 1):
             wait = self.options.back_off * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            left.check()
             try:
                 async with host.turn(self.options.max_retry_after):
-                    response = await self._wire.ask(url, ask, on_headers)
+                    response = await self._wire.ask(url, ask, on_headers, left)
             except FetchFailed as failure:
                 if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
                     raise

@@ -20,6 +20,9 @@ def user_agent(contact: str | None = None) -> str:
 class FetchOptions:
     """Limits of one client. Times are seconds, sizes bytes after content decoding.
 
+    `total_timeout` bounds the time that one URL takes on the network, its redirects and retries together. Pauses before
+    a retry and the wait for the host's turn do not count, nor does asking for the host's rules.
+
     `pace` is for every host that `paces`, by host name, has no other for. `own_hosts` are names, or patterns such as
     `*.example.org`, of hosts that belong to the user: robots.txt, opt-outs and pacing do not concern them. `hosts` are
     fixed addresses of names, as in /etc/hosts.

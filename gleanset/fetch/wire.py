@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from gleanset.errors import FetchFailed, ImageRefused, StoreError
-from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.address import AddrInfo, PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.connection import Connector
 from gleanset.fetch.options import FetchOptions
 from gleanset.types import Reason
 
@@ -25,8 +30,11 @@ OnHeaders = Callable[[int, Headers], None]
 """Sees status and headers before a byte of the body is read, and may raise OutcomeError."""
 
 _MAX_HEADER, _MAX_HEADERS = 8190, 128  # bytes of one, and how many
-_LONGEST_SAVE = 6 * 3600.0  # seconds for a whole file; a stalled one ends with the read timeout
+LONGEST_SAVE = 6 * 3600.0  # seconds for a whole file; a stalled one ends with the read timeout
 _HEADER_LIMITS = ("Got more than", "Too many headers")  # how aiohttp says it
+
+ERROR_TEXT = 64 * 1024
+"""Bytes of an error's own words that a caller may want; what is behind them is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,7 @@ class Ask:
     """What is sent along, and how much of the body is wanted: with `cut` the rest is left, without it is refused.
 
     With `into` the body goes into that file, from its beginning, and not into the answer.
+    `error_text`: whether the body of an error is wanted too, as far as it comes.
     """
 
     limit: int
@@ -51,22 +60,45 @@ class Ask:
     form: Mapping[str, str] | None = None
     cut: bool = False
     into: BinaryIO | None = None
+    error_text: bool = False
+
+
+@dataclass(slots=True)
+class TimeLeft:
+    """Seconds on the network that are left to one URL, for its redirects and retries together."""
+
+    seconds: float
+
+    def check(self) -> None:
+        if self.seconds <= 0:
+            raise FetchFailed(Reason.TIMEOUT, "the time for this URL is used up")
 
 
 class Wire:
-    """aiohttp's session; use as an async context manager."""
+    """aiohttp's session; use as an async context manager.
 
-    def __init__(self, options: FetchOptions) -> None:
+    `resolver` and `new_socket` stand in for those that the options ask for.
+    """
+
+    def __init__(
+        self,
+        options: FetchOptions,
+        resolver: AbstractResolver | None = None,
+        new_socket: Callable[[AddrInfo], socket.socket] | None = None,
+    ) -> None:
         self._options = options
+        self._resolver = resolver
+        self._new_socket = new_socket or (None if options.allow_private else guarded_socket)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         options = self._options
-        connector = aiohttp.TCPConnector(
+        hosts = {name.lower(): address for name, address in options.hosts.items()}
+        connector = Connector(
             limit=0,  # bounded by the pipeline's window and the hosts' pacing
             ttl_dns_cache=60,
-            resolver=StaticResolver({name.lower(): address for name, address in options.hosts.items()}),
-            socket_factory=None if options.allow_private else guarded_socket,
+            resolver=self._resolver or StaticResolver(hosts),
+            socket_factory=self._new_socket,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -85,17 +117,22 @@ class Wire:
             await self._session.close()
             self._session = None
 
-    async def ask(self, url: URL, ask: Ask, on_headers: OnHeaders) -> Response:
-        """The answer to a GET, or to a POST where there is a form. Redirects are answers."""
+    async def ask(self, url: URL, ask: Ask, on_headers: OnHeaders, left: TimeLeft) -> Response:
+        """The answer to a GET, or to a POST where there is a form. Redirects are answers. Takes its time off `left`."""
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
-        method = "GET" if ask.form is None else "POST"
+        began = time.monotonic()
         try:
             async with self._session.request(
-                method, url, headers=ask.headers, data=ask.form, allow_redirects=False, timeout=self._timeout(ask)
+                "GET" if ask.form is None else "POST",
+                url,
+                headers=ask.headers,
+                data=ask.form,
+                allow_redirects=False,
+                timeout=self._timeout(left),
             ) as answer:
                 on_headers(answer.status, answer.headers)
-                body = b"" if answer.status in REDIRECTS else await _body(answer, ask)
+                body = await _wanted(answer, ask)
                 return Response(str(answer.url), answer.status, answer.headers, body)
         except TimeoutError as error:
             raise FetchFailed(Reason.TIMEOUT, str(error)) from error
@@ -110,19 +147,38 @@ class Wire:
         except (aiohttp.InvalidURL, UnicodeError) as error:
             raise ImageRefused(Reason.BAD_URL, str(error)) from error
         except aiohttp.ClientPayloadError as error:
+            if isinstance(error.__cause__, ContentEncodingError):
+                raise FetchFailed(Reason.BAD_RESPONSE, error.__cause__.message) from error
             raise FetchFailed(Reason.CONNECTION, f"the body broke off: {error}") from error
-        except aiohttp.ClientResponseError as error:
+        except (aiohttp.ClientResponseError, HttpProcessingError) as error:
             kind = Reason.HEADERS_TOO_LARGE if error.message.startswith(_HEADER_LIMITS) else Reason.BAD_RESPONSE
             raise FetchFailed(kind, str(error)) from error
         except ValueError as error:
             raise FetchFailed(Reason.BAD_RESPONSE, str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise FetchFailed(Reason.CONNECTION, str(error)) from error
+        finally:
+            left.seconds -= time.monotonic() - began
 
-    def _timeout(self, ask: Ask) -> aiohttp.ClientTimeout:
+    def _timeout(self, left: TimeLeft) -> aiohttp.ClientTimeout:
         options = self._options
-        total = options.total_timeout if ask.into is None else _LONGEST_SAVE
-        return aiohttp.ClientTimeout(total=total, sock_connect=options.connect_timeout, sock_read=options.read_timeout)
+        return aiohttp.ClientTimeout(
+            total=max(left.seconds, 0.001), sock_connect=options.connect_timeout, sock_read=options.read_timeout
+        )
+
+
+async def _wanted(answer: aiohttp.ClientResponse, ask: Ask) -> bytes:
+    """What is wanted of the body: of a redirect nothing, and of an error what it says, if anything."""
+    if 200 <= answer.status < 300:
+        return await _body(answer, ask)
+    parts: list[bytes] = []
+    if ask.error_text and answer.status not in REDIRECTS:
+        with suppress(TimeoutError, aiohttp.ClientError, HttpProcessingError):
+            async for part in answer.content.iter_any():
+                parts.append(part)
+                if sum(map(len, parts)) >= ERROR_TEXT:
+                    break
+    return b"".join(parts)[:ERROR_TEXT]
 
 
 async def _body(answer: aiohttp.ClientResponse, ask: Ask) -> bytes:

@@ -133,6 +133,19 @@ def dripping(head: bytes, drop: bytes, every: float = 0.0) -> Handler:
     return answer
 
 
+def in_packets(*packets: bytes, hold: bool = True) -> Handler:
+    """Some bytes, 20 ms later some more, and then nothing: the connection stays open."""
+
+    async def answer(_: Asked, writer: asyncio.StreamWriter) -> None:
+        for packet in packets:
+            writer.write(packet)
+            await asyncio.sleep(0.02)
+        if hold:
+            await asyncio.sleep(60)
+
+    return answer
+
+
 def cut_off(sent: bytes) -> Handler:
     """`sent`, and then a reset instead of an orderly end."""
 

@@ -244,6 +244,25 @@ def test_float_tiff_finds_its_white(white: float) -> None:
     assert inspect(encode(Image.fromarray(ramp), "tiff")).brightness == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])  # of simplejpeg and of Pillow
+@pytest.mark.parametrize("fill", [1, 2, 3, 1_000])
+def test_fill_bytes_before_the_exif(mode: str, fill: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encode(photo("chelsea").resize((90, 60)).convert(mode), "jpeg", exif=exif.tobytes(), comment=b"first")
+    at = data.index(b"\xff\xe1")
+    assert inspect(data).orientation == 6
+    padded = data[:2] + b"\xff" * fill + data[2:at] + b"\xff" * fill + data[at:]
+    assert inspect(padded).orientation == 6
+    assert inspect(padded).pdq == inspect(data).pdq
+
+
+def test_a_progressive_jpeg_may_have_a_film_behind_it() -> None:
+    data = sample("jpeg progressive")
+    found = inspect(data + b"\xff\xda\0\x0c rubbish" * 1_000)
+    assert (found.orientation, found.pdq) == (1, inspect(data).pdq)
+
+
 def test_cmyk() -> None:
     reference = inspect(encode(photo("flower"), "png"))
     for variant in ("jpeg", "tiff", "tiff lzw"):
