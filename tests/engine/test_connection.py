@@ -16,6 +16,7 @@ import pytest
 
 from gleanset.errors import FetchFailed, OutcomeError
 from gleanset.fetch import Fetcher, FetchOptions
+from gleanset.fetch.connection import REST
 from gleanset.types import Reason
 from tests.engine.crawling import picture
 from tests.engine.hostile import Asked, Handler, Hostile, dripping, in_packets, in_turn, redirect, reply, status
@@ -210,17 +211,28 @@ async def keeping_alive(bodies: dict[str, bytes], extra: Extra) -> AsyncIterator
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections
 
 
-def later(seconds: Iterable[float], sent: bytes) -> Extra:
-    delays = itertools.cycle(seconds)
+class Later:
+    """Sends something after a while, but not so late that it would fall into the time after the rest.
 
-    def send(writer: asyncio.StreamWriter) -> None:
-        delay = next(delays)
+    A machine with too much to do may call too late.
+    """
+
+    def __init__(self, seconds: Iterable[float], what: bytes) -> None:
+        self.sent = 0
+        self._what = what
+        self._delays = itertools.cycle(seconds)
+
+    def __call__(self, writer: asyncio.StreamWriter) -> None:
+        delay, began = next(self._delays), time.monotonic()
         if delay == 0:
-            writer.write(sent)
+            self._send(writer, began)
         else:
-            asyncio.get_running_loop().call_later(delay, writer.write, sent)
+            asyncio.get_running_loop().call_later(delay, self._send, writer, began)
 
-    return send
+    def _send(self, writer: asyncio.StreamWriter, began: float) -> None:
+        if time.monotonic() - began < 0.8 * REST:
+            writer.write(self._what)
+            self.sent += 1
 
 
 MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05)
@@ -232,10 +244,12 @@ MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05)
 @pytest.mark.parametrize("pause", [0, 0.003])
 async def test_an_answer_too_many_answers_nothing(delays: tuple[float, ...], pause: float) -> None:
     bodies = {f"/{n}": picture(n) for n in range(200)}
-    async with keeping_alive(bodies, later(delays, answer_with(WRONG))) as (url, _), Fetcher(OPTIONS) as fetcher:
+    extra = Later(delays, answer_with(WRONG))
+    async with keeping_alive(bodies, extra) as (url, _), Fetcher(OPTIONS) as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(url + path)).body == body
             await asyncio.sleep(pause)
+    assert extra.sent > 0
 
 
 async def test_an_answer_too_many_in_the_packet_that_ends_the_one_before() -> None:
@@ -254,7 +268,7 @@ async def test_an_answer_too_many_in_the_packet_that_ends_the_one_before() -> No
     async with server, Fetcher(OPTIONS) as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}")).body == body
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(1.5 * REST)
 
 
 class Aside:
@@ -298,16 +312,25 @@ async def test_a_sound_connection_is_used_again() -> None:
     async with keeping_alive(bodies, lambda _: None) as (url, connections), Fetcher(OPTIONS) as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(url + path)).body == body
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(1.5 * REST)
         assert len(connections) == 1
 
 
 async def test_a_host_that_spoke_out_of_turn_gets_a_connection_a_request() -> None:
     bodies = {f"/{n}": picture(n) for n in range(10)}
-    once = iter([later((0.01,), answer_with(WRONG)), *([lambda _: None] * 20)])
-    async with keeping_alive(bodies, lambda writer: next(once)(writer)) as (url, connections):
-        async with Fetcher(OPTIONS) as fetcher:
-            for path, body in bodies.items():
-                assert (await fetcher.get(url + path)).body == body
-                await asyncio.sleep(0.15)
+    spoke = asyncio.Event()
+
+    def once(writer: asyncio.StreamWriter) -> None:
+        if not spoke.is_set():
+            writer.write(answer_with(WRONG))
+            spoke.set()
+
+    def soon(writer: asyncio.StreamWriter) -> None:
+        asyncio.get_running_loop().call_later(0.01, once, writer)
+
+    async with keeping_alive(bodies, soon) as (url, connections), Fetcher(OPTIONS) as fetcher:
+        for path, body in bodies.items():
+            assert (await fetcher.get(url + path)).body == body
+            await spoke.wait()
+            await asyncio.sleep(1.5 * REST)
         assert len(connections) == 10
