@@ -8,7 +8,7 @@ answer costs beside its body, nor does it always say that the rest of a body is 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -86,15 +86,18 @@ class KeptConnection(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Opens connections, and keeps those of hosts that never spoke out of turn."""
+    """Opens connections, and keeps those of hosts that never spoke out of turn. `own` hosts need no rest."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, own: Container[str], **options: Any) -> None:
         super().__init__(**options)  # pyright: ignore[reportUnknownMemberType]
+        self._own = own
         self._strange: set[ConnectionKey] = set()
         self._factory = partial(KeptConnection, self._loop, self._strange.add)
 
     async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Lent | None:
         """The connection that has rested longest, when that is enough. Without one, aiohttp opens another."""
+        if key.host in self._own:
+            return await super()._get(key, traces)
         kept = self._conns.get(key)
         if not kept or (len(kept) < MOST_RESTING and monotonic() - kept[0][1] < REST):
             return None

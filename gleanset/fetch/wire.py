@@ -21,6 +21,7 @@ from gleanset.errors import FetchFailed, ImageRefused, StoreError
 from gleanset.fetch.address import AddrInfo, PrivateAddressError, StaticResolver, guarded_socket
 from gleanset.fetch.connection import Connector
 from gleanset.fetch.options import FetchOptions
+from gleanset.fetch.patterns import HostPatterns
 from gleanset.types import Reason
 
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -95,6 +96,7 @@ class Wire:
         options = self._options
         hosts = {name.lower(): address for name, address in options.hosts.items()}
         connector = Connector(
+            HostPatterns(options.own_hosts),
             limit=0,  # bounded by the pipeline's window and the hosts' pacing
             ttl_dns_cache=60,
             resolver=self._resolver or StaticResolver(hosts),
