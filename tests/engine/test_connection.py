@@ -17,6 +17,7 @@ import pytest
 from gleanset.errors import FetchFailed, OutcomeError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.connection import REST
+from gleanset.fetch.wire import Wire
 from gleanset.types import Reason
 from tests.engine.crawling import picture
 from tests.engine.hostile import Asked, Handler, Hostile, dripping, in_packets, in_turn, redirect, reply, status
@@ -33,6 +34,11 @@ SOON = 3  # seconds; everything here would else last until the total timeout
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIPPED = HEAD + b"Content-Encoding: gzip\r\n\r\n"
+
+
+def wary() -> Fetcher:
+    """Asks at once, as of an own host, and trusts its connections as little as those of any other."""
+    return Fetcher(OPTIONS, wire=Wire(replace(OPTIONS, own_hosts=frozenset())))
 
 
 async def failure(answer: bytes | Handler, options: FetchOptions = OPTIONS) -> tuple[Reason, int]:
@@ -65,7 +71,7 @@ async def test_what_is_invalid_in_a_later_packet_is_told_at_once(packets: tuple[
 
 async def test_a_complete_answer_with_rubbish_behind_it_is_complete() -> None:
     answer = in_packets(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", b"rubbish", hold=False)
-    async with Hostile({"/": answer}) as server, Fetcher(OPTIONS) as fetcher:
+    async with Hostile({"/": answer}) as server, wary() as fetcher:
         assert [(await fetcher.get(server.url())).body for _ in range(5)] == [b"abc"] * 5
 
 
@@ -245,7 +251,7 @@ MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05)
 async def test_an_answer_too_many_answers_nothing(delays: tuple[float, ...], pause: float) -> None:
     bodies = {f"/{n}": picture(n) for n in range(200)}
     extra = Later(delays, answer_with(WRONG))
-    async with keeping_alive(bodies, extra) as (url, _), Fetcher(OPTIONS) as fetcher:
+    async with keeping_alive(bodies, extra) as (url, _), wary() as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(url + path)).body == body
             await asyncio.sleep(pause)
@@ -265,7 +271,7 @@ async def test_an_answer_too_many_in_the_packet_that_ends_the_one_before() -> No
                 writer.write(answer_with(body)[1_000:] + answer_with(WRONG))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, Fetcher(OPTIONS) as fetcher:
+    async with server, wary() as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{path}")).body == body
             await asyncio.sleep(1.5 * REST)
@@ -300,7 +306,7 @@ class Aside:
 async def test_an_answer_too_many_that_comes_while_nobody_looks() -> None:
     """The event loop is busy: the bytes wait in the socket when the connection is wanted again."""
     with closing(Aside(b"")) as server:
-        async with Fetcher(OPTIONS) as fetcher:
+        async with wary() as fetcher:
             for body in (picture(n) for n in range(5)):
                 server.body = body
                 assert (await fetcher.get(server.url)).body == body
@@ -309,7 +315,7 @@ async def test_an_answer_too_many_that_comes_while_nobody_looks() -> None:
 
 async def test_a_sound_connection_is_used_again() -> None:
     bodies = {f"/{n}": picture(n) for n in range(20)}
-    async with keeping_alive(bodies, lambda _: None) as (url, connections), Fetcher(OPTIONS) as fetcher:
+    async with keeping_alive(bodies, lambda _: None) as (url, connections), wary() as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(url + path)).body == body
             await asyncio.sleep(1.5 * REST)
@@ -328,7 +334,7 @@ async def test_a_host_that_spoke_out_of_turn_gets_a_connection_a_request() -> No
     def soon(writer: asyncio.StreamWriter) -> None:
         asyncio.get_running_loop().call_later(0.01, once, writer)
 
-    async with keeping_alive(bodies, soon) as (url, connections), Fetcher(OPTIONS) as fetcher:
+    async with keeping_alive(bodies, soon) as (url, connections), wary() as fetcher:
         for path, body in bodies.items():
             assert (await fetcher.get(url + path)).body == body
             await spoke.wait()
