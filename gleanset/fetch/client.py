@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextvars import Context
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from yarl import URL
 from gleanset.book import HostBook, SiteFiles
 from gleanset.errors import FetchFailed, ImageRefused, OutcomeError
 from gleanset.fetch.address import names_private
+from gleanset.fetch.conditions import Conditions
 from gleanset.fetch.hosts import Host
 from gleanset.fetch.leases import Leases
 from gleanset.fetch.options import FetchOptions
@@ -67,12 +69,15 @@ class Fetcher:
             await self._leases.close()
         await self._wire.__aexit__(kind, error, trace)
 
-    async def get(self, url: str) -> Response:
-        """The 200 answer to a GET, with a body, where the host's rules allow it.
+    async def get(self, url: str, conditions: Conditions | None = None) -> Response:
+        """The 200 answer to a GET, with a body, where the host's rules allow it; or a 304 that `conditions` asked for.
 
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
-        response = await self.visit(url)
+        ask = Ask(limit=self.options.max_bytes, conditions=conditions)
+        response = await self._follow(self._checked(url), ask, ruled=True)
+        if response.status == 304 and conditions is not None and conditions.headers(URL(response.url)):
+            return response
         if response.status != 200:
             fallback = Reason.SERVER_ERROR if response.status >= 500 else Reason.HTTP_STATUS
             raise FetchFailed(_STATUS_REASONS.get(response.status, fallback), f"HTTP {response.status}")
@@ -146,7 +151,7 @@ class Fetcher:
                 return response
             following = self._checked(_quoted(location), base=target)
             if following.origin() != target.origin() and ask.headers is not None:
-                ask = Ask(limit=ask.limit, cut=ask.cut)  # a key for one host is not for the next
+                ask = replace(ask, headers=None)  # a key for one host is not for the next
             target = following
         raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {most}")
 
@@ -166,7 +171,7 @@ class Fetcher:
 
         def on_headers(status: int, headers: Headers) -> None:
             host.breaker.answered()
-            if rules is not None and 200 <= status < 300:
+            if rules is not None and (200 <= status < 300 or status == 304):
                 rules.check_headers(url, headers)
 
         for attempt in range(1, self.options.attempts + 1):

@@ -14,6 +14,7 @@ from yarl import URL
 
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch.address import PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.conditions import Conditions
 from gleanset.fetch.options import FetchOptions
 from gleanset.types import Reason
 
@@ -45,6 +46,7 @@ class Ask:
     headers: Mapping[str, str] | None = None
     form: Mapping[str, str] | None = None
     cut: bool = False
+    conditions: Conditions | None = None
 
 
 class Wire:
@@ -87,9 +89,10 @@ class Wire:
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
         method = "GET" if ask.form is None else "POST"
+        headers = {**(ask.headers or {}), **(ask.conditions.headers(url) if ask.conditions else {})}
         try:
             async with self._session.request(
-                method, url, headers=ask.headers, data=ask.form, allow_redirects=False
+                method, url, headers=headers, data=ask.form, allow_redirects=False
             ) as answer:
                 on_headers(answer.status, answer.headers)
                 body = b"" if answer.status in REDIRECTS else await _body(answer, ask)

@@ -21,10 +21,11 @@ import psutil
 import pytest
 from yarl import URL
 
-from gleanset.crawl import CrawlOptions, Gatherer, crawl
+from gleanset.crawl import CrawlOptions, crawl
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.address import guarded_socket, is_public
+from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 from gleanset.threads import Threads
