@@ -56,7 +56,7 @@ def test_a_new_revision_gets_the_next_number_and_runs_as_it_is(embedded: Server,
         whole = fingerprint(url)
         write(url, "DROP INDEX ix_images_downloaded, uq_profiles_lower_email")
         alembic("revision", "--autogenerate", "-m", "Mend it", url=url, folder=tmp_path)
-        made = (tmp_path / "alembic/versions/006_mend_it.py").read_text()
+        made = (tmp_path / "alembic/versions/007_mend_it.py").read_text()
         assert "procrastinate" not in made
         alembic("upgrade", "head", url=url, folder=tmp_path)
         assert fingerprint(url) == whole
