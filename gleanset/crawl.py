@@ -12,25 +12,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from gleanset.errors import FetchFailed, ImageRefused
-from gleanset.fetch import Fetcher, Response
-from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
-from gleanset.sources.licence import UNKNOWN
-from gleanset.store import Store, blob_key
-from gleanset.threads import Threads
-from gleanset.types import Candidate, Downloaded, Failed, Inspection, Outcome, Page, Reason, Refused, ResizedFile
+from gleanset.types import Candidate, Downloaded, Outcome, Page
 from gleanset.window import PLACE, Place, Window
 
 _CROWD = 16  # windows of candidates that may wait for their hosts
 
-Known = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
+KnownUrls = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit."""
-
-
-Fetch = Callable[[Candidate], Awaitable[Response]]
-"""Gets a candidate's bytes, or raises OutcomeError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,97 +49,10 @@ class Batch:
     exhausted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatherOptions:
-    """What of a candidate is wanted.
-
-    licences: codes of those to take, all when None. resize: a copy with this shorter side is stored, beside the
-    original with keep_original, or else instead of it.
-    """
-
-    licences: Collection[str] | None = None
-    resize: int | None = None
-    keep_original: bool = False
-
-
-class Gatherer:
-    """Takes one candidate the whole way: fetch, inspect, store.
-
-    `threads` runs the decoding, which releases the GIL; one a core is right. `fetch` takes the place of the fetcher for
-    candidates whose bytes do not come over HTTP.
-    """
-
-    def __init__(
-        self,
-        fetcher: Fetcher,
-        store: Store,
-        threads: Threads,
-        limits: InspectLimits,
-        options: GatherOptions | None = None,
-        fetch: Fetch | None = None,
-    ) -> None:
-        self._fetch: Fetch = fetch or (lambda candidate: fetcher.get(candidate.url))
-        self._store = store
-        self._threads = threads
-        self._limits = limits
-        self._options = options or GatherOptions()
-
-    async def gather(self, candidate: Candidate) -> Outcome:
-        """The candidate's outcome. Raises StoreError only: a full disk concerns the run, not the image."""
-        try:
-            check_licence(candidate, self._options.licences)
-            response = await self._fetch(candidate)
-            inspection, files, resized = await self._threads.run(self._inspect, response.body)
-        except FetchFailed as failure:
-            return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
-        except ImageRefused as refusal:
-            return Refused(candidate=candidate, reason=refusal.reason, detail=refusal.detail, fetched_at=_now())
-        if not self._store.is_local:
-            for key, data in files:
-                await self._store.put(key, data)
-        return Downloaded(
-            candidate=candidate,
-            inspection=inspection,
-            key=files[0][0],
-            resized=resized,
-            final_url=response.url,
-            fetched_at=_now(),
-        )
-
-    def _inspect(self, body: bytes) -> tuple[Inspection, list[tuple[str, bytes]], ResizedFile | None]:
-        """In a thread: inspect the bytes and, on a local disk, store what is kept while it is at hand.
-
-        Gives the files that are kept by key, the one that stands for the image first.
-        """
-        files: list[tuple[str, bytes]] = []
-        resized = None
-        if self._options.resize is None:
-            inspection = inspect(body, self._limits)
-        else:
-            inspection, copy = inspect_and_resize(body, self._limits, self._options.resize)
-            files.append((blob_key(copy.sha256, "jpeg"), copy.data))
-            resized = ResizedFile(width=copy.width, height=copy.height, file_size=len(copy.data), sha256=copy.sha256)
-        if resized is None or self._options.keep_original:
-            files.insert(0, (blob_key(inspection.sha256, inspection.format), body))
-        if self._store.is_local:
-            for key, data in files:
-                self._store.put_now(key, data)
-        return inspection, files, resized
-
-
-def check_licence(candidate: Candidate, licences: Collection[str] | None) -> None:
-    """Raises ImageRefused for a candidate whose licence is not one of those wanted."""
-    if licences is None:
-        return
-    code = candidate.licence.code if candidate.licence else UNKNOWN
-    if code not in licences:
-        raise ImageRefused(Reason.LICENCE, code)
-
-
 async def crawl(
     pages: AsyncIterator[Page],
     gather: Callable[[Candidate], Awaitable[Outcome]],
-    known: Known,
+    known: KnownUrls,
     options: CrawlOptions | None = None,
     cursor: str | None = None,
 ) -> AsyncGenerator[Batch]:
@@ -178,7 +80,7 @@ class _Run:
     def __init__(
         self,
         gather: Callable[[Candidate], Awaitable[Outcome]],
-        known: Known,
+        known: KnownUrls,
         options: CrawlOptions,
         cursor: str | None,
     ) -> None:
@@ -300,7 +202,3 @@ async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -73,7 +73,10 @@ class Licence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """An image that a source offers, and everything the source knows about where it comes from."""
+    """An image that a source offers, and everything the source knows about where it comes from.
+
+    `known` is what an earlier crawl remembers of it, when it is visited to see what became of it.
+    """
 
     url: str
     label: str
@@ -86,6 +89,7 @@ class Candidate:
     licence: Licence | None = None
     attribution: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,10 +174,23 @@ class ResizedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Downloaded:
-    """The image is in the store; its bytes passed inspection.
+class Known:
+    """What is remembered of an image that was downloaded before: fields as those of `Downloaded`."""
 
-    `key` is where: that of the original bytes, or of the `resized` copy when only that is kept.
+    inspection: Inspection
+    key: str
+    resized: ResizedFile | None = None
+    final_url: str
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded:
+    """The image is in the store; its bytes passed inspection, now or at the earlier visit that the candidate knows of.
+
+    `key` is where: that of the original bytes, or of the `resized` copy when only that is kept. `etag` and
+    `last_modified` are the validators that came with the bytes from `final_url`, as the server wrote them.
     """
 
     candidate: Candidate
@@ -181,6 +198,8 @@ class Downloaded:
     key: str
     resized: ResizedFile | None = None
     final_url: str
+    etag: str | None = None
+    last_modified: str | None = None
     fetched_at: datetime
 
 

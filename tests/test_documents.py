@@ -183,6 +183,7 @@ def test_the_json_of_the_readme_has_the_keys_of_a_run() -> None:
         export=ExportJob(id=1, status="completed", completed_at=end, file_size=10),
         plan=CrawlPlan(),
         failures={"not_found": 1},
+        changes={},
         invalid={"min_width": 1},
         bytes=10,
         at=end,

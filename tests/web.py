@@ -87,6 +87,39 @@ class PictureWeb:
             loop.close()
 
 
+class ChangingWeb(PictureWeb):
+    """Knows ETags, counts the pictures that it sends, and lets a test change what it has.
+
+    `versions`: the picture that stands for a number now. `statuses`: other answers than the picture. `said`: headers.
+    """
+
+    def __init__(self, delay: float = 0.0) -> None:
+        super().__init__(delay)
+        self.sent: Counter[int] = Counter()
+        self.versions: dict[int, int] = {}
+        self.statuses: dict[int, int] = {}
+        self.said: dict[int, dict[str, str]] = {}
+        self.robots = "User-agent: *\nAllow: /\n"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        number = int(request.match_info["number"])
+        if number not in self.statuses and expected(number) is not None:
+            return await super().answer(request)
+        self.asked[request.path] += 1
+        await asyncio.sleep(self.delay)
+        if number in self.statuses:
+            return web.Response(status=self.statuses[number])
+        body = picture(self.versions.get(number, number))
+        headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', **self.said.get(number, {})}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return web.Response(status=304, headers=headers)
+        self.sent[number] += 1
+        return web.Response(body=body, content_type="image/jpeg", headers=headers)
+
+    async def rules(self, request: web.Request) -> web.StreamResponse:
+        return web.Response(text=self.robots)
+
+
 def expected(number: int) -> str | None:
     """The reason code that picture `number` must end with, or None when it can be had."""
     if number % 7 == 0:

@@ -10,20 +10,17 @@ from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.display import Display, as_json, note, print_summary
 from backend.cli.run import Interrupted, run_to_end
 from backend.config import Settings, get_settings
 from backend.db import Database
 from backend.errors import BadInput
-from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
 from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, PictureFolder, UrlList, Website
 from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import Report, report
-from backend.services.states import locked
 from backend.tasks.lists import copy_lists
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
@@ -113,6 +110,14 @@ def crawl(
             help="A host of yours, or *.example.org: no robots.txt, opt-outs or pauses there. Repeatable.",
         ),
     ] = None,
+    refresh: Annotated[
+        int | None,
+        typer.Option(
+            "--refresh",
+            metavar="JOB",
+            help="Visit a finished job's images again, and look for new ones; all else is taken from that job.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Gather images, judge them, and pack the valid ones.
@@ -125,8 +130,18 @@ def crawl(
 
     Or pictures you have, such as an unpacked dataset: gleanset crawl --folder pictures/ --out mine.zip
 
+    What has changed since, in a job of its own: gleanset crawl --refresh 1
+
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
+    if refresh is not None:
+        own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rule, name)
+        if any(own_plan) or allow_private or own or project != "default":
+            raise BadInput(
+                "A refresh takes its plan from the job: beside --refresh only -n, --export, --out and --json go."
+            )
+        asyncio.run(_refresh(get_settings(), refresh, max_images, export_plan(export, out), json=json))
+        return
     words = keywords or []
     if keep_original and resize is None:
         raise BadInput("--keep-original says what to keep beside resized copies: give --resize PIXELS too.")
@@ -173,6 +188,25 @@ async def _crawl(
         await run_and_report(settings, database, job.id, json=json)
 
 
+async def _refresh(
+    settings: Settings, old_id: int, max_images: int | None, packed: ExportPlan | None, *, json: bool
+) -> None:
+    async with await asyncio.to_thread(Database.ready, settings) as database:
+        async with database.transaction() as session:
+            old = await crawl_jobs.finished(session, old_id)
+        plan = CrawlPlan.model_validate(old.options).model_copy(update={"export": packed})
+        size = settings.rows_per_chunk
+        queries = await asyncio.to_thread(crawl_jobs.plan_queries, old.keywords, plan, rows_per_chunk=size)
+        async with database.transaction() as session:
+            owner = await profiles.local_owner(session)
+            old = await crawl_jobs.finished(session, old_id)
+            wanted = max_images or old.max_images
+            job = await crawl_jobs.refresh(
+                session, old, plan, queries, max_images=wanted, rows_per_chunk=size, user_id=owner.id
+            )
+        await run_and_report(settings, database, job.id, json=json)
+
+
 def validate(
     job: Annotated[int, typer.Argument(help="Number of the crawl job.")],
     *,
@@ -186,7 +220,7 @@ def validate(
         settings = get_settings()
         async with await asyncio.to_thread(Database.ready, settings) as database:
             async with database.transaction() as session:
-                crawl_job = await finished_crawl(session, job)
+                crawl_job = await crawl_jobs.finished(session, job)
                 await validation.create(session, crawl_job, rules)
             await run_and_report(settings, database, job, json=json, with_export=False)
 
@@ -210,7 +244,7 @@ def export(
         settings = get_settings()
         async with await asyncio.to_thread(Database.ready, settings) as database:
             async with database.transaction() as session:
-                crawl_job = await finished_crawl(session, job)
+                crawl_job = await crawl_jobs.finished(session, job)
                 owner = await profiles.local_owner(session)
                 options: dict[str, Any] = {"validation_job_id": validation_job}
                 if plan.out is not None:
@@ -219,14 +253,6 @@ def export(
             await run_and_report(settings, database, job, json=json)
 
     asyncio.run(run())
-
-
-async def finished_crawl(session: AsyncSession, job_id: int) -> CrawlJob:
-    """The crawl job, which must not be under way. Raises NotFound or BadInput."""
-    job = await locked(session, CrawlJob, job_id)
-    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        raise BadInput(f"Crawl job {job_id} is still {job.status}. Go on with it first: gleanset jobs retry {job_id}")
-    return job
 
 
 async def run_and_report(

@@ -16,11 +16,20 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.models.enums import ImageChange
 from backend.services.reports import Report
 from gleanset.types import Reason
 
 _LINE_EVERY = 5.0
 _PHASES = ("gather", "judge", "pack")
+_CHANGES = {
+    ImageChange.NEW: "The job did not have it.",
+    ImageChange.UNCHANGED: "The same bytes; where the server could say so, they were not sent again.",
+    ImageChange.CHANGED: "Other bytes under the same URL.",
+    ImageChange.DEAD: "The server has no such file any more.",
+    ImageChange.OPTED_OUT: "robots.txt or an opt-out keeps it out now.",
+    ImageChange.LOST: "It could not be had for another reason.",
+}
 
 
 class Display:
@@ -108,6 +117,7 @@ def as_json(now: Report, export_path: str | None) -> str:
             "export_path": export_path,
             "file_size": export.file_size if export else None,
         }
+        | ({} if now.plan.refresh_of is None else {"refresh_of": now.plan.refresh_of, "changes": now.changes})
         | ({"error": now.error} if now.error else {})
     )
 
@@ -116,12 +126,17 @@ def print_summary(now: Report, export_path: str | None) -> None:
     """What a person wants to know at the end of a run."""
     console = Console(highlight=False)
     crawl = now.crawl
+    name = f"Crawl job {crawl.id}"
+    if now.plan.refresh_of is not None:
+        name += f", a refresh of job {now.plan.refresh_of},"
     console.print(
-        f"Crawl job {crawl.id} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered"
+        f"{name} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered"
         f" ({decimal(now.bytes)}, {now.images_per_second:.0f}/s), "
         + (f"{crawl.valid_images:,} valid." if now.validation else "not validated yet."),
         soft_wrap=True,
     )
+    words = {change.value: sentence for change, sentence in _CHANGES.items()}
+    _print_counts(console, f"Since job {now.plan.refresh_of}", now.changes, words)
     _print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})
     if Reason.PRIVATE_ADDRESS in now.failures and not now.plan.allow_private:
         console.print("Are these servers your own? The option --allow-private lets them in.")

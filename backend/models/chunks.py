@@ -18,7 +18,7 @@ class CrawlChunk(TimestampMixin, Base):
     """The part of a crawl job that one task runs: one keyword of one source, or one slice of a list.
 
     `cursor` is where the source goes on when the task is run again; `quota` the most images the chunk may download;
-    `reasons` counts what was not had, by reason code.
+    `reasons` counts what was not had, by reason code, and `changes` what a refresh found.
     """
 
     __tablename__ = "crawl_chunks"
@@ -40,6 +40,7 @@ class CrawlChunk(TimestampMixin, Base):
     duplicate_images: Mapped[int] = counter()
     bytes: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
     reasons: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
+    changes: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     error_message: Mapped[str | None]
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]

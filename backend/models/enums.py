@@ -36,6 +36,17 @@ class ImageOutcome(StrEnum):
     FAILED = "failed"
 
 
+class ImageChange(StrEnum):
+    """What a refresh found of an image, held to the job that it refreshes."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
+    DEAD = "dead"
+    OPTED_OUT = "opted_out"
+    LOST = "lost"
+
+
 def allowed(column: str, words: type[StrEnum]) -> CheckConstraint:
     """A CHECK that `column` holds one of the words."""
     listed = ", ".join(f"'{word.value}'" for word in words)

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Synonym, mapped_column, relationship, synonym
 
 from backend.models.base import Base, not_negative
-from backend.models.enums import ImageOutcome, allowed
+from backend.models.enums import ImageChange, ImageOutcome, allowed
 
 if TYPE_CHECKING:
     from backend.models.crawl_jobs import CrawlJob
@@ -67,6 +67,10 @@ class Image(Base):
     resized_height: Mapped[int | None]
     resized_size: Mapped[int | None] = mapped_column(BigInteger)
 
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+    change: Mapped[str | None] = mapped_column(String(20))
+
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="images")
     verdicts: Mapped[list[Verdict]] = relationship(
         back_populates="image", cascade="all, delete-orphan", passive_deletes=True
@@ -75,6 +79,7 @@ class Image(Base):
 
     __table_args__ = (
         allowed("outcome", ImageOutcome),
+        allowed("change", ImageChange),
         *not_negative("width", "height", "file_size"),
         CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         CheckConstraint("octet_length(pdq) = 32", name="pdq"),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from backend.models.enums import ImageOutcome
+from backend.models.enums import ImageChange, ImageOutcome
 from backend.schemas.base import Response
 
 
@@ -57,3 +57,4 @@ class ImageResponse(Response):
     orientation: int | None = None
     animated: bool | None = None
     fetched_at: datetime | None = None
+    change: ImageChange | None = None

@@ -77,6 +77,7 @@ class CrawlPlan(BaseModel):
     opt-outs and pacing do not concern them. `licences`: codes of those wanted, as
     `gleanset.sources.licence.parse_licences` gives them; all when None.
     `resize`: pixels of the shorter side of the copies that are stored, instead of the originals unless `keep_original`.
+    `refresh_of`: the job whose images are visited again.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -93,3 +94,4 @@ class CrawlPlan(BaseModel):
     overrides: Overrides = Overrides()
     rules: dict[str, Any] | None = None
     export: ExportPlan | None = None
+    refresh_of: int | None = None

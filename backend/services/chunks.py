@@ -21,6 +21,7 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import validation
 from backend.services.images import insert_outcomes
 from backend.services.quotas import hand_over, quotas
+from backend.services.refreshes import KNOWN
 from backend.services.states import announce, locked, move
 from gleanset.types import Outcome, Query
 
@@ -30,14 +31,17 @@ _OPEN = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A task's hold on a chunk. `limit`: downloads that are still wanted of it. `met`: URLs recorded before."""
+    """A task's hold on a chunk. `limit`: downloads that are still wanted of it; None for all that it has.
+
+    `met`: URLs recorded before.
+    """
 
     chunk_id: int
     crawl_job_id: int
     attempt: int
     query: Query
     cursor: str | None
-    limit: int
+    limit: int | None
     met: int
     plan: CrawlPlan
 
@@ -55,6 +59,7 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: 
         return None
     room = job.max_images - job.distinct_images
     quota = room if chunk.quota is None else chunk.quota - chunk.distinct_images
+    limit = None if chunk.source == KNOWN else max(0, min(room, quota))
     if chunk.status == JobStatus.PENDING:
         job.active_chunks += 1
     chunk.status = JobStatus.RUNNING.value
@@ -70,7 +75,7 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: 
             source=chunk.source, label=chunk.label, keyword=chunk.keyword, options=chunk.options, licences=licences
         ),
         cursor=chunk.cursor,
-        limit=max(0, min(room, quota)),
+        limit=limit,
         met=chunk.total_images,
         plan=plan,
     )
@@ -90,19 +95,22 @@ async def record(
     chunk = await _still_held(session, job, held)
     if chunk is None:
         return False
-    room = job.max_images - job.distinct_images
-    done = await insert_outcomes(session, job.id, outcomes, storage_url, room)
+    # What is known is visited and kept whatever the job has by then: the limit is for what is new.
+    room = None if chunk.source == KNOWN else max(0, job.max_images - job.distinct_images)
+    refresh = held.plan.refresh_of is not None
+    done = await insert_outcomes(session, job.id, outcomes, storage_url, room, refresh=refresh)
     chunk.cursor, chunk.exhausted = cursor, exhausted
     chunk.total_images += done.total
     chunk.downloaded_images += done.downloaded
     chunk.duplicate_images += done.duplicates
     chunk.bytes += done.bytes
     chunk.reasons = _sum(chunk.reasons, done.reasons)
+    chunk.changes = _sum(chunk.changes, done.changes)
     job.total_images += done.total
     job.downloaded_images += done.downloaded
     job.duplicate_images += done.duplicates
     job.progress = _progress(job)
-    if job.distinct_images >= job.max_images:
+    if job.distinct_images >= job.max_images and not await _known_left(session, job):
         await finish(session, job)
         return False
     await announce(session, job.id)
@@ -118,7 +126,7 @@ async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -
     chunk.status = JobStatus.FAILED.value if error else JobStatus.COMPLETED.value
     chunk.error_message = error
     chunk.completed_at = datetime.now(UTC)
-    if held.limit and chunk.total_images == held.met:
+    if held.limit != 0 and chunk.total_images == held.met:
         chunk.exhausted = True  # it may say what it will: nothing new came, and asking again would go on for ever
     job.active_chunks -= 1
     job.failed_chunks += error is not None
@@ -147,16 +155,27 @@ async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> Craw
     return chunk if mine and job.status == JobStatus.RUNNING else None
 
 
+async def _known_left(session: AsyncSession, job: CrawlJob) -> bool:
+    """Whether known images of a refresh are still to be visited."""
+    left = select(CrawlChunk.id).where(
+        CrawlChunk.crawl_job_id == job.id, CrawlChunk.source == KNOWN, CrawlChunk.status.in_(_OPEN)
+    )
+    await session.flush()
+    return await session.scalar(left.limit(1)) is not None
+
+
 async def _hand_over(session: AsyncSession, job: CrawlJob) -> bool:
     """Give what some chunks could not fill to those that stopped before their end; whether there are such."""
     query = select(CrawlChunk).where(CrawlChunk.crawl_job_id == job.id).order_by(CrawlChunk.position)
-    chunks = (await session.scalars(query)).all()
+    found = (await session.scalars(query)).all()
+    chunks = [chunk for chunk in found if chunk.source != KNOWN]
     going_on = [chunk for chunk in chunks if chunk.status == JobStatus.COMPLETED and not chunk.exhausted]
+    room = max(0, job.max_images - job.distinct_images)
     wanted, had = Counter[str](), Counter[str]()
-    for chunk, quota in zip(chunks, quotas(job.max_images, chunks), strict=True):
+    for chunk, quota in zip(chunks, quotas(room + sum(c.distinct_images for c in chunks), chunks), strict=True):
         wanted[chunk.label] += quota
         had[chunk.label] += chunk.distinct_images
-    parts = hand_over(job.max_images - job.distinct_images, wanted, had, going_on)
+    parts = hand_over(room, wanted, had, going_on)
     reopened = [(chunk, part) for chunk, part in zip(going_on, parts, strict=True) if part]
     for chunk, part in reopened:
         chunk.quota = chunk.distinct_images + part

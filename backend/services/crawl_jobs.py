@@ -17,6 +17,7 @@ from backend.schemas.crawl_jobs import labelled
 from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
+from backend.services.refreshes import KnownImages, known_images
 from backend.services.states import locked, move
 from gleanset.rules import Rules
 from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
@@ -103,11 +104,23 @@ async def create(
 
 
 async def start(
-    session: AsyncSession, job_id: int, queries: Sequence[Query], *, user_id: UUID | None = None
+    session: AsyncSession,
+    job_id: int,
+    queries: Sequence[Query],
+    *,
+    known: KnownImages = KnownImages(),
+    user_id: UUID | None = None,
 ) -> CrawlJob:
-    """Move a pending job to running, with a chunk and a task for each query, all in the session's transaction."""
+    """Move a pending job to running, with a chunk and a task for each query, all in the session's transaction.
+
+    In a refresh the `known` images come first, and the queries share what these leave of the job's limit.
+    """
     job = await locked(session, CrawlJob, job_id)
     await move(session, job, JobStatus.RUNNING, user_id=user_id)
+    left = max(0, job.max_images - known.pictures)
+    rows = rows_of(queries)
+    roomy = rows is not None and rows <= left  # there is room for every row
+    parts = [None] * len(queries) if roomy else quotas(left, queries)
     planned = [
         CrawlChunk(
             crawl_job_id=job.id,
@@ -118,17 +131,41 @@ async def start(
             options=dict(query.options),
             quota=share,
         )
-        for position, (query, share) in enumerate(zip(queries, quotas(job.max_images, queries), strict=True))
+        for position, (query, share) in enumerate(
+            zip((*known.queries, *queries), (*[None] * len(known.queries), *parts), strict=True)
+        )
     ]
-    rows = rows_of(queries)
-    if rows is not None and rows <= job.max_images:
-        for chunk in planned:
-            chunk.quota = None  # there is room for every row
     session.add_all(planned)
     await session.flush()
     job.total_chunks = len(planned)
     await chunks.defer(session, job, planned)
     return job
+
+
+async def finished(session: AsyncSession, job_id: int) -> CrawlJob:
+    """The crawl job, locked; it must not be under way. Raises NotFound or BadInput."""
+    job = await locked(session, CrawlJob, job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise BadInput(f"Crawl job {job_id} is still {job.status}. Go on with it first: gleanset jobs retry {job_id}")
+    return job
+
+
+async def refresh(
+    session: AsyncSession,
+    old: CrawlJob,
+    plan: CrawlPlan,
+    queries: Sequence[Query],
+    *,
+    max_images: int,
+    rows_per_chunk: int,
+    user_id: UUID | None = None,
+) -> CrawlJob:
+    """A running job that visits the images of `old` again, and asks the queries for what is new."""
+    plan = plan.model_copy(update={"refresh_of": old.id})
+    project = await session.get_one(Project, old.project_id)
+    job = await create(session, project, old.name, old.keywords, plan, max_images)
+    known = await known_images(session, old.id, max_images, rows_per_chunk=rows_per_chunk)
+    return await start(session, job.id, queries, known=known, user_id=user_id)
 
 
 async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
@@ -228,14 +265,23 @@ async def _abort_all(session: AsyncSession, job_id: int) -> None:
 
 async def failures(session: AsyncSession, job_id: int) -> dict[str, int]:
     """What was not had, by reason code, most frequent first; summed over the chunks, not over the images."""
+    return await _counts(session, job_id, "reasons")
+
+
+async def changes(session: AsyncSession, job_id: int) -> dict[str, int]:
+    """What a refresh found, most frequent first; empty for other jobs."""
+    return await _counts(session, job_id, "changes")
+
+
+async def _counts(session: AsyncSession, job_id: int, column: str) -> dict[str, int]:
     rows = await session.execute(
         text(
-            "SELECT key, sum(CAST(value AS bigint)) AS n FROM crawl_chunks, jsonb_each_text(reasons)"
+            f"SELECT key, sum(CAST(value AS bigint)) AS n FROM crawl_chunks, jsonb_each_text({column})"  # noqa: S608
             " WHERE crawl_job_id = :job GROUP BY key ORDER BY n DESC, key"
         ),
         {"job": job_id},
     )
-    return {reason: int(count) for reason, count in rows}
+    return {word: int(count) for word, count in rows}
 
 
 async def bytes_of(session: AsyncSession, job_id: int) -> int:

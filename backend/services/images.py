@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,37 +17,40 @@ from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models.enums import ImageOutcome
+from backend.models.enums import ImageChange, ImageOutcome
 from backend.queue import psycopg_connection
-from gleanset.types import Candidate, Downloaded, Failed, Outcome, Refused
+from gleanset.types import Candidate, Downloaded, Failed, Outcome, Reason, Refused
 
 _CANDIDATE_COLUMNS = (
     "original_url", "label", "source", "keyword", "page_url", "title", "creator", "creator_url",
     "licence", "licence_version", "licence_url", "attribution", "metadata_",
 )  # fmt: skip
-_OUTCOME_COLUMNS = ("outcome", "reason", "detail", "fetched_at")
+_OUTCOME_COLUMNS = ("change", "outcome", "reason", "detail", "fetched_at")
 _IMAGE_COLUMNS = (
     "storage_url", "filename", "final_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality",
     "brightness", "contrast", "sharpness", "entropy", "orientation", "animated",
-    "resized_sha256", "resized_width", "resized_height", "resized_size",
+    "resized_sha256", "resized_width", "resized_height", "resized_size", "etag", "last_modified",
 )  # fmt: skip
 _COLUMNS = ", ".join(_CANDIDATE_COLUMNS + _OUTCOME_COLUMNS + _IMAGE_COLUMNS)
 
 _COPY = f"COPY images (crawl_job_id, {_COLUMNS}) FROM STDIN"
+
+_OPT_OUTS = {Reason.ROBOTS, Reason.OPT_OUT_HEADER, Reason.OPT_OUT_TDM, Reason.OPT_OUT_AIPREF}
 
 
 @dataclass(slots=True)
 class Recorded:
     """What became of a batch: rows written, downloads among them, their bytes, and the rest by reason.
 
-    `duplicates`: downloads whose bytes the job has already.
+    `duplicates`: downloads whose bytes the job has already. `changes`: rows by what a refresh found.
     """
 
     total: int = 0
     downloaded: int = 0
     duplicates: int = 0
     bytes: int = 0
-    reasons: dict[str, int] = field(default_factory=dict[str, int])
+    reasons: Counter[str] = field(default_factory=Counter[str])
+    changes: Counter[str] = field(default_factory=Counter[str])
 
 
 async def insert_outcomes(
@@ -53,13 +58,16 @@ async def insert_outcomes(
     crawl_job_id: int,
     outcomes: Sequence[Outcome],
     storage_url: Callable[[str], str],
-    room: int,
+    room: int | None,
+    *,
+    refresh: bool = False,
 ) -> Recorded:
     """Write image rows, at most `room` of them downloads of new bytes, none for a URL that the job has already.
 
     The caller holds the lock of the job's row, so nobody else writes images of this job meanwhile. `storage_url` turns
-    a blob's key into its address.
+    a blob's key into its address. Rows of a `refresh` say what became of the image.
     """
+    write = partial(_copy, crawl_job_id=crawl_job_id, storage_url=storage_url, refresh=refresh)
     connection = await psycopg_connection(session)
     fresh = list({_clean(outcome.candidate.url): outcome for outcome in reversed(outcomes)}.values())[::-1]
     stored = await _stored(session, crawl_job_id, fresh)
@@ -67,11 +75,11 @@ async def insert_outcomes(
     # and only when the unique index objects is it worth asking which of them are there (docs/decisions/0005).
     try:
         async with connection.transaction():
-            return await _copy(connection, crawl_job_id, _within(fresh, room, stored), storage_url)
+            return await write(connection, _within(fresh, room, stored))
     except UniqueViolation:
         known = await known_urls(session, crawl_job_id, [outcome.candidate for outcome in fresh])
         fresh = [outcome for outcome in fresh if outcome.candidate.url not in known]
-        return await _copy(connection, crawl_job_id, _within(fresh, room, stored), storage_url)
+        return await write(connection, _within(fresh, room, stored))
 
 
 async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
@@ -86,7 +94,7 @@ async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[O
     return set(found)
 
 
-def _within(outcomes: list[Outcome], room: int, stored: set[bytes]) -> tuple[list[Outcome], int]:
+def _within(outcomes: list[Outcome], room: int | None, stored: set[bytes]) -> tuple[list[Outcome], int]:
     """The outcomes up to the download that fills the room, and how many downloads among them bring no new bytes.
 
     What was met behind it is not part of the job.
@@ -106,32 +114,60 @@ def _within(outcomes: list[Outcome], room: int, stored: set[bytes]) -> tuple[lis
 
 async def _copy(
     connection: AsyncConnection[Any],
-    crawl_job_id: int,
     within: tuple[list[Outcome], int],
+    *,
+    crawl_job_id: int,
     storage_url: Callable[[str], str],
+    refresh: bool,
 ) -> Recorded:
     outcomes, duplicates = within
     recorded = Recorded(total=len(outcomes), duplicates=duplicates)
     async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for outcome in outcomes:
-            await copy.write_row((crawl_job_id, *_row(outcome, storage_url)))
+            change = _change(outcome) if refresh else None
+            await copy.write_row((crawl_job_id, *_row(outcome, change, storage_url)))
+            if change is not None:
+                recorded.changes[change.value] += 1
             if isinstance(outcome, Downloaded):
                 recorded.downloaded += 1
                 recorded.bytes += outcome.inspection.file_size
             else:
-                recorded.reasons[outcome.reason.value] = recorded.reasons.get(outcome.reason.value, 0) + 1
+                recorded.reasons[outcome.reason.value] += 1
     return recorded
+
+
+def _change(outcome: Outcome) -> ImageChange | None:
+    """What became of an image since the job that is refreshed; None when it was not had, then or now."""
+    known = outcome.candidate.known
+    if known is None:
+        return ImageChange.NEW if isinstance(outcome, Downloaded) else None
+    match outcome:
+        case Downloaded(inspection=i):
+            return ImageChange.UNCHANGED if i.sha256 == known.inspection.sha256 else ImageChange.CHANGED
+        case Failed(reason=Reason.NOT_FOUND):
+            return ImageChange.DEAD
+        case Refused(reason=reason) if reason in _OPT_OUTS:
+            return ImageChange.OPTED_OUT
+        case _:
+            return ImageChange.LOST
 
 
 async def known_urls(session: AsyncSession, crawl_job_id: int, candidates: Sequence[Candidate]) -> Collection[str]:
     """Which of the candidates' URLs the job has rows for."""
+    return await urls_among(session, candidates, "crawl_job_id = :job", {"job": crawl_job_id})
+
+
+async def urls_among(
+    session: AsyncSession, candidates: Sequence[Candidate], where: str, values: Mapping[str, Any]
+) -> Collection[str]:
+    """Which of the candidates' URLs have a row for which `where` holds: SQL with `values`, on columns of `images`."""
     by_hash = {_url_hash(candidate.url): candidate.url for candidate in candidates}
     found = await session.scalars(
         text(
-            "SELECT CAST(md5(original_url) AS uuid) FROM images"
-            " WHERE crawl_job_id = :job AND CAST(md5(original_url) AS uuid) = ANY(:hashes)"
+            "SELECT CAST(md5(original_url) AS uuid) FROM images"  # noqa: S608 - `where` is written by us
+            f" WHERE CAST(md5(original_url) AS uuid) = ANY(:hashes) AND {where}"
         ),
-        {"job": crawl_job_id, "hashes": list(by_hash)},
+        {**values, "hashes": list(by_hash)},
     )
     return {by_hash[found_hash] for found_hash in found}
 
@@ -177,7 +213,7 @@ def _resized(outcome: Downloaded) -> tuple[Any, ...]:
     return (bytes.fromhex(copy.sha256), copy.width, copy.height, copy.file_size) if copy else (None,) * 4
 
 
-def _row(outcome: Outcome, storage_url: Callable[[str], str]) -> tuple[Any, ...]:
+def _row(outcome: Outcome, change: ImageChange | None, storage_url: Callable[[str], str]) -> tuple[Any, ...]:
     c = outcome.candidate
     licence = c.licence
     candidate = (
@@ -199,6 +235,7 @@ def _row(outcome: Outcome, storage_url: Callable[[str], str]) -> tuple[Any, ...]
         case Downloaded(inspection=i, key=key):
             return (
                 *candidate,
+                change and change.value,
                 ImageOutcome.DOWNLOADED.value,
                 None,
                 None,
@@ -220,12 +257,15 @@ def _row(outcome: Outcome, storage_url: Callable[[str], str]) -> tuple[Any, ...]
                 i.orientation,
                 i.animated,
                 *_resized(outcome),
+                outcome.etag,
+                outcome.last_modified,
             )
         case Refused() | Failed():
             kind = ImageOutcome.REFUSED if isinstance(outcome, Refused) else ImageOutcome.FAILED
             rest = (None,) * len(_IMAGE_COLUMNS)
             return (
                 *candidate,
+                change and change.value,
                 kind.value,
                 outcome.reason.value,
                 _clean(outcome.detail, 500),

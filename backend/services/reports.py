@@ -26,6 +26,7 @@ class Report:
     export: ExportJob | None
     plan: CrawlPlan
     failures: dict[str, int]
+    changes: dict[str, int]
     invalid: dict[str, int]
     bytes: int
     at: datetime
@@ -86,6 +87,7 @@ async def report(session: AsyncSession, crawl_job_id: int) -> Report:
         export=packed,
         plan=CrawlPlan.model_validate(crawl.options),
         failures=await crawl_jobs.failures(session, crawl.id),
+        changes=await crawl_jobs.changes(session, crawl.id),
         invalid=await validation.invalid(session, judged.id) if judged is not None and done else {},
         bytes=await crawl_jobs.bytes_of(session, crawl.id),
         at=datetime.now(UTC),

@@ -14,7 +14,9 @@ from backend import queue
 from backend.services import chunks
 from backend.services.chunks import Claim
 from backend.services.images import known_urls
+from backend.services.refreshes import KNOWN, owned_urls
 from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import CrawlOptions, crawl
 from gleanset.errors import SourceError
@@ -59,11 +61,16 @@ def _passing(failure: Exception) -> bool:
 
 async def _run(runtime: Runtime, held: Claim) -> None:
     client = await runtime.client(held.plan)
-    source = client.source(held.query.source)
+    refresh_of = held.plan.refresh_of
+    again = held.query.source == KNOWN
+    source = KnownSource(runtime.database) if again else client.source(held.query.source)
 
     async def known(candidates: Sequence[Candidate]) -> Collection[str]:
         async with runtime.database.transaction() as session:
-            return await known_urls(session, held.crawl_job_id, candidates)
+            found = set(await known_urls(session, held.crawl_job_id, candidates))
+            if refresh_of is not None and not again:
+                found.update(await owned_urls(session, held.crawl_job_id, refresh_of, candidates))
+            return found
 
     settings = runtime.settings
     options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)

@@ -89,6 +89,7 @@ async def _about(runtime: Runtime, job: ExportJob) -> About:
             keywords=crawl_job.keywords,
             rules=validated.validation_rules if validated else {},
             failures=await crawl_jobs.failures(session, crawl_job.id),
+            changes=await crawl_jobs.changes(session, crawl_job.id),
             invalid=await validation.invalid(session, validated.id) if validated else {},
             created=crawl_job.completed_at or crawl_job.created_at,
         )

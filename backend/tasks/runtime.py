@@ -15,8 +15,8 @@ from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
 from gleanset.book import Exchanged, HostState
-from gleanset.crawl import Fetch, Gatherer, GatherOptions
 from gleanset.fetch import Fetcher, Response
+from gleanset.gather import Fetch, Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits
 from gleanset.sources import Reader, Source, open_source
 from gleanset.store import Store

@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What the dataset card tells of the run behind the export."""
+    """What the dataset card tells of the run behind the export. `changes`: what a refresh found, by kind."""
 
     name: str
     keywords: Any
@@ -51,6 +51,7 @@ class About:
     failures: Mapping[str, int]
     invalid: Mapping[str, int]
     created: datetime
+    changes: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,12 +73,18 @@ Keywords: `{_inline(json.dumps(about.keywords, ensure_ascii=False))}`
 
 Rules: `{_inline(json.dumps(dict(about.rules), ensure_ascii=False))}`
 
-Images that could not be had, by reason:
+{_changes(about.changes)}Images that could not be had, by reason:
 
 {_table("Reason", about.failures)}
 Images that broke a rule, by rule (one image may break several):
 
 {_table("Rule", about.invalid)}"""
+
+
+def _changes(changes: Mapping[str, int]) -> str:
+    return (
+        f"Images since the crawl before, which this one refreshed:\n\n{_table('Change', changes)}\n" if changes else ""
+    )
 
 
 def _table(head: str, counts: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ from yarl import URL
 from gleanset.book import HostBook, SiteFiles
 from gleanset.errors import FetchFailed, ImageRefused, OutcomeError
 from gleanset.fetch.address import names_private
+from gleanset.fetch.conditions import Conditions
 from gleanset.fetch.hosts import Host
 from gleanset.fetch.leases import Leases
 from gleanset.fetch.options import FetchOptions
@@ -72,12 +73,16 @@ class Fetcher:
             await self._leases.close()
         await self._wire.__aexit__(kind, error, trace)
 
-    async def get(self, url: str) -> Response:
-        """The 200 answer to a GET, with a body, where the host's rules allow it.
+    async def get(self, url: str, conditions: Conditions | None = None) -> Response:
+        """The 200 answer to a GET, with a body, where the host's rules allow it; or a 304 that `conditions` asked for.
 
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
-        response = _good(await self.visit(url))
+        ask = Ask(limit=self.options.max_bytes, conditions=conditions)
+        response = await self._follow(self._checked(url), ask, ruled=True)
+        if response.status == 304 and conditions is not None and conditions.headers(URL(response.url)):
+            return response
+        _good(response)
         if not response.body:
             raise ImageRefused(Reason.EMPTY)
         return response
@@ -181,7 +186,7 @@ class Fetcher:
 
         def on_headers(status: int, headers: Headers) -> None:
             host.breaker.answered()
-            if rules is not None and 200 <= status < 300:
+            if rules is not None and (200 <= status < 300 or status == 304):
                 rules.check_headers(url, headers)
 
         for attempt in range(1, self.options.attempts + 1):

@@ -19,6 +19,7 @@ from yarl import URL
 
 from gleanset.errors import FetchFailed, ImageRefused, StoreError
 from gleanset.fetch.address import AddrInfo, PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.conditions import Conditions
 from gleanset.fetch.connection import Connector
 from gleanset.fetch.options import FetchOptions
 from gleanset.fetch.patterns import HostPatterns
@@ -62,6 +63,7 @@ class Ask:
     cut: bool = False
     into: BinaryIO | None = None
     error_text: bool = False
+    conditions: Conditions | None = None
 
 
 @dataclass(slots=True)
@@ -123,12 +125,13 @@ class Wire:
         """The answer to a GET, or to a POST where there is a form. Redirects are answers. Takes its time off `left`."""
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
+        headers = {**(ask.headers or {}), **(ask.conditions.headers(url) if ask.conditions else {})}
         began = time.monotonic()
         try:
             async with self._session.request(
                 "GET" if ask.form is None else "POST",
                 url,
-                headers=ask.headers,
+                headers=headers,
                 data=ask.form,
                 allow_redirects=False,
                 timeout=self._timeout(left),

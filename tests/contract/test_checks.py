@@ -57,6 +57,7 @@ def job(session: Session) -> CrawlJob:
         ("export_jobs", "file_size = -1", "ck_export_jobs_file_size"),
         ("images", "width = -1", "ck_images_width"),
         ("images", "outcome = 'lost'", "ck_images_outcome"),
+        ("images", "change = 'better'", "ck_images_change"),
         ("images", "sha256 = 'short'", "ck_images_sha256"),
         ("images", "pdq = 'short'", "ck_images_pdq"),
         ("crawl_chunks", "status = 'done'", "ck_crawl_chunks_status"),

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gleanset.crawl import CrawlOptions, Gatherer, crawl
+from gleanset.crawl import CrawlOptions, crawl
 from gleanset.errors import StoreError
 from gleanset.fetch import Fetcher, FetchOptions
+from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 from gleanset.threads import Threads

@@ -21,11 +21,12 @@ import psutil
 import pytest
 from yarl import URL
 
-from gleanset.crawl import CrawlOptions, Gatherer, crawl
+from gleanset.crawl import CrawlOptions, crawl
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.address import AddrInfo, guarded_socket, is_public
 from gleanset.fetch.wire import Wire
+from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 from gleanset.threads import Threads

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gleanset.crawl import Gatherer, GatherOptions
 from gleanset.fetch import Fetcher, FetchOptions
+from gleanset.gather import Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
 from gleanset.store import Store
 from gleanset.threads import Threads

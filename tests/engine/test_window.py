@@ -6,8 +6,9 @@ import asyncio
 import time
 from pathlib import Path
 
-from gleanset.crawl import CrawlOptions, Gatherer, crawl
+from gleanset.crawl import CrawlOptions, crawl
 from gleanset.fetch import Fetcher, FetchOptions
+from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 from gleanset.threads import Threads
