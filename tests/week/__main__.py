@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from backend.config import Settings
 from backend.db import Database
 from tests.postgres import embedded_server
-from tests.week.run import Sizes, Week, assert_right, environment, run
+from tests.week.run import Sizes, Week, assert_right, run, worker_settings
 from tests.week.web import Web
 
 MOST_GROWTH = 0.1
@@ -27,17 +28,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="from one kill to the next (5)")
     parser.add_argument("--workers", type=int, default=3, metavar="N", help="processes; the first is not killed (3)")
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="requests at once to a host (2)")
-    parser.add_argument("--interval", type=float, default=0.05, metavar="S", help="between two requests to a host (0.05)")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="for one image (10)")
+    parser.add_argument(
+        "--interval", type=float, default=0.05, metavar="S", help="between two requests to a host (0.05)"
+    )
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="for one image (5)")
     sizes = Sizes(**vars(parser.parse_args()))
-    with tempfile.TemporaryDirectory(prefix="gl-week-") as folder, embedded_server() as server:
-        with server.migrated() as url:
-            asyncio.run(_main(sizes, Path(folder), url))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that the workers end too
+    with (
+        tempfile.TemporaryDirectory(prefix="gl-week-") as folder,
+        embedded_server() as server,
+        server.migrated() as url,
+    ):
+        asyncio.run(_main(sizes, Path(folder), url))
 
 
 async def _main(sizes: Sizes, folder: Path, database_url: str) -> None:
-    given = environment(sizes, folder, database_url)
-    os.environ.update(given)
+    os.environ.update(worker_settings(sizes), GLEANSET_HOME=str(folder / "home"), DATABASE_URL=database_url)
     settings = Settings()
     web = Web(sizes.interval)
     with web.served():

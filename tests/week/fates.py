@@ -33,7 +33,8 @@ _WHOLE = {
     "ruleless": {"robots_unreachable"},
 }
 
-CRAWL_DELAY = 0.5
+CALM = 5
+"""The Crawl-delay of a calm host, in intervals of the others."""
 
 
 def kind(host: int) -> str:

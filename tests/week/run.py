@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,18 +31,20 @@ class Sizes:
     at_once: int
     interval: float
     timeout: float
+    most_kills: int | None = None
 
 
-def environment(sizes: Sizes, folder: Path, database_url: str) -> dict[str, str]:
-    """Settings of the workers."""
+def worker_settings(sizes: Sizes) -> dict[str, str]:
+    """What the workers are told."""
     return {
-        "GLEANSET_HOME": str(folder / "home"),
-        "DATABASE_URL": database_url,
         "GLEANSET_PER_HOST": str(sizes.at_once),
         "GLEANSET_INTERVAL": str(sizes.interval),
         "GLEANSET_TIMEOUT": str(sizes.timeout),
         "GLEANSET_HEARTBEAT": "0.5",
-        "GLEANSET_ROWS_PER_CHUNK": str(max(100, sizes.urls // 40)),
+        "GLEANSET_WINDOW": "64",
+        "GLEANSET_BATCH": "1000",
+        "GLEANSET_CHUNKS_AT_ONCE": "4",
+        "GLEANSET_ROWS_PER_CHUNK": str(sizes.urls // (8 * sizes.workers)),
     }
 
 
@@ -80,14 +83,16 @@ async def run(
     job_id = await start_job(database, settings, [each.url for each in urls], own_hosts=())
     week = Week(sizes.urls)
     with Fleet(sizes.workers, workers, folder) as fleet:
-        next_kill = sizes.seconds
+        next_kill = math.inf
         while True:
             job = await job_of(database, job_id)
             week.seconds = time.monotonic() - week.began
             week.memory.append((week.seconds, job.total_images, fleet.memory()))
             if job.status != "running":
                 break
-            if week.seconds > next_kill:
+            if job.total_images and math.isinf(next_kill):
+                next_kill = week.seconds
+            if week.seconds > next_kill and fleet.kills != sizes.most_kills:
                 fleet.kill_one()
                 next_kill = week.seconds + sizes.seconds * chance.uniform(0.5, 1.5)
             week.kills, week.rescues = fleet.kills, fleet.rescues()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from tests.web import picture
-from tests.week.fates import CRAWL_DELAY, host_at, kind
+from tests.week.fates import CALM, host_at, kind
 
 PICTURES = 300
 BUSY_FOR = 1
@@ -77,9 +77,7 @@ class Visitor(asyncio.Protocol):
         if self._transport.is_closing():
             return True
         try:
-            seen = socket.fromfd(
-                self._transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
-            )
+            seen = socket.fromfd(self._transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM)
             with seen:
                 return seen.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
         except BlockingIOError:
@@ -101,7 +99,7 @@ class Visitor(asyncio.Protocol):
         if path.endswith("/tdmrep.json"):
             self._answer(404)
             if site.kind == "calm":
-                site.interval = CRAWL_DELAY
+                site.interval = self._web.calm
         elif path == "/robots.txt":
             self._rules()
         elif site.late:
@@ -116,7 +114,7 @@ class Visitor(asyncio.Protocol):
             case "ruleless":
                 self._answer(503)
             case "calm":
-                self._answer(200, f"User-agent: *\nCrawl-delay: {CRAWL_DELAY}\n".encode())
+                self._answer(200, f"User-agent: *\nCrawl-delay: {self._web.calm}\n".encode())
             case _:
                 self._answer(404)
 
@@ -168,7 +166,9 @@ class Visitor(asyncio.Protocol):
         if last:
             headers += "Connection: close\r\n"
         head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{headers}"
-        self._transport.write(f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body)
+        self._transport.write(
+            f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+        )
         if done:
             self._site.busy.discard(self)
             if last:
@@ -183,6 +183,8 @@ class Visitor(asyncio.Protocol):
             self._transport.close()
 
     def _reset(self) -> None:
+        if self._transport.is_closing():
+            return
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._site.busy.discard(self)
         self._transport.abort()
@@ -193,6 +195,7 @@ class Web:
 
     def __init__(self, interval: float) -> None:
         self._interval = interval
+        self.calm = CALM * interval
         self.sites: dict[str, Site] = {}
         self.visitors = set[Visitor]()
         self.pictures = [picture(number) for number in range(PICTURES)]
