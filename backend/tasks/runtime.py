@@ -15,6 +15,7 @@ from backend.config import Settings
 from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
+from backend.tasks.ledger import Ledger
 from gleanset.book import Exchanged, HostState
 from gleanset.crawl import Gatherer, GatherOptions
 from gleanset.fetch import Fetcher
@@ -58,9 +59,10 @@ class SharedBook:
 class Runtime:
     """One a worker process."""
 
-    def __init__(self, settings: Settings, database: Database, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, database: Database, ledger: Ledger, stack: AsyncExitStack) -> None:
         self.settings = settings
         self.database = database
+        self.ledger = ledger
         self.store = Store(settings.store_place)
         self._threads = Threads(settings.threads)
         self._clients: dict[str, Client] = {}
@@ -93,7 +95,8 @@ async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator
     async with database.transaction() as session:
         await hosts.forget(session)
     async with AsyncExitStack() as stack:
-        yield Runtime(settings, database, stack)
+        ledger = await stack.enter_async_context(Ledger(database.url))
+        yield Runtime(settings, database, ledger, stack)
 
 
 def _allow_files() -> None:
