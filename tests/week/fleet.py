@@ -58,13 +58,19 @@ class Fleet:
     def kill_one(self) -> None:
         """Kill any but the first, and start another in its place."""
         place = self._chance.randrange(1, self._count)
-        assert self._running[place].poll() is None, f"a worker ended by itself: {self._folder}"
         self._end(self._running[place])
         self.kills += 1
         self._running[place] = self._start()
 
+    def check(self) -> None:
+        """No worker may end by itself."""
+        for process in self._running:
+            if process.poll() is not None:
+                log = self._folder / f"worker-{self._started.index(process)}.log"
+                raise AssertionError(f"A worker ended with {process.returncode}: {log.read_text()[-1000:]}")
+
     def memory(self) -> int:
-        """Bytes of the first worker, which must be alive."""
+        """Bytes of the first worker."""
         return int(psutil.Process(self._running[0].pid).memory_info().rss)
 
     def rescues(self) -> int:

@@ -20,6 +20,10 @@ from tests.week.fleet import Fleet
 from tests.week.web import Web
 
 
+STILL = 120.0
+"""Seconds without anything new after which a run counts as hung: several times what a killed worker's hosts rest."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
     """of a run. seconds: from one kill to the next, about. at_once, interval: the pace of every host."""
@@ -60,6 +64,13 @@ class Week:
     memory: list[tuple[float, int, int]] = field(default_factory=list)
     """Seconds, URLs met, and bytes of the worker that is not killed."""
 
+    def still(self) -> float:
+        """Seconds without a new URL."""
+        if not self.memory:
+            return 0.0
+        seconds, met, _ = self.memory[-1]
+        return seconds - next(at for at, count, _ in self.memory if count == met)
+
     def growth(self) -> float:
         """By what part of itself the memory of the worker that is not killed grew in the second half of the run."""
         half = [(seconds, used) for seconds, met, used in self.memory if met > self.urls / 2]
@@ -87,6 +98,10 @@ async def run(
         while True:
             job = await job_of(database, job_id)
             week.seconds = time.monotonic() - week.began
+            fleet.check()
+            assert week.still() < STILL, (
+                f"nothing was recorded for {week.still():.0f} s, with {job.total_images} URLs met"
+            )
             week.memory.append((week.seconds, job.total_images, fleet.memory()))
             if job.status != "running":
                 break
