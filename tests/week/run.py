@@ -19,7 +19,6 @@ from tests.week.fates import Wanted, wanted
 from tests.week.fleet import Fleet
 from tests.week.web import Web
 
-
 STILL = 120.0
 """Seconds without anything new after which a run counts as hung: several times what a killed worker's hosts rest."""
 
