@@ -10,20 +10,69 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import structlog
 from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job
+from procrastinate.jobs import Job, Status
+from procrastinate.manager import JobManager
 from psycopg import AsyncConnection
+from psycopg.errors import ForeignKeyViolation
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-app = App(connector=PsycopgConnector(), import_paths=["backend.tasks.crawl", "backend.tasks.jobs"])
-
 log = structlog.get_logger(__name__)
+
+_OURS = """
+    WITH ours AS (
+        SELECT id FROM procrastinate_jobs
+        WHERE id = %(job_id)s AND worker_id = %(worker_id)s AND attempts = %(attempts)s AND status = 'doing' FOR UPDATE
+    )
+"""
+_FINISH = f"{_OURS} SELECT procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) FROM ours"  # noqa: S608 - a constant of ours
+_RETRY = f"""
+    {_OURS} SELECT procrastinate_retry_job_v1(id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) FROM ours
+"""  # noqa: S608 - a constant of ours
+
+
+class _OwnTasks(JobManager):
+    """Ends a task only for the worker that has it: one that was taken for dead, and goes on, has lost it to another."""
+
+    async def finish_job(self, job: Job, status: Status, delete_job: bool) -> None:
+        await self.connector.execute_query_async(
+            _FINISH,
+            job_id=job.id,
+            worker_id=job.worker_id,
+            attempts=job.attempts,
+            status=status.value,
+            delete_job=delete_job,
+        )
+
+    async def retry_job(
+        self,
+        job: Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        lock: str | None = None,
+    ) -> None:
+        await self.connector.execute_query_async(
+            _RETRY,
+            job_id=job.id,
+            worker_id=job.worker_id,
+            attempts=job.attempts,
+            retry_at=retry_at or datetime.now(UTC),
+            priority=priority,
+            queue=queue,
+            lock=lock,
+        )
+
+
+app = App(connector=PsycopgConnector(), import_paths=["backend.tasks.crawl", "backend.tasks.jobs"])
+app.job_manager = _OwnTasks(app.connector)
 
 
 class RetryInterrupted(BaseRetryStrategy):
@@ -81,20 +130,19 @@ async def worker(
     async with AsyncConnectionPool(conninfo, min_size=1, max_size=6, open=False) as pool:
         await app.open_async(pool)
         dead_after = 5 * heartbeat
-        work = asyncio.create_task(
-            app.run_worker_async(
-                queues=queues,  # pyright: ignore[reportArgumentType] - None is every queue, its annotation forgets that
-                concurrency=concurrency,
-                additional_context=context,
-                install_signal_handlers=False,
-                delete_jobs="always",
-                update_heartbeat_interval=heartbeat,
-                stalled_worker_timeout=dead_after,
-                shutdown_graceful_timeout=0.0,
-                fetch_job_polling_interval=2.0,
-                abort_job_polling_interval=2.0,
-            )
-        )
+        options: dict[str, Any] = {
+            "queues": queues,
+            "concurrency": concurrency,
+            "additional_context": context,
+            "install_signal_handlers": False,
+            "delete_jobs": "always",
+            "update_heartbeat_interval": heartbeat,
+            "stalled_worker_timeout": dead_after,
+            "shutdown_graceful_timeout": 0.0,
+            "fetch_job_polling_interval": 2.0,
+            "abort_job_polling_interval": 2.0,
+        }
+        work = asyncio.create_task(_work_for_ever(options))
         rescue = asyncio.create_task(_rescue_for_ever(dead_after))
         try:
             yield work
@@ -103,6 +151,19 @@ async def worker(
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectorException):
                     await task
+
+
+async def _work_for_ever(options: dict[str, Any]) -> None:
+    """Ends only by an error. A worker that slept through its own heartbeats may have been struck off by another."""
+    while True:
+        try:
+            await app.run_worker_async(**options)
+        except ConnectorException as error:
+            if not isinstance(error.__cause__, ForeignKeyViolation):
+                raise
+            log.warning("this worker was taken for dead; it goes on as a new one")
+        else:
+            return
 
 
 # One statement, so that two rescuers cannot requeue a task twice; a task is looked at and given back under its lock.

@@ -84,12 +84,14 @@ async def insert_outcomes(
 
 async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
     """Hashes of the outcomes that the job has downloads of."""
-    hashes = [bytes.fromhex(outcome.inspection.sha256) for outcome in outcomes if isinstance(outcome, Downloaded)]
+    hashes = {bytes.fromhex(outcome.inspection.sha256) for outcome in outcomes if isinstance(outcome, Downloaded)}
+    # One row a hash is enough: a server's "not available" picture may be there a hundred thousand times.
     found = await session.scalars(
         text(
-            "SELECT sha256 FROM images WHERE crawl_job_id = :job AND sha256 = ANY(:hashes) AND outcome = 'downloaded'"
+            "SELECT hash FROM unnest(CAST(:hashes AS bytea[])) AS hash, LATERAL ("
+            "SELECT FROM images WHERE crawl_job_id = :job AND sha256 = hash AND outcome = 'downloaded' LIMIT 1) AS one"
         ),
-        {"job": crawl_job_id, "hashes": hashes},
+        {"job": crawl_job_id, "hashes": list(hashes)},
     )
     return set(found)
 

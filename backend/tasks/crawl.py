@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import structlog
 from procrastinate import JobContext
@@ -35,8 +36,9 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
     with aborted_by_user(context):
         held = None
         for attempt in range(1, ATTEMPTS + 1):
-            async with runtime.database.transaction() as session:
-                held = await chunks.claim(session, crawl_job_id, chunk_id, held)
+            held = await runtime.ledger.run(
+                partial(chunks.claim, crawl_job_id=crawl_job_id, chunk_id=chunk_id, again=held)
+            )
             if held is None:
                 return
             try:
@@ -48,8 +50,7 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                     await asyncio.sleep(2**attempt)
                     continue
                 error = sentence(failure)
-            async with runtime.database.transaction() as session:
-                await chunks.end(session, held, error=error)
+            await runtime.ledger.run(partial(chunks.end, held=held, error=error))
             return
 
 
@@ -80,14 +81,13 @@ async def _run(runtime: Runtime, held: Claim) -> None:
         aclosing(crawl(pages, gatherer.gather, known, options, held.cursor)) as batches,
     ):
         async for batch in batches:
-            async with runtime.database.transaction() as session:
-                go_on = await chunks.record(
-                    session,
-                    held,
-                    batch.outcomes,
-                    batch.cursor,
-                    exhausted=batch.exhausted,
-                    storage_url=runtime.store.url,
-                )
-            if not go_on:
+            recording = partial(
+                chunks.record,
+                held=held,
+                outcomes=batch.outcomes,
+                cursor=batch.cursor,
+                exhausted=batch.exhausted,
+                storage_url=runtime.store.url,
+            )
+            if not await runtime.ledger.run(recording):
                 return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import resource
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import cast
 
 import cv2
@@ -14,6 +15,7 @@ from backend.config import Settings
 from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
+from backend.tasks.ledger import Ledger
 from gleanset.book import Exchanged, HostState
 from gleanset.fetch import Fetcher, Response
 from gleanset.gather import Fetch, Gatherer, GatherOptions
@@ -22,6 +24,9 @@ from gleanset.sources import Reader, Source, open_source
 from gleanset.store import Store
 from gleanset.threads import Threads
 from gleanset.types import Candidate, Query
+
+_FILES = 32_768
+"""Files and connections that a worker may have open at once: it keeps some to each host that it has just asked."""
 
 
 class Client:
@@ -55,9 +60,10 @@ class SharedBook:
 class Runtime:
     """One a worker process."""
 
-    def __init__(self, settings: Settings, database: Database, stack: AsyncExitStack) -> None:
+    def __init__(self, settings: Settings, database: Database, ledger: Ledger, stack: AsyncExitStack) -> None:
         self.settings = settings
         self.database = database
+        self.ledger = ledger
         self.store = Store(settings.store_place)
         self._threads = Threads(settings.threads)
         self._clients: dict[str, Client] = {}
@@ -98,12 +104,23 @@ def _from(read: Callable[[Candidate], Awaitable[bytes]]) -> Fetch:
 @asynccontextmanager
 async def open_runtime(settings: Settings, database: Database) -> AsyncGenerator[Runtime]:
     """Everything that is opened is closed at the end. Raises StoreError when the store cannot be opened."""
+    _allow_files()
     cv2.setNumThreads(1)  # the decoding threads are the parallel part; OpenCV's own would only get into their way
     gc.freeze()  # half a million objects of imported libraries, which no later collection need look through again
     async with database.transaction() as session:
         await hosts.forget(session)
     async with AsyncExitStack() as stack:
-        yield Runtime(settings, database, stack)
+        ledger = await stack.enter_async_context(Ledger(database.url))
+        yield Runtime(settings, database, ledger, stack)
+
+
+def _allow_files() -> None:
+    """Shells and service managers give 1,024 at first and let a program take more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # a system that says no has its reasons
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def runtime_of(context: JobContext) -> Runtime:

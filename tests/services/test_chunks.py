@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import pytest
+from sqlalchemy import text
 
 from backend.services import chunks, crawl_jobs
 from backend.services.images import known_urls
@@ -168,6 +169,23 @@ async def test_the_same_bytes_count_once(place: Place) -> None:
     assert (job.status, job.downloaded_images, job.duplicate_images) == ("completed", 6, 2)
     assert await place.rows("SELECT count(*), count(DISTINCT sha256) FROM images") == [(6, 4)]
     assert [(c.downloaded_images, c.duplicate_images) for c in await place.chunks(job.id)] == [(3, 1), (3, 1)]
+
+
+async def test_a_picture_that_is_there_a_thousand_times_is_looked_up_once(place: Place) -> None:
+    """The picture that stands for one that is not available comes in every batch."""
+    _, [chunk] = await place.started(max_images=5_000)
+    held = await place.claim(chunk)
+    same = downloaded("a").inspection.sha256
+    await place.record(held, [downloaded(f"first {n}", sha256=same) for n in range(2_000)])
+    await place.rows_of_nothing("ANALYZE images")
+    outcomes = [downloaded(f"second {n}", sha256=same) for n in range(50)]
+    async with place.database.transaction() as session:
+        await chunks.record(session, held, outcomes, None, exhausted=True, storage_url=str)
+        seen = await session.execute(
+            text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'images'")
+        )
+        assert seen.scalar_one() < 10
+    assert (await place.job(held.crawl_job_id)).duplicate_images == 2_049
 
 
 async def test_a_chunk_that_found_copies_goes_on_until_its_share_is_full(place: Place) -> None:

@@ -81,6 +81,35 @@ async def test_a_stopped_worker_gives_its_work_back(
     await assert_accounted_for(database, settings, job_id, wanted)
 
 
+async def test_a_worker_that_was_taken_for_dead_goes_on_and_takes_nothing_from_another(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    with PictureWeb(delay=0.1).served() as url:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(600)}
+        job_id = await start_job(database, settings, list(wanted))
+        first = start_worker()
+
+        async def some() -> bool:
+            return (await job_of(database, job_id)).total_images > 20
+
+        await until(some)
+        os.kill(first.pid, signal.SIGSTOP)
+        await asyncio.sleep(2.0)  # longer than a worker may be silent
+        second = start_worker()
+        before = (await job_of(database, job_id)).total_images
+
+        async def taken_over() -> bool:
+            return (await job_of(database, job_id)).total_images > before
+
+        await until(taken_over)
+        os.kill(first.pid, signal.SIGCONT)
+        await asyncio.sleep(3.0)  # it finds that its chunks are another's, and asks for new ones
+        assert first.poll() is None
+        os.kill(second.pid, signal.SIGKILL)
+        assert (await settled(database, job_id)).status == "completed"
+    await assert_accounted_for(database, settings, job_id, wanted)
+
+
 async def test_cancel_stops_the_worker_within_a_second_and_retry_goes_on(
     database: Database, settings: Settings, start_worker: StartWorker
 ) -> None:
