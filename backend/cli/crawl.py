@@ -195,8 +195,15 @@ async def _refresh(
         async with database.transaction() as session:
             old = await crawl_jobs.finished(session, old_id)
         plan = CrawlPlan.model_validate(old.options).model_copy(update={"export": packed})
+        if plan.folders:
+            raise BadInput(
+                f"Crawl job {old_id} took in a folder, which has no addresses to visit again: crawl it anew."
+            )
+        plan = await copy_lists(settings, plan, tell=lambda text: None if json else note(text))
         size = settings.rows_per_chunk
-        queries = await asyncio.to_thread(crawl_jobs.plan_queries, old.keywords, plan, rows_per_chunk=size)
+        queries = await asyncio.to_thread(
+            crawl_jobs.plan_queries, old.keywords, plan, rows_per_chunk=size, options=settings.sources
+        )
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
             old = await crawl_jobs.finished(session, old_id)
