@@ -261,8 +261,8 @@ def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli
     upgraded = embedded_cli.ok("db", "upgrade")
     assert "005" in upgraded.out
     with psycopg.connect(address) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("004",)
-    assert embedded_cli.ok("db", "current").out == "004 (head)\n"
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("005",)
+    assert embedded_cli.ok("db", "current").out == "005 (head)\n"
     embedded_cli.ok("db", "stop")
     try:
         psycopg.connect(address).close()
