@@ -6,6 +6,7 @@ import asyncio
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,15 +126,19 @@ async def assert_right(
     found = dict(await rows(database, "SELECT original_url, reason FROM images"))
     expected: dict[str, str | None] = {}
     wrong: list[str] = []
+    kinds = Counter[str]()
     for each in urls:
         reason = found.get(each.url, "no row")
         allowed = each.reasons or {None}
-        expected[each.url] = reason if reason in allowed else next(iter(allowed))
-        if reason not in allowed:
+        right = reason in allowed
+        expected[each.url] = next(iter(allowed)) if reason == "no row" else reason
+        if not right:
             wrong.append(f"{each.url} ended with {reason}, not {' or '.join(map(str, allowed))}")
-    assert not wrong, "\n".join([f"{len(wrong)} wrong:", *wrong[:20]])
+            kinds[str(reason)] += 1
+    # Rows, counters and files first, by what there is: a reason that is wrong says nothing about these.
     await assert_accounted_for(database, settings, job_id, expected)
     assert_polite(sizes, web)
+    assert not wrong, "\n".join([f"{len(wrong)} wrong reasons, {dict(kinds)}:", *wrong[:20]])
 
 
 def assert_polite(sizes: Sizes, web: Web) -> None:
