@@ -77,7 +77,7 @@ async def _run(runtime: Runtime, held: Claim) -> None:
     options = CrawlOptions(window=settings.window, batch=settings.batch, limit=held.limit)
     pages = source.pages(held.query, held.cursor)
     async with (
-        runtime.gatherer(client, held.plan, held.query) as gatherer,
+        runtime.gatherer(client, source, held.plan, held.query) as gatherer,
         aclosing(crawl(pages, gatherer.gather, known, options, held.cursor)) as batches,
     ):
         async for batch in batches:

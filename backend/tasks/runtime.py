@@ -82,11 +82,10 @@ class Runtime:
         return self._clients[key]
 
     @asynccontextmanager
-    async def gatherer(self, client: Client, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:
+    async def gatherer(self, client: Client, source: Source, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:
         """What takes the candidates of a query the whole way, over HTTP or from where the source has them."""
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
         options = GatherOptions(licences=plan.licences, resize=plan.resize, keep_original=plan.keep_original)
-        source = client.source(query.source)
         async with AsyncExitStack() as stack:
             fetch = None
             if isinstance(source, Reader):

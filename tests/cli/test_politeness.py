@@ -37,7 +37,7 @@ def test_robots_txt_is_kept_unless_the_host_is_ones_own(cli: Cli, database_url: 
         crawl = ["crawl", "--urls", str(write_list(cli.folder, url)), "--allow-private", "--json"]
         kept = cli.ok(*crawl).json
         assert (kept["downloaded_images"], kept["failures"]) == (0, {"robots": 2})
-        assert dict(pictures.asked) == {"/robots.txt": 1}
+        assert dict(pictures.asked) == {"/robots.txt": 1, "/.well-known/tdmrep.json": 1}
         own = cli.ok(*crawl, "--own", "127.0.0.1").json
         assert (own["downloaded_images"], own["failures"]) == (2, {})
     with psycopg.connect(libpq_url(database_url)) as connection:

@@ -12,6 +12,7 @@ import time
 import traceback
 import warnings
 from importlib import import_module
+from pathlib import Path
 
 from gleanset.errors import GleansetError
 from gleanset.inspect import InspectLimits, inspect
@@ -35,8 +36,9 @@ def inspect_mutated(seed: int) -> str:
 
 
 def resident() -> int:
-    """The most bytes that this process ever had in memory."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most bytes that this process ever had in memory; getrusage would count what its parent had, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def main(target: str, first: int, stop: int, memory: int) -> None:

@@ -25,7 +25,7 @@ async def test_ten_kills_lose_and_double_nothing(
     web = PictureWeb(delay=0.03)
     chance = random.Random()
     with web.served() as url:
-        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(1200)}
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(2400)}
         job_id = await start_job(database, settings, list(wanted), export=True)
 
         async def met_more_than(count: int) -> bool:
