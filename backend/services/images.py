@@ -85,11 +85,17 @@ async def insert_outcomes(
 async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
     """Hashes of the outcomes that the job has downloads of."""
     hashes = {bytes.fromhex(outcome.inspection.sha256) for outcome in outcomes if isinstance(outcome, Downloaded)}
-    # One row a hash is enough: a server's "not available" picture may be there a hundred thousand times.
+    if not hashes:
+        return set()
+    # One row a hash is enough: a server's "not available" picture may be there a hundred thousand times. But of a table
+    # that was not analysed yet the planner believes that any scan meets such a row soon, and would read the whole job
+    # for each hash. So it may not scan the table, and `+ 0` and `|| ''` leave it no index but that of the hash.
+    await session.execute(text("SET LOCAL enable_seqscan = off"))
     found = await session.scalars(
         text(
             "SELECT hash FROM unnest(CAST(:hashes AS bytea[])) AS hash, LATERAL ("
-            "SELECT FROM images WHERE crawl_job_id = :job AND sha256 = hash AND outcome = 'downloaded' LIMIT 1) AS one"
+            "SELECT FROM images WHERE sha256 = hash AND crawl_job_id + 0 = :job AND outcome || '' = 'downloaded'"
+            " LIMIT 1) AS one"
         ),
         {"job": crawl_job_id, "hashes": list(hashes)},
     )
