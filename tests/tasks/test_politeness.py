@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from itertools import pairwise
 
 from aiohttp import web
 
@@ -67,6 +66,8 @@ async def test_three_processes_keep_the_pace_of_a_host_even_when_one_is_killed(
         assert (await settled(database, job_id)).status == "completed"
     await assert_accounted_for(database, settings, job_id, wanted)
     assert web.busiest == AT_ONCE
-    assert min(after - before for before, after in pairwise(web.times)) > INTERVAL - 0.05
+    # Over ten gaps, since a delay on the way makes one of two requests late, and their gap short.
+    spans = [last - first for first, last in zip(sorted(web.times), sorted(web.times)[10:], strict=False)]
+    assert min(spans) > 10 * INTERVAL - 0.2
     assert web.asked["/robots.txt"] == 1
     assert not any(path.endswith("3.jpg") for path in web.asked)
