@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import AsyncConnection
-from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _REPOSITORY = Path(__file__).parent.parent
 _DATABASE = "gleanset"
+_FROZEN_AFTER = 10
+"""Seconds between two statements of one transaction."""
 
 
 def database_url(settings: Settings | None = None) -> str:
@@ -173,12 +176,22 @@ def revisions(url: str) -> tuple[str | None, str]:
     return found, wanted
 
 
+def _end_frozen_transactions(connection: DBAPIConnection, _: object) -> None:
+    """Let the server end a transaction whose process does not go on with it: a process that is stopped, and not killed,
+    would hold its locks, and with them all other workers of the job, for ever."""
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{_FROZEN_AFTER}s'")
+    cursor.close()
+    connection.commit()
+
+
 class Database:
     """Connections to one database; use as an async context manager."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine: AsyncEngine = create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        event.listen(self.engine.sync_engine, "connect", _end_frozen_transactions)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @classmethod
