@@ -195,8 +195,19 @@ def _clean(value: str | None, limit: int | None = None) -> str | None:
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
+_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
 def _json(metadata: Mapping[str, Any]) -> str | None:
-    return json.dumps(_plain(metadata), ensure_ascii=False, allow_nan=False) if metadata else None
+    """Metadata as jsonb takes it. Nearly all is JSON as it stands; what is not is cleaned value by value."""
+    if not metadata:
+        return None
+    try:
+        text = _encoded(metadata)
+        text.encode()
+    except (TypeError, ValueError):  # NaN, dates of a table, lone surrogates
+        return _encoded(_plain(metadata))
+    return _encoded(_plain(metadata)) if "\\u0000" in text else text
 
 
 def _plain(value: Any) -> Any:
