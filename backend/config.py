@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gleanset.fetch import FetchOptions, user_agent
@@ -72,6 +73,15 @@ class Settings(BaseSettings):
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )
     export_days: int = Field(default=7, ge=1, description="Days until an export counts as expired.")
+
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="What signs links to downloads, the same for all web processes. Default: made once, HOME/secret.",
+    )
+    accounts: Literal["local", "team"] = Field(
+        default="local", description="One owner who logs in by a link (local), or people with accounts (team)."
+    )
 
     @field_validator("home")
     @classmethod

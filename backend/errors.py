@@ -1,9 +1,13 @@
 """The service's expected failures, each with its HTTP status and a sentence for a person.
 
 ServiceError
+├── NotLoggedIn            401
+├── NotAllowed             403
 ├── NotFound               404
 ├── IllegalMove            409  the state does not allow it; carries the current state
+├── Conflict               409
 ├── BadInput               422
+├── TooMany                429  carries after how many seconds to try again
 ├── DatabaseUnavailable    503
 └── SchemaOutdated         503
 """
@@ -18,6 +22,20 @@ class ServiceError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error"
+
+
+class NotLoggedIn(ServiceError):
+    """Nobody is logged in, or the key or token is not good."""
+
+    status = 401
+    code = "not_logged_in"
+
+
+class NotAllowed(ServiceError):
+    """Known, but not entitled to this."""
+
+    status = 403
+    code = "not_allowed"
 
 
 class NotFound(ServiceError):
@@ -38,11 +56,29 @@ class IllegalMove(ServiceError):
         self.current = current
 
 
+class Conflict(ServiceError):
+    """What was asked contradicts what is there."""
+
+    status = 409
+    code = "conflict"
+
+
 class BadInput(ServiceError):
     """What was asked cannot be done as asked."""
 
     status = 422
     code = "bad_input"
+
+
+class TooMany(ServiceError):
+    """More than a limit allows just now."""
+
+    status = 429
+    code = "too_many"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class DatabaseUnavailable(ServiceError):

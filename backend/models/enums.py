@@ -47,6 +47,13 @@ class ImageChange(StrEnum):
     LOST = "lost"
 
 
+class Choice(StrEnum):
+    """What a person decided about an image."""
+
+    KEEP = "keep"
+    REJECT = "reject"
+
+
 def allowed(column: str, words: type[StrEnum]) -> CheckConstraint:
     """A CHECK that `column` holds one of the words."""
     listed = ", ".join(f"'{word.value}'" for word in words)

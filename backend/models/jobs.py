@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -61,6 +61,8 @@ class ExportJob(JobMixin, Base):
     attempts: Mapped[int] = counter()
     export_options: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     expires_at: Mapped[datetime | None]
+    sha256: Mapped[bytes | None]
+    taken_down_images: Mapped[int] = counter()
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="export_jobs")
     user: Mapped[Profile] = relationship(back_populates="export_jobs")
@@ -68,7 +70,8 @@ class ExportJob(JobMixin, Base):
     __table_args__ = (
         allowed("status", JobStatus),
         percentage("progress"),
-        *not_negative("total_images", "exported_images", "file_size", "attempts"),
+        *not_negative("total_images", "exported_images", "file_size", "attempts", "taken_down_images"),
+        CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         Index("ix_export_job_status", "status"),
         Index("ix_export_job_user_id", "user_id"),
         Index("ix_export_job_crawl_job_id", "crawl_job_id"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Index, String, text
@@ -25,6 +26,7 @@ class Profile(TimestampMixin, Base):
     full_name: Mapped[str | None] = mapped_column(String(100))
     avatar_url: Mapped[str | None]
     role: Mapped[str] = mapped_column(String(20), default=Role.USER.value, server_default="user")
+    disabled_at: Mapped[datetime | None]
 
     projects: Mapped[list[Project]] = relationship(
         back_populates="user", cascade="all, delete-orphan", passive_deletes=True

@@ -259,10 +259,10 @@ def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli
     address = shown.out.strip()
     assert "db stop" in shown.err
     upgraded = embedded_cli.ok("db", "upgrade")
-    assert "006" in upgraded.out
+    assert "007" in upgraded.out
     with psycopg.connect(address) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("006",)
-    assert embedded_cli.ok("db", "current").out == "006 (head)\n"
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("007",)
+    assert embedded_cli.ok("db", "current").out == "007 (head)\n"
     embedded_cli.ok("db", "stop")
     try:
         psycopg.connect(address).close()

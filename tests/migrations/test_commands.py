@@ -38,7 +38,15 @@ def test_the_way_of_the_contract(url: str) -> None:
 def test_history(url: str) -> None:
     history = alembic("history", url=url).stdout
     steps = [line.split(",")[0] for line in history.splitlines()]
-    assert steps == ["005 -> 006 (head)", "004 -> 005", "003 -> 004", "002 -> 003", "001 -> 002", "<base> -> 001"]
+    assert steps == [
+        "006 -> 007 (head)",
+        "005 -> 006",
+        "004 -> 005",
+        "003 -> 004",
+        "002 -> 003",
+        "001 -> 002",
+        "<base> -> 001",
+    ]
 
 
 def test_upgrades_at_once_do_not_collide(url: str, embedded: Server) -> None:

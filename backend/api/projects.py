@@ -1,0 +1,51 @@
+"""Projects: containers of crawl jobs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy import select
+
+from backend.http.access import Reader, Writer
+from backend.http.paging import Cursor, Limit, Page, paged
+from backend.http.service import Session
+from backend.models import Project
+from backend.models.enums import ProjectStatus
+from backend.schemas.projects import ProjectCreate, ProjectResponse, ProjectUpdate
+from backend.services import projects
+from backend.services.access import owned, seen, visible
+
+router = APIRouter(prefix="/projects", tags=["projects"])
+
+
+@router.get("")
+async def list_projects(
+    session: Session, actor: Reader, cursor: Cursor = None, limit: Limit = 50
+) -> Page[ProjectResponse]:
+    """The newest first."""
+    return await paged(session, select(Project).where(visible(actor)), Project.id, cursor, limit)
+
+
+@router.post("", status_code=201)
+async def create_project(session: Session, actor: Writer, body: ProjectCreate) -> ProjectResponse:
+    """A new project of your own."""
+    return ProjectResponse.model_validate(await projects.create(session, actor.user_id, body))
+
+
+@router.get("/{project_id}")
+async def show_project(session: Session, actor: Reader, project_id: int) -> ProjectResponse:
+    """One project."""
+    return ProjectResponse.model_validate(await seen(session, actor, Project, project_id))
+
+
+@router.patch("/{project_id}")
+async def update_project(session: Session, actor: Writer, project_id: int, body: ProjectUpdate) -> ProjectResponse:
+    """Name, description or status; what is left out stays."""
+    project = await owned(session, actor, Project, project_id)
+    return ProjectResponse.model_validate(await projects.update(session, project, body, actor.user_id))
+
+
+@router.delete("/{project_id}", status_code=204)
+async def delete_project(session: Session, actor: Writer, project_id: int) -> None:
+    """Hide the project and all that is in it."""
+    project = await owned(session, actor, Project, project_id)
+    await projects.update(session, project, ProjectUpdate(status=ProjectStatus.DELETED), actor.user_id)

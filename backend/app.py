@@ -1,0 +1,47 @@
+"""The web application: API and pages over one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from backend import api, web
+from backend.config import Settings
+from backend.db import Database
+from backend.http.access import check_routes
+from backend.http.middleware import RequestLine
+from backend.http.problems import PROBLEMS, add_problems
+from backend.http.service import Service, load_secret
+from gleanset.store import Store
+
+
+def create_app(settings: Settings, database: Database) -> FastAPI:
+    """The application. It uses the database, which the caller opens and closes, from start-up to shut-down.
+
+    Raises LookupError when a route does not say who may use it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        app.state.service = Service(settings, database, Store(settings.store_place), load_secret(settings))
+        yield
+
+    app = FastAPI(
+        title="Gleanset",
+        version=version("gleanset"),
+        summary="From keywords or URL lists to a clean, licensed, documented image dataset.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=PROBLEMS,
+    )
+    app.add_middleware(RequestLine)
+    add_problems(app)
+    app.include_router(api.router)
+    web.mount(app)
+    check_routes(app.routes)
+    return app

@@ -1,0 +1,111 @@
+"""Every route says who may use it: one of the rules here, or it does not start (`check_routes`).
+
+A browser proves itself by its session cookie, a program by `Authorization: Bearer` with an API key. A request that
+changes something and comes with a cookie has to carry the session's CSRF token too, in a header or a form field, which
+another site's page cannot know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from backend.errors import NotAllowed, NotLoggedIn
+from backend.http.service import Session
+from backend.models.enums import Role
+from backend.services import identity
+from backend.services.access import Actor, Scope
+
+COOKIE = "gleanset_session"
+CSRF_FIELD = "csrf_token"
+CSRF_HEADER = "X-CSRF-Token"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def actor_of(request: Request, session: Session) -> Actor | None:
+    """Who asks; None for nobody. Raises NotLoggedIn for a credential that is not good, NotAllowed without the token."""
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    if kind:
+        if kind.lower() != "bearer" or not given.strip():
+            raise NotLoggedIn("Send an API key as `Authorization: Bearer KEY`.")
+        return await identity.of_key(session, given.strip())
+    cookie = request.cookies.get(COOKIE)
+    actor = await identity.of_session(session, cookie) if cookie else None
+    if actor is not None and cookie and request.method not in SAFE:
+        await _check_csrf(request, cookie)
+    return actor
+
+
+def csrf_token(cookie: str) -> str:
+    """The token of the session that this cookie belongs to."""
+    return hmac.new(cookie.encode(), b"gleanset csrf", hashlib.sha256).hexdigest()
+
+
+async def _check_csrf(request: Request, cookie: str) -> None:
+    given = request.headers.get(CSRF_HEADER)
+    if given is None and request.headers.get("Content-Type", "").startswith(
+        ("application/x-www-form-urlencoded", "multipart/form-data")
+    ):
+        field = (await request.form()).get(CSRF_FIELD)
+        given = field if isinstance(field, str) else None
+    if given is None or not hmac.compare_digest(given.encode(), csrf_token(cookie).encode()):
+        raise NotAllowed("The form's CSRF token is missing or old. Load the page again, then send it once more.")
+
+
+class Allow:
+    """A rule: only for people of at least this role, by a credential of at least this scope."""
+
+    def __init__(self, scope: Scope, role: Role = Role.USER) -> None:
+        self.scope, self.role = scope, role
+
+    async def __call__(self, actor: Annotated[Actor | None, Depends(actor_of)]) -> Actor:
+        if actor is None:
+            raise NotLoggedIn("Log in first, or send an API key as `Authorization: Bearer KEY`.")
+        actor.require(self.role, self.scope)
+        return actor
+
+
+def public() -> None:
+    """A rule: for everybody. Given by hand, so that no route is open by accident."""
+
+
+async def anybody(actor: Annotated[Actor | None, Depends(actor_of)]) -> Actor | None:
+    """A rule: for everybody, who may be somebody."""
+    return actor
+
+
+Reader = Annotated[Actor, Depends(Allow(Scope.READ))]
+Writer = Annotated[Actor, Depends(Allow(Scope.WRITE))]
+Moderator = Annotated[Actor, Depends(Allow(Scope.WRITE, Role.MODERATOR))]
+Admin = Annotated[Actor, Depends(Allow(Scope.ADMIN, Role.ADMIN))]
+Owner = Annotated[Actor, Depends(Allow(Scope.ADMIN))]
+"""For what concerns the account itself: keys and passwords. A key needs the scope `admin` for it."""
+Anybody = Annotated[Actor | None, Depends(anybody)]
+
+
+def rule_of(route: APIRoute) -> Allow | None:
+    """The route's rule; None when it is public. Raises LookupError when it has none, or several."""
+    rules = {call for call in _calls(route.dependant) if isinstance(call, Allow) or call in {public, anybody}}
+    if len(rules) != 1:
+        raise LookupError(f"{sorted(route.methods or ())} {route.path} has {len(rules)} access rules; it needs one.")
+    rule = rules.pop()
+    return rule if isinstance(rule, Allow) else None
+
+
+def check_routes(routes: Iterable[Any]) -> None:
+    """Raises LookupError when a route does not say who may use it."""
+    for route in routes:
+        if isinstance(route, APIRoute):
+            rule_of(route)
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from _calls(inner)

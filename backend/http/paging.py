@@ -1,0 +1,66 @@
+"""Lists in pages by key: page a thousand costs what page one does, and rows that come meanwhile shift nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from backend.errors import BadInput
+
+Item = TypeVar("Item")
+
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next` of the page before; the first page without it.")
+]
+Limit = Annotated[int, Query(ge=1, le=500, description="Most items on the page.")]
+
+
+class Page(BaseModel, Generic[Item]):
+    """Items in order, and the cursor of the next page; `null` behind the last."""
+
+    items: list[Item]
+    next: str | None = Field(default=None, description="Send it as `cursor` to get the page behind this one.")
+
+
+def encode_cursor(key: int) -> str:
+    """An opaque word for a place in a list."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> int:
+    """The place. Raises BadInput for what `encode_cursor` has not made."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError):
+        key = None
+    if not isinstance(key, int) or isinstance(key, bool) or not -(2**63) <= key < 2**63:
+        raise BadInput("This cursor is not one of ours. Begin again without it.")
+    return key
+
+
+async def paged(
+    session: AsyncSession,
+    query: Select[Any],
+    column: InstrumentedAttribute[int],
+    cursor: str | None,
+    limit: int,
+    *,
+    newest_first: bool = True,
+) -> Page[Any]:
+    """A page of the query's objects, ordered by an integer column that is unique, such as the id."""
+    if cursor is not None:
+        place = decode_cursor(cursor)
+        query = query.where(column < place if newest_first else column > place)
+    query = query.order_by(column.desc() if newest_first else column).limit(limit + 1)
+    rows = list((await session.scalars(query)).all())
+    more = len(rows) > limit
+    rows = rows[:limit]
+    return Page(items=rows, next=encode_cursor(getattr(rows[-1], column.key)) if more else None)

@@ -1,0 +1,102 @@
+"""Errors as answers: one shape, `{code, message, details, request_id}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from backend.errors import IllegalMove, ServiceError, TooMany
+from gleanset.errors import GleansetError
+
+log = structlog.get_logger(__name__)
+
+_CODES = {401: "not_logged_in", 403: "not_allowed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+class Problem(BaseModel):
+    """What went wrong: a word for programs, a sentence for people, and by which id the log knows the request."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+    request_id: str
+
+
+def problem(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    details: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The answer."""
+    body = Problem(code=code, message=message, details=dict(details or {}), request_id=request.state.request_id)
+    return JSONResponse(body.model_dump(mode="json"), status, headers)
+
+
+def service_problem(request: Request, error: ServiceError) -> JSONResponse:
+    """An expected failure, with what a program needs to go on."""
+    details: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, IllegalMove):
+        details["current"] = error.current
+    if isinstance(error, TooMany):
+        details["retry_after"] = error.retry_after
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return problem(request, error.status, error.code, str(error), details, headers)
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer every error in the one shape."""
+
+    async def expected(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        return service_problem(request, error)
+
+    async def engine(request: Request, error: Exception) -> Response:
+        return problem(request, 422, "bad_input", str(error))
+
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        fields = {".".join(str(part) for part in each["loc"]): each["msg"] for each in error.errors()}
+        first = next(iter(fields.items()), ("body", "not valid"))
+        return problem(request, 422, "bad_input", f"{first[0]}: {first[1]}", {"fields": fields})
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        code = _CODES.get(error.status_code, "error")
+        return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.url.path, exc_info=error)
+        return problem(request, 500, "error", "Something went wrong here; the log has it under the request id.")
+
+    app.add_exception_handler(ServiceError, expected)
+    app.add_exception_handler(GleansetError, engine)
+    app.add_exception_handler(RequestValidationError, validation)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(Exception, unexpected)
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text}
+    for status, text in {
+        401: "Nobody is logged in, or the key is not good.",
+        403: "Known, but not entitled to this.",
+        404: "There is no such thing, or it is not yours.",
+        409: "The state does not allow it; `details.current` has the state.",
+        422: "The request is not right; `details.fields` tells where.",
+        429: "Too much for now; `Retry-After` tells when to come again.",
+    }.items()
+}
+"""For the OpenAPI document."""

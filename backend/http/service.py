@@ -1,0 +1,57 @@
+"""What the web process holds from its start to its end; `create_app` makes it, requests find it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.config import Settings
+from backend.db import Database
+from gleanset.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """secret: 32 bytes that sign links, the same in all web processes."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    secret: bytes
+
+
+def service_of(request: Request) -> Service:
+    """The service that the request came to."""
+    return cast("Service", request.app.state.service)
+
+
+CurrentService = Annotated[Service, Depends(service_of)]
+
+
+async def _transaction(service: CurrentService) -> AsyncGenerator[AsyncSession]:
+    async with service.database.transaction() as session:
+        yield session
+
+
+# Of function scope: committed before the answer goes out, so that a failed commit does not look like success.
+Session = Annotated[AsyncSession, Depends(_transaction, scope="function")]
+"""A transaction that is committed when the endpoint returns, and rolled back when it raises."""
+
+
+def load_secret(settings: Settings) -> bytes:
+    """The signing key: that of the setting, or one that is made once and lies in the data folder."""
+    if settings.secret_key:
+        return settings.secret_key.get_secret_value().encode()
+    file = settings.home / "secret"
+    with suppress(FileExistsError):
+        settings.home.mkdir(parents=True, exist_ok=True)
+        with file.open("xb") as new:
+            file.chmod(0o600)
+            new.write(secrets.token_bytes(32))
+    return file.read_bytes()
