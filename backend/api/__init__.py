@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from backend.api import projects
+from backend.api import progress, projects
 
 router = APIRouter(prefix="/api/v1")
-for noun in (projects,):
+for noun in (progress, projects):
     router.include_router(noun.router)

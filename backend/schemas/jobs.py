@@ -6,7 +6,10 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, computed_field
 
+from backend.models import ExportJob
+from backend.models.enums import JobStatus
 from backend.schemas.base import JobResponse, Json, Name, Request, percent
+from backend.schemas.images import Hex
 
 
 class ValidationJobCreate(Request):
@@ -44,6 +47,10 @@ class ExportJobResponse(JobResponse):
     download_url: str | None = None
     export_options: dict[str, Any] = Field(default_factory=dict)
     expires_at: datetime | None = None
+    sha256: Hex | None = Field(default=None, description="Of the file; its ETag, too.")
+    taken_down_images: int = Field(
+        default=0, description="Images in the file that were taken down since; it cannot be downloaded any more."
+    )
 
     @computed_field
     @property
@@ -56,3 +63,12 @@ class ExportJobResponse(JobResponse):
     def is_expired(self) -> bool:
         # astimezone() takes a naive time for local time, as Python's own now() makes it.
         return self.expires_at is not None and self.expires_at.astimezone(UTC) <= datetime.now(UTC)
+
+
+def export_response(job: ExportJob) -> ExportJobResponse:
+    """The export as others than its machine see it: the address of its file is on the web, not on the disk."""
+    shown = ExportJobResponse.model_validate(job)
+    there = job.status == JobStatus.COMPLETED and job.download_url is not None
+    options = {name: value for name, value in shown.export_options.items() if name != "out"}
+    url = f"/api/v1/export-jobs/{job.id}/download" if there else None
+    return shown.model_copy(update={"download_url": url, "export_options": options})

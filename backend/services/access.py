@@ -50,6 +50,8 @@ _NOUN = {
     ValidationJob: "validation job",
     ExportJob: "export job",
 }
+# A number that the column cannot hold would be an error of the database.
+_HIGHEST = {kind: 2**63 - 1 if kind in {CrawlChunk, Image} else 2**31 - 1 for kind in _NOUN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +99,16 @@ async def seen(session: AsyncSession, actor: Actor, kind: type[AnyOwned], key: i
 
 async def owned(session: AsyncSession, actor: Actor, kind: type[AnyOwned], key: int) -> AnyOwned:
     """The thing with this id, for changing it. Raises NotFound, or NotAllowed when the actor may only look at it."""
-    if await session.scalar(within(select(kind.id), kind, changeable(actor)).where(kind.id == key)) is None:
+    found = within(select(kind.id), kind, changeable(actor)).where(kind.id == key)
+    if not 0 < key <= _HIGHEST[kind] or await session.scalar(found) is None:
         await seen(session, actor, kind, key)
         raise NotAllowed(f"You may look at this {_NOUN[kind]}, but it is not yours to change.")
     return await session.get_one(kind, key)
 
 
 async def _found(session: AsyncSession, kind: type[AnyOwned], key: int, condition: ColumnElement[bool]) -> AnyOwned:
-    found = await session.scalar(within(select(kind), kind, condition).where(kind.id == key))
+    query = within(select(kind), kind, condition).where(kind.id == key)
+    found = await session.scalar(query) if 0 < key <= _HIGHEST[kind] else None
     if found is None:
         raise NotFound(f"There is no {_NOUN[kind]} {key}.")
     return found

@@ -69,6 +69,15 @@ class Report:
 async def report(session: AsyncSession, crawl_job_id: int) -> Report:
     """The run as it stands, in one snapshot, so it begins the session's transaction. Raises NotFound."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    return await read_report(session, crawl_job_id)
+
+
+async def read_report(session: AsyncSession, crawl_job_id: int, before: Report | None = None) -> Report:
+    """The run as it stands, from whatever transaction there is. Raises NotFound.
+
+    Jobs are read in the order in which they follow, so that one that has ended is never seen without its follower.
+    `before`, an earlier report of the same run, saves counting the verdicts of a validation that was done then.
+    """
     crawl = await session.get(CrawlJob, crawl_job_id)
     if crawl is None:
         raise NotFound(f"There is no crawl job {crawl_job_id}. `gleanset jobs list` shows those there are.")
@@ -80,7 +89,6 @@ async def report(session: AsyncSession, crawl_job_id: int) -> Report:
     )
     if packed is not None and judged is not None and packed.created_at < judged.created_at:
         packed = None  # it belongs to an earlier judgement
-    done = judged is not None and judged.status == JobStatus.COMPLETED
     return Report(
         crawl=crawl,
         validation=judged,
@@ -88,7 +96,16 @@ async def report(session: AsyncSession, crawl_job_id: int) -> Report:
         plan=CrawlPlan.model_validate(crawl.options),
         failures=await crawl_jobs.failures(session, crawl.id),
         changes=await crawl_jobs.changes(session, crawl.id),
-        invalid=await validation.invalid(session, judged.id) if judged is not None and done else {},
+        invalid=await _invalid(session, judged, before),
         bytes=await crawl_jobs.bytes_of(session, crawl.id),
         at=datetime.now(UTC),
     )
+
+
+async def _invalid(session: AsyncSession, judged: ValidationJob | None, before: Report | None) -> dict[str, int]:
+    if judged is None or judged.status != JobStatus.COMPLETED:
+        return {}
+    known = before.validation if before else None
+    if before is not None and known is not None and (known.id, known.status) == (judged.id, judged.status):
+        return before.invalid
+    return await validation.invalid(session, judged.id)
