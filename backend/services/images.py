@@ -14,6 +14,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
+from psycopg.types.json import set_json_dumps
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,19 +22,25 @@ from backend.models.enums import ImageChange, ImageOutcome
 from backend.queue import psycopg_connection
 from gleanset.types import Candidate, Downloaded, Failed, Outcome, Reason, Refused
 
-_CANDIDATE_COLUMNS = (
-    "original_url", "label", "source", "keyword", "page_url", "title", "creator", "creator_url",
-    "licence", "licence_version", "licence_url", "attribution", "metadata_",
-)  # fmt: skip
-_OUTCOME_COLUMNS = ("change", "outcome", "reason", "detail", "fetched_at")
-_IMAGE_COLUMNS = (
-    "storage_url", "filename", "final_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality",
-    "brightness", "contrast", "sharpness", "entropy", "orientation", "animated",
-    "resized_sha256", "resized_width", "resized_height", "resized_size", "etag", "last_modified",
-)  # fmt: skip
-_COLUMNS = ", ".join(_CANDIDATE_COLUMNS + _OUTCOME_COLUMNS + _IMAGE_COLUMNS)
+# Each column with its type, which COPY in its binary form wants to know: half the work for both sides.
+_CANDIDATE_COLUMNS = {
+    "original_url": "text", "label": "text", "source": "varchar", "keyword": "text", "page_url": "text",
+    "title": "text", "creator": "text", "creator_url": "text", "licence": "varchar", "licence_version": "varchar",
+    "licence_url": "text", "attribution": "text", "metadata_": "jsonb",
+}  # fmt: skip
+_OUTCOME_COLUMNS = {
+    "change": "varchar", "outcome": "varchar", "reason": "varchar", "detail": "text", "fetched_at": "timestamptz",
+}  # fmt: skip
+_IMAGE_COLUMNS = {
+    "storage_url": "text", "filename": "varchar", "final_url": "text", "width": "int4", "height": "int4",
+    "file_size": "int8", "format": "varchar", "sha256": "bytea", "pdq": "bytea", "pdq_quality": "int2",
+    "brightness": "float4", "contrast": "float4", "sharpness": "float4", "entropy": "float4", "orientation": "int2",
+    "animated": "bool", "resized_sha256": "bytea", "resized_width": "int4", "resized_height": "int4",
+    "resized_size": "int8", "etag": "text", "last_modified": "text",
+}  # fmt: skip
+_COLUMNS = {"crawl_job_id": "int4", **_CANDIDATE_COLUMNS, **_OUTCOME_COLUMNS, **_IMAGE_COLUMNS}
 
-_COPY = f"COPY images (crawl_job_id, {_COLUMNS}) FROM STDIN"
+_COPY = f"COPY images ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)".encode()
 
 _OPT_OUTS = {Reason.ROBOTS, Reason.OPT_OUT_HEADER, Reason.OPT_OUT_TDM, Reason.OPT_OUT_AIPREF}
 
@@ -70,7 +77,7 @@ async def insert_outcomes(
     write = partial(_copy, crawl_job_id=crawl_job_id, storage_url=storage_url, refresh=refresh)
     connection = await psycopg_connection(session)
     fresh = list({_clean(outcome.candidate.url): outcome for outcome in reversed(outcomes)}.values())[::-1]
-    stored = await _stored(session, crawl_job_id, fresh)
+    stored = await _stored(connection, crawl_job_id, fresh)
     # Nearly always every URL is new: the pipeline has asked before it fetched. So the rows go straight into the table,
     # and only when the unique index objects is it worth asking which of them are there (docs/decisions/0005).
     try:
@@ -82,7 +89,7 @@ async def insert_outcomes(
         return await write(connection, _within(fresh, room, stored))
 
 
-async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
+async def _stored(connection: AsyncConnection[Any], crawl_job_id: int, outcomes: Sequence[Outcome]) -> set[bytes]:
     """Hashes of the outcomes that the job has downloads of."""
     hashes = {bytes.fromhex(outcome.inspection.sha256) for outcome in outcomes if isinstance(outcome, Downloaded)}
     if not hashes:
@@ -90,16 +97,14 @@ async def _stored(session: AsyncSession, crawl_job_id: int, outcomes: Sequence[O
     # One row a hash is enough: a server's "not available" picture may be there a hundred thousand times. But of a table
     # that was not analysed yet the planner believes that any scan meets such a row soon, and would read the whole job
     # for each hash. So it may not scan the table, nor, because of `|| ''`, the partial index of downloads.
-    await session.execute(text("SET LOCAL enable_seqscan = off"))
-    found = await session.scalars(
-        text(
-            "SELECT hash FROM unnest(CAST(:hashes AS bytea[])) AS hash, LATERAL ("
-            "SELECT FROM images WHERE sha256 = hash AND crawl_job_id = :job AND outcome || '' = 'downloaded'"
-            " LIMIT 1) AS one"
-        ),
+    await connection.execute("SET LOCAL enable_seqscan = off")
+    found = await connection.execute(
+        "SELECT hash FROM unnest(%(hashes)b::bytea[]) AS hash, LATERAL ("  # %b: as text they take ten times as long
+        "SELECT FROM images WHERE sha256 = hash AND crawl_job_id = %(job)s AND outcome || '' = 'downloaded'"
+        " LIMIT 1) AS one",
         {"job": crawl_job_id, "hashes": list(hashes)},
     )
-    return set(found)
+    return {row[0] for row in await found.fetchall()}
 
 
 def _within(outcomes: list[Outcome], room: int | None, stored: set[bytes]) -> tuple[list[Outcome], int]:
@@ -130,17 +135,20 @@ async def _copy(
 ) -> Recorded:
     outcomes, duplicates = within
     recorded = Recorded(total=len(outcomes), duplicates=duplicates)
-    async with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        for outcome in outcomes:
-            change = _change(outcome) if refresh else None
-            await copy.write_row((crawl_job_id, *_row(outcome, change, storage_url)))
-            if change is not None:
-                recorded.changes[change.value] += 1
-            if isinstance(outcome, Downloaded):
-                recorded.downloaded += 1
-                recorded.bytes += outcome.inspection.file_size
-            else:
-                recorded.reasons[outcome.reason.value] += 1
+    async with connection.cursor() as cursor:
+        set_json_dumps(str.encode, cursor)  # `_json` has made text of it already
+        async with cursor.copy(_COPY) as copy:
+            copy.set_types(tuple(_COLUMNS.values()))
+            for outcome in outcomes:
+                change = _change(outcome) if refresh else None
+                await copy.write_row((crawl_job_id, *_row(outcome, change, storage_url)))
+                if change is not None:
+                    recorded.changes[change.value] += 1
+                if isinstance(outcome, Downloaded):
+                    recorded.downloaded += 1
+                    recorded.bytes += outcome.inspection.file_size
+                else:
+                    recorded.reasons[outcome.reason.value] += 1
     return recorded
 
 
