@@ -12,6 +12,7 @@ from backend import api, web
 from backend.config import Settings
 from backend.db import Database
 from backend.http.access import check_routes
+from backend.http.events import open_events
 from backend.http.middleware import RequestLine
 from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
@@ -26,8 +27,10 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.service = Service(settings, database, Store(settings.store_place), load_secret(settings))
-        yield
+        async with open_events(database) as events:
+            store, secret = Store(settings.store_place), load_secret(settings)
+            app.state.service = Service(settings, database, store, secret, events)
+            yield
 
     app = FastAPI(
         title="Gleanset",

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.config import Settings
 from backend.db import Database
+from backend.http.events import Events
 from gleanset.store import Store
 
 
@@ -24,6 +25,7 @@ class Service:
     database: Database
     store: Store
     secret: bytes
+    events: Events
 
 
 def service_of(request: Request) -> Service:

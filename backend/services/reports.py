@@ -66,10 +66,10 @@ class Report:
         return self.crawl.downloaded_images / seconds if seconds > 0 else 0.0
 
 
-async def report(session: AsyncSession, crawl_job_id: int) -> Report:
+async def report(session: AsyncSession, crawl_job_id: int, before: Report | None = None) -> Report:
     """The run as it stands, in one snapshot, so it begins the session's transaction. Raises NotFound."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-    return await read_report(session, crawl_job_id)
+    return await read_report(session, crawl_job_id, before)
 
 
 async def read_report(session: AsyncSession, crawl_job_id: int, before: Report | None = None) -> Report:
