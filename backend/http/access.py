@@ -34,9 +34,11 @@ async def actor_of(request: Request, session: Session) -> Actor | None:
     if kind:
         if kind.lower() != "bearer" or not given.strip():
             raise NotLoggedIn("Send an API key as `Authorization: Bearer KEY`.")
-        return await identity.of_key(session, given.strip())
+        request.state.actor = await identity.of_key(session, given.strip())
+        return request.state.actor
     cookie = request.cookies.get(COOKIE)
     actor = await identity.of_session(session, cookie) if cookie else None
+    request.state.actor = actor  # for the frame of pages
     if actor is not None and cookie and request.method not in SAFE:
         await _check_csrf(request, cookie)
     return actor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request
@@ -13,11 +13,16 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from backend.errors import IllegalMove, ServiceError, TooMany
+from backend.http.middleware import SECURITY_HEADERS
 from gleanset.errors import GleansetError
 
 log = structlog.get_logger(__name__)
 
 _CODES = {401: "not_logged_in", 403: "not_allowed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+ErrorPage = Callable[[Request, int, str, Mapping[str, str]], Response]
+"""Makes the page of a status, a message and headers. The pages set it, being above this module."""
 
 
 class Problem(BaseModel):
@@ -36,13 +41,20 @@ def problem(
     message: str,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """The answer."""
+) -> Response:
+    """The answer: JSON, or for a browser the page that `app.state.error_page` makes of it."""
+    error_page = cast("ErrorPage | None", getattr(request.app.state, "error_page", None))
+    if error_page is not None and _wants_page(request):
+        return error_page(request, status, message, headers or {})
     body = Problem(code=code, message=message, details=dict(details or {}), request_id=request.state.request_id)
     return JSONResponse(body.model_dump(mode="json"), status, headers)
 
 
-def service_problem(request: Request, error: ServiceError) -> JSONResponse:
+def _wants_page(request: Request) -> bool:
+    return "text/html" in request.headers.get("Accept", "") and not request.url.path.startswith(("/api/", "/static/"))
+
+
+def service_problem(request: Request, error: ServiceError) -> Response:
     """An expected failure, with what a program needs to go on."""
     details: dict[str, Any] = {}
     headers: dict[str, str] = {}
@@ -69,6 +81,8 @@ def add_problems(app: FastAPI) -> None:
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fields = {".".join(str(part) for part in each["loc"]): each["msg"] for each in error.errors()}
+        if _wants_page(request) and any(each["loc"][0] == "path" for each in error.errors()):
+            return problem(request, 404, "not_found", "Not Found")
         first = next(iter(fields.items()), ("body", "not valid"))
         return problem(request, 422, "bad_input", f"{first[0]}: {first[1]}", {"fields": fields})
 
@@ -79,7 +93,9 @@ def add_problems(app: FastAPI) -> None:
 
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=error)
-        return problem(request, 500, "error", "Something went wrong here; the log has it under the request id.")
+        message = "Something went wrong here; the log has it under the request id."
+        # This handler is outside of all middleware, which sets these headers otherwise.
+        return problem(request, 500, "error", message, headers=SECURITY_HEADERS)
 
     app.add_exception_handler(ServiceError, expected)
     app.add_exception_handler(GleansetError, engine)

@@ -65,6 +65,10 @@ class Actor:
     def is_at_least(self, role: Role) -> bool:
         return _RANK[self.role] >= _RANK[role]
 
+    def may_change(self, owner: UUID) -> bool:
+        """Whether what belongs to this person is the actor's to change; `owned` asks the same of the database."""
+        return self.is_at_least(Role.ADMIN) or self.user_id == owner
+
     def require(self, role: Role, scope: Scope) -> None:
         """Raises NotAllowed when the role or the credential's scope does not reach that far."""
         if not self.is_at_least(role):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from backend.web import account
-
-_STATIC = Path(__file__).parent / "static"
+from backend.web import account, projects, theme
+from backend.web.errors import error_page
+from backend.web.render import STATIC
 
 
 def mount(app: FastAPI) -> None:
     """Add the pages and what they load."""
     router = APIRouter(include_in_schema=False)
-    for page in (account,):
+    for page in (account, theme, projects):
         router.include_router(page.router)
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.state.error_page = error_page
