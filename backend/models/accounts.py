@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, ForeignKey, Index, LargeBinary, String, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import Base
+
+if TYPE_CHECKING:
+    from backend.models.profiles import Profile
 
 
 class Credential(Base):
@@ -20,6 +24,8 @@ class Credential(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"), primary_key=True)
     password_hash: Mapped[str]
     changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    user: Mapped[Profile] = relationship(back_populates="credential")
 
 
 class LoginSession(Base):
@@ -34,6 +40,8 @@ class LoginSession(Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 
+    user: Mapped[Profile] = relationship(back_populates="sessions")
+
     __table_args__ = (Index("ix_sessions_user_id", "user_id"),)
 
 
@@ -46,6 +54,8 @@ class LoginLink(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
+
+    user: Mapped[Profile] = relationship(back_populates="login_links")
 
     __table_args__ = (Index("ix_login_links_user_id", "user_id"),)
 
@@ -78,6 +88,8 @@ class ApiKey(Base):
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
+    user: Mapped[Profile] = relationship(back_populates="api_keys")
+
     __table_args__ = (Index("ix_api_keys_user_id", "user_id"),)
 
 
@@ -92,3 +104,5 @@ class IdempotencyKey(Base):
     resource_type: Mapped[str] = mapped_column(String(50))
     resource_id: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    user: Mapped[Profile] = relationship(back_populates="idempotency_keys")

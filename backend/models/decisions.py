@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, func, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import Base
 from backend.models.enums import Choice, allowed
+
+if TYPE_CHECKING:
+    from backend.models.profiles import Profile
+    from backend.models.projects import Project
 
 
 class Decision(Base):
@@ -23,6 +28,9 @@ class Decision(Base):
     note: Mapped[str | None]
     user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"))
     decided_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    project: Mapped[Project] = relationship(back_populates="decisions")
+    user: Mapped[Profile | None] = relationship(back_populates="decisions")
 
     __table_args__ = (
         allowed("choice", Choice),
@@ -42,6 +50,8 @@ class Takedown(Base):
     note: Mapped[str | None]
     user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    user: Mapped[Profile | None] = relationship(back_populates="takedowns")
 
     __table_args__ = (
         CheckConstraint("octet_length(sha256) = 32", name="sha256"),

@@ -11,7 +11,9 @@ from backend.models.base import Base, TimestampMixin
 from backend.models.enums import Role, allowed
 
 if TYPE_CHECKING:
+    from backend.models.accounts import ApiKey, Credential, IdempotencyKey, LoginLink, LoginSession
     from backend.models.activity import ActivityLog
+    from backend.models.decisions import Decision, Takedown
     from backend.models.jobs import ExportJob
     from backend.models.projects import Project
 
@@ -34,8 +36,25 @@ class Profile(TimestampMixin, Base):
     export_jobs: Mapped[list[ExportJob]] = relationship(
         back_populates="user", cascade="all, delete-orphan", passive_deletes=True
     )
-    # The log outlives the person: the database sets user_id to NULL.
+    credential: Mapped[Credential | None] = relationship(
+        back_populates="user", cascade="all, delete-orphan", passive_deletes=True
+    )
+    sessions: Mapped[list[LoginSession]] = relationship(
+        back_populates="user", cascade="all, delete-orphan", passive_deletes=True
+    )
+    login_links: Mapped[list[LoginLink]] = relationship(
+        back_populates="user", cascade="all, delete-orphan", passive_deletes=True
+    )
+    api_keys: Mapped[list[ApiKey]] = relationship(
+        back_populates="user", cascade="all, delete-orphan", passive_deletes=True
+    )
+    idempotency_keys: Mapped[list[IdempotencyKey]] = relationship(
+        back_populates="user", cascade="all, delete-orphan", passive_deletes=True
+    )
+    # These outlive the person: the database sets user_id to NULL.
     activity_logs: Mapped[list[ActivityLog]] = relationship(back_populates="user", passive_deletes="all")
+    decisions: Mapped[list[Decision]] = relationship(back_populates="user", passive_deletes="all")
+    takedowns: Mapped[list[Takedown]] = relationship(back_populates="user", passive_deletes="all")
 
     __table_args__ = (
         allowed("role", Role),

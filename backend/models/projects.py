@@ -11,6 +11,7 @@ from backend.models.enums import ProjectStatus, allowed
 
 if TYPE_CHECKING:
     from backend.models.crawl_jobs import CrawlJob
+    from backend.models.decisions import Decision
     from backend.models.profiles import Profile
 
 
@@ -27,6 +28,9 @@ class Project(TimestampMixin, Base):
 
     user: Mapped[Profile] = relationship(back_populates="projects")
     crawl_jobs: Mapped[list[CrawlJob]] = relationship(
+        back_populates="project", cascade="all, delete-orphan", passive_deletes=True
+    )
+    decisions: Mapped[list[Decision]] = relationship(
         back_populates="project", cascade="all, delete-orphan", passive_deletes=True
     )
 

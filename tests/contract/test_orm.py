@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -13,19 +14,28 @@ from sqlalchemy.orm import Session, joinedload
 
 from backend.models import (
     ActivityLog,
+    ApiKey,
     Base,
     CrawlChunk,
     CrawlJob,
+    Credential,
+    Decision,
     ExportJob,
+    IdempotencyKey,
     Image,
+    LoginLink,
+    LoginSession,
     Profile,
     Project,
+    Takedown,
     ValidationJob,
     Verdict,
 )
 
 USER, PROJECT, JOB = uuid.UUID(int=7), 70, 700
 MANY = 5_000
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+PERSONAL = {"credentials", "sessions", "login_links", "api_keys", "idempotency_keys"}
 
 
 @pytest.fixture
@@ -45,6 +55,13 @@ def job(session: Session) -> CrawlJob:
             ExportJob(name="e", crawl_job_id=job.id, user_id=USER),
             CrawlChunk(crawl_job_id=job.id, position=0, source="openverse", label="cat"),
             ActivityLog(user_id=USER, action="created", metadata_={"job": job.id}),
+            Credential(user_id=USER, password_hash="argon2"),
+            LoginSession(token_hash=b"s", user_id=USER, expires_at=NOW),
+            LoginLink(token_hash=b"l", user_id=USER, expires_at=NOW),
+            ApiKey(user_id=USER, name="k", prefix="gls_k", secret_hash=b"k", scopes=["read"]),
+            IdempotencyKey(user_id=USER, key="k", request_hash=b"r", resource_type="crawl_jobs", resource_id=job.id),
+            Decision(project_id=PROJECT, sha256=bytes(32), choice="keep", user_id=USER),
+            Takedown(url="https://example.org/first.jpg", user_id=USER),
         ]
     )
     session.flush()
@@ -119,25 +136,30 @@ def test_every_foreign_key_has_its_relationship_both_ways() -> None:
 
 
 @pytest.mark.parametrize("loaded", [False, True])
-def test_deleting_a_profile_takes_all_but_the_log(session: Session, job: CrawlJob, loaded: bool) -> None:
+def test_deleting_a_profile_takes_all_but_the_log_and_takedowns(session: Session, job: CrawlJob, loaded: bool) -> None:
     session.expunge_all()
     profile = session.get_one(Profile, USER)
     if loaded:
         assert profile.activity_logs
         assert profile.projects[0].crawl_jobs[0].validation_jobs[0].verdicts
+        assert profile.credential
+        assert profile.projects[0].decisions
+        assert profile.sessions
+        assert profile.api_keys
     with statements(session) as sent:
         session.delete(profile)
         session.commit()
-    assert len(sent) <= 6
+    assert len(sent) <= (9 if loaded else 1)  # one for each table whose rows the session knows
     assert not [statement for statement in sent if "images" in statement.split("WHERE")[0].lower()]
     session.expire_all()
-    assert {table: n for table, n in counts(session).items() if n} == {"activity_logs": 1}
+    assert {table: n for table, n in counts(session).items() if n} == {"activity_logs": 1, "takedowns": 1}
     assert session.scalars(select(ActivityLog)).one().user is None
+    assert session.scalars(select(Takedown)).one().user is None
 
 
 @pytest.mark.parametrize(
     ("model", "key", "left"),
-    [(Project, PROJECT, {"profiles"}), (CrawlJob, JOB, {"profiles", "projects"})],
+    [(Project, PROJECT, {"profiles"}), (CrawlJob, JOB, {"profiles", "projects", "decisions"})],
 )
 def test_deleting_further_down(session: Session, job: CrawlJob, model: type[Base], key: int, left: set[str]) -> None:
     session.expunge_all()
@@ -146,7 +168,7 @@ def test_deleting_further_down(session: Session, job: CrawlJob, model: type[Base
         session.delete(victim)
         session.commit()
     assert len(sent) == 1
-    assert {table for table, n in counts(session).items() if n} == left | {"activity_logs"}
+    assert {table for table, n in counts(session).items() if n} == left | PERSONAL | {"activity_logs", "takedowns"}
 
 
 def test_deleting_an_image_or_a_validation_takes_its_verdicts(session: Session, job: CrawlJob) -> None:

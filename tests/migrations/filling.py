@@ -17,3 +17,16 @@ INSERT INTO verdicts (validation_job_id, image_id, valid) SELECT v.id, i.id, tru
 INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('default', 'crawl');
 INSERT INTO hosts (authority) VALUES ('example.org:443');
 """
+
+FILL_SERVICE = """
+INSERT INTO credentials (user_id, password_hash) SELECT id, 'argon2' FROM profiles;
+INSERT INTO sessions (token_hash, user_id, expires_at) SELECT sha256('s'), id, now() FROM profiles;
+INSERT INTO login_links (token_hash, user_id, expires_at) SELECT sha256('l'), id, now() FROM profiles;
+INSERT INTO login_failures (key) VALUES ('account a@example.org');
+INSERT INTO api_keys (user_id, name, prefix, secret_hash, scopes)
+    SELECT id, 'k', 'gls_k', sha256('k'), '{read}' FROM profiles;
+INSERT INTO idempotency_keys (user_id, key, request_hash, resource_type, resource_id)
+    SELECT id, 'once', sha256('r'), 'crawl_jobs', 1 FROM profiles;
+INSERT INTO decisions (project_id, sha256, choice, user_id) SELECT id, sha256('d'), 'reject', user_id FROM projects;
+INSERT INTO takedowns (url, user_id) SELECT 'https://example.org/1', id FROM profiles;
+"""
