@@ -83,6 +83,18 @@ class Settings(BaseSettings):
         default="local", description="One owner who logs in by a link (local), or people with accounts (team)."
     )
 
+    max_running_jobs: int | None = Field(
+        default=None,
+        ge=1,
+        description="Crawl jobs that one person may have under way at once; any number when not set.",
+    )
+    max_images_per_user: int | None = Field(
+        default=None, ge=1, description="Images that one person may have; any number when not set."
+    )
+    max_bytes_per_user: int | None = Field(
+        default=None, ge=1, description="Bytes of images at which one person may start no more jobs; none when not set."
+    )
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:

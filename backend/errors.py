@@ -14,14 +14,18 @@ ServiceError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ServiceError(Exception):
-    """Base of the service's expected failures."""
+    """Base of the service's expected failures. `details` are for programs: figures, states, names of fields."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class NotLoggedIn(ServiceError):
@@ -52,7 +56,7 @@ class IllegalMove(ServiceError):
     code = "illegal_move"
 
     def __init__(self, message: str, *, current: str) -> None:
-        super().__init__(message)
+        super().__init__(message, current=current)
         self.current = current
 
 
@@ -76,8 +80,8 @@ class TooMany(ServiceError):
     status = 429
     code = "too_many"
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: int, **details: Any) -> None:
+        super().__init__(message, retry_after=retry_after, **details)
         self.retry_after = retry_after
 
 

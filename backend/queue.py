@@ -7,6 +7,7 @@ queues; a command line run serves the queue of its own job only and leaves other
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -71,7 +72,9 @@ class _OwnTasks(JobManager):
         )
 
 
-app = App(connector=PsycopgConnector(), import_paths=["backend.tasks.crawl", "backend.tasks.jobs"])
+app = App(
+    connector=PsycopgConnector(), import_paths=["backend.tasks.plan", "backend.tasks.crawl", "backend.tasks.jobs"]
+)
 app.job_manager = _OwnTasks(app.connector)
 
 
@@ -106,6 +109,18 @@ async def abort(session: AsyncSession, task_ids: Sequence[int]) -> None:
         text("SELECT procrastinate_cancel_job_v1(id, true, false) FROM unnest(CAST(:ids AS bigint[])) AS id"),
         {"ids": list(task_ids)},
     )
+
+
+async def abort_of(session: AsyncSession, crawl_job: int, task: str, /, **arguments: Any) -> None:
+    """Cancel or stop the tasks of this name and these arguments in the crawl job's queue."""
+    ids = await session.scalars(
+        text(
+            "SELECT id FROM procrastinate_jobs WHERE queue_name = :queue AND task_name = :task"
+            " AND args @> CAST(:arguments AS jsonb) AND status IN ('todo', 'doing')"
+        ),
+        {"queue": queue_of(crawl_job), "task": task, "arguments": json.dumps(arguments)},
+    )
+    await abort(session, ids.all())
 
 
 async def has_tasks(session: AsyncSession, crawl_job: int) -> bool:

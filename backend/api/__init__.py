@@ -2,8 +2,16 @@
 
 from fastapi import APIRouter
 
-from backend.api import progress, projects
+from backend.api import (
+    crawl_jobs,
+    progress,
+    projects,
+)
 
 router = APIRouter(prefix="/api/v1")
-for noun in (progress, projects):
+for noun in (
+    projects,
+    crawl_jobs,
+    progress,
+):
     router.include_router(noun.router)

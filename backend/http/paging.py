@@ -7,7 +7,7 @@ import binascii
 import json
 from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,6 +20,8 @@ Item = TypeVar("Item")
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next` of the page before; the first page without it.")
 ]
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+"""The number of a thing in a route's path; no table counts further."""
 Limit = Annotated[int, Query(ge=1, le=500, description="Most items on the page.")]
 
 

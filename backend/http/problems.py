@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from backend.errors import IllegalMove, ServiceError, TooMany
+from backend.errors import ServiceError, TooMany
 from backend.http.middleware import SECURITY_HEADERS
 from gleanset.errors import GleansetError
 
@@ -56,16 +56,12 @@ def _wants_page(request: Request) -> bool:
 
 def service_problem(request: Request, error: ServiceError) -> Response:
     """An expected failure, with what a program needs to go on."""
-    details: dict[str, Any] = {}
     headers: dict[str, str] = {}
-    if isinstance(error, IllegalMove):
-        details["current"] = error.current
     if isinstance(error, TooMany):
-        details["retry_after"] = error.retry_after
         headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return problem(request, error.status, error.code, str(error), details, headers)
+    return problem(request, error.status, error.code, str(error), error.details, headers)
 
 
 def add_problems(app: FastAPI) -> None:

@@ -36,6 +36,7 @@ def storable(value: Value) -> Value:
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)]
 Prose = Annotated[str, AfterValidator(storable)]
+RowId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Json = Annotated[dict[str, Any], AfterValidator(storable)]
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, computed_field
 
-from backend.schemas.base import JobResponse, Json, Name, Request, percent, storable
+from backend.models.enums import JobStatus
+from backend.schemas.base import JobResponse, Json, Name, Request, Response, percent, storable
 
 Keywords = list[str] | dict[str, list[str]]
 """`["cat", "dog"]`, or label -> keywords; `{"keywords": [...]}` is the list in another dress."""
@@ -24,7 +26,8 @@ def labelled(keywords: Keywords) -> dict[str, list[str]]:
     return labels
 
 
-def _checked(keywords: Keywords) -> Keywords:
+def check_keywords(keywords: Keywords) -> Keywords:
+    """The keywords. Raises ValueError when there is none, or one that cannot be."""
     labels = labelled(keywords)
     if not labels or not all(labels.values()):
         raise ValueError("Give at least one keyword, and at least one for each label.")
@@ -42,7 +45,7 @@ class CrawlJobCreate(Request):
 
     project_id: int
     name: Name
-    keywords: Annotated[Keywords, AfterValidator(_checked)]
+    keywords: Annotated[Keywords, AfterValidator(check_keywords)]
     max_images: MaxImages = 1000
     options: Json = Field(default_factory=dict)
 
@@ -54,7 +57,35 @@ class CrawlJobUpdate(Request):
     max_images: MaxImages | None = None
 
 
+class ChunkResponse(Response):
+    """The part of a crawl job that one task runs: one keyword of one source, one slice of a list, one website.
+
+    `reasons` counts what was not had, `changes` what a refresh found. `exhausted`: the source has no more.
+    """
+
+    id: int
+    position: int
+    source: str
+    label: str
+    keyword: str | None = None
+    status: JobStatus
+    quota: int | None = None
+    exhausted: bool
+    attempts: int
+    total_images: int
+    downloaded_images: int
+    duplicate_images: int
+    bytes: int
+    reasons: dict[str, int]
+    changes: dict[str, int]
+    error_message: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
 class CrawlJobResponse(JobResponse):
+    """`task_ids` of a pending job are empty until it is started."""
+
     project_id: int
     keywords: Keywords
     max_images: int = 1000

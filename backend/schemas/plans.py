@@ -14,7 +14,8 @@ OWN_HOST = r"^(\*\.)?[\w-]+(\.[\w-]+)*$|^[0-9a-fA-F:.]+$"
 class UrlList(BaseModel):
     """A list of image URLs; columns are guessed by their usual names when not given.
 
-    `path` is absolute, or an https:// or s3:// address; with `key`, a copy of the list is in the image store.
+    `path` is absolute, or an https:// or s3:// address; with `key`, a copy of the list is in the image store. A list
+    that was uploaded is there only, and has its key for a path too.
     """
 
     model_config = ConfigDict(extra="forbid")

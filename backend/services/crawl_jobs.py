@@ -18,7 +18,7 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
 from backend.services.refreshes import KnownImages, known_images
-from backend.services.states import locked, move
+from backend.services.states import announce, locked, move
 from gleanset.rules import Rules
 from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
 from gleanset.sources.list_file import ListFile
@@ -27,6 +27,7 @@ from gleanset.types import Query
 
 Keywords = list[str] | dict[str, list[str]]
 AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
+PLAN_TASK = "crawl.plan"
 
 
 def plan_queries(
@@ -38,19 +39,7 @@ def plan_queries(
     StoreError.
     """
     options = options or SourceOptions()
-    if plan.rules is not None:
-        Rules.parse(plan.rules)
-    for source in plan.sources:
-        _check_source(source_info(source), plan, options)
-    wanted = labelled(keywords)
-    if wanted and not plan.sources:
-        raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
-    queries = [
-        Query(source=source, label=label, keyword=keyword)
-        for label, words in wanted.items()
-        for keyword in words
-        for source in plan.sources
-    ]
+    queries = searches(keywords, plan, options)
     store = Store(options.store) if plan.lists and options.store else None
     for given in plan.lists:
         queries += urls.plan(
@@ -65,6 +54,23 @@ def plan_queries(
     if not queries:
         raise BadInput("There is nothing to crawl: give keywords, a list of URLs, a website or a folder.")
     return queries
+
+
+def searches(keywords: Keywords, plan: CrawlPlan, options: SourceOptions) -> list[Query]:
+    """What is asked for keywords, and whether that can be: reads nothing. Raises as `plan_queries` does."""
+    if plan.rules is not None:
+        Rules.parse(plan.rules)
+    for source in plan.sources:
+        _check_source(source_info(source), plan, options)
+    wanted = labelled(keywords)
+    if wanted and not plan.sources:
+        raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
+    return [
+        Query(source=source, label=label, keyword=keyword)
+        for label, words in wanted.items()
+        for keyword in words
+        for source in plan.sources
+    ]
 
 
 def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> None:
@@ -142,6 +148,43 @@ async def start(
     return job
 
 
+async def request_plan(session: AsyncSession, job: CrawlJob, user_id: UUID | None) -> None:
+    """Let a worker plan and start the job, which is locked and pending, and stays so until then."""
+    user = str(user_id) if user_id else None
+    job.task_ids = [await queue.defer(session, PLAN_TASK, job.id, crawl_job_id=job.id, user_id=user)]
+    await session.flush()
+    await announce(session, job.id)
+
+
+async def begin(
+    session: AsyncSession,
+    job_id: int,
+    plan: CrawlPlan,
+    queries: Sequence[Query],
+    *,
+    rows_per_chunk: int,
+    user_id: UUID | None,
+) -> None:
+    """Start the job by what a worker has planned; not when it was cancelled, or started by another task, meanwhile."""
+    job = await locked(session, CrawlJob, job_id)
+    if job.status != JobStatus.PENDING:
+        return
+    known = KnownImages()
+    if plan.refresh_of is not None:
+        await finished(session, plan.refresh_of)
+        known = await known_images(session, plan.refresh_of, job.max_images, rows_per_chunk=rows_per_chunk)
+    job.options = plan.model_dump(mode="json")
+    await start(session, job.id, queries, known=known, user_id=user_id)
+
+
+async def fail_planning(session: AsyncSession, job_id: int, error: str, *, user_id: UUID | None) -> None:
+    """End a job that could not be planned; not when it was cancelled, or started by another task, meanwhile."""
+    job = await locked(session, CrawlJob, job_id)
+    if job.status == JobStatus.PENDING:
+        await move(session, job, JobStatus.RUNNING, user_id=user_id)
+        await move(session, job, JobStatus.FAILED, error=error)
+
+
 async def finished(session: AsyncSession, job_id: int) -> CrawlJob:
     """The crawl job, locked; it must not be under way. Raises NotFound or BadInput."""
     job = await locked(session, CrawlJob, job_id)
@@ -201,12 +244,18 @@ async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = No
     job = await locked(session, CrawlJob, job_id)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
+        if not job.total_chunks:
+            await request_plan(session, job, user_id)
+            return job
         await move(session, job, JobStatus.RUNNING, user_id=user_id)
         await _reopen(session, job)
     elif job.status == JobStatus.COMPLETED:
         await _retry_followers(session, job, user_id)
     elif not await queue.has_tasks(session, job.id):
-        await _reopen(session, job)
+        if job.status == JobStatus.PENDING:
+            await request_plan(session, job, user_id)
+        else:
+            await _reopen(session, job)
     return job
 
 

@@ -9,18 +9,16 @@ from functools import partial
 
 import structlog
 from procrastinate import JobContext
-from sqlalchemy.exc import DBAPIError
 
 from backend import queue
 from backend.services import chunks
 from backend.services.chunks import Claim
 from backend.services.images import known_urls
 from backend.services.refreshes import KNOWN, owned_urls
-from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.errors import aborted_by_user, passing, sentence
 from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import CrawlOptions, crawl
-from gleanset.errors import SourceError
 from gleanset.types import Candidate
 
 ATTEMPTS = 3
@@ -46,18 +44,12 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                 error = None
             except Exception as failure:  # a chunk must end, whatever went wrong
                 log.warning("chunk failed", crawl_job=crawl_job_id, chunk=chunk_id, exc_info=True)
-                if _passing(failure) and attempt < ATTEMPTS:
+                if passing(failure) and attempt < ATTEMPTS:
                     await asyncio.sleep(2**attempt)
                     continue
                 error = sentence(failure)
             await runtime.ledger.run(partial(chunks.end, held=held, error=error))
             return
-
-
-def _passing(failure: Exception) -> bool:
-    if isinstance(failure, SourceError):
-        return failure.retryable
-    return isinstance(failure, DBAPIError)
 
 
 async def _run(runtime: Runtime, held: Claim) -> None:

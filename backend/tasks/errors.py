@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from procrastinate import JobContext
 from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import AbortReason
+from sqlalchemy.exc import DBAPIError
+
+from gleanset.errors import SourceError
 
 
 @contextmanager
@@ -20,6 +23,13 @@ def aborted_by_user(context: JobContext) -> Generator[None]:
         if context.abort_reason() is AbortReason.USER_REQUEST:
             raise JobAborted from None
         raise
+
+
+def passing(failure: Exception) -> bool:
+    """Whether trying again may help: the source says so, or it is the database."""
+    if isinstance(failure, SourceError):
+        return failure.retryable
+    return isinstance(failure, DBAPIError)
 
 
 def sentence(error: Exception) -> str:

@@ -24,6 +24,9 @@ async def copy_lists(settings: Settings, plan: CrawlPlan, tell: Callable[[str], 
     copied: list[UrlList] = []
     async with Fetcher(options) as fetcher:
         for given in plan.lists:
+            if given.path == given.key:  # uploaded, so there is no other place to copy it from
+                copied.append(given)
+                continue
             if "://" in given.path:
                 tell(f"Copying the list {given.path} into the image store.")
             file = await readable_everywhere(given.path, fetcher, store, folder, settings.max_list_bytes)

@@ -1,0 +1,116 @@
+"""How much one person may gather: crawl jobs under way at once, images, and bytes. Nothing is limited by default.
+
+A job that is under way counts with all the images that it may come to, so jobs that are started at the same moment
+cannot pass a limit together. Its bytes are known only when they are there: nobody starts a job when the bytes are used
+up, and a running one goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.config import Settings
+from backend.errors import NotAllowed, TooMany
+from backend.models import CrawlChunk, CrawlJob, Profile, Project
+from backend.models.enums import JobStatus
+
+RETRY_AFTER = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What everybody may have; None is as much as they like."""
+
+    running_jobs: int | None = None
+    images: int | None = None
+    bytes: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            running_jobs=settings.max_running_jobs,
+            images=settings.max_images_per_user,
+            bytes=settings.max_bytes_per_user,
+        )
+
+
+async def hold(session: AsyncSession, job: CrawlJob) -> UUID:
+    """The job's owner, whose row is locked: of two jobs that are started at once, one waits for the other's commit.
+
+    To be called before the job itself is locked.
+    """
+    owner = select(Project.user_id).where(Project.id == job.project_id).scalar_subquery()
+    return (await session.scalars(select(Profile.id).where(Profile.id == owner).with_for_update(key_share=True))).one()
+
+
+async def check_start(session: AsyncSession, owner_id: UUID, allowance: Allowance, job: CrawlJob) -> None:
+    """Whether the held owner may have this job under way too. Raises TooMany or NotAllowed, with the figures."""
+    running, images = await _had(session, owner_id, job.id)
+    if allowance.running_jobs is not None and running >= allowance.running_jobs:
+        raise TooMany(
+            f"{running:,} crawl jobs are under way, and {allowance.running_jobs:,} may be at once."
+            " Start this one when one of them has ended.",
+            retry_after=RETRY_AFTER,
+            allowed=allowance.running_jobs,
+            had=running,
+        )
+    _check_images(allowance, images, job.max_images)
+    await _check_bytes(session, owner_id, allowance)
+
+
+async def check_wanted(session: AsyncSession, owner_id: UUID, allowance: Allowance, images: int) -> None:
+    """Whether a job of so many images could be started as things are. Raises NotAllowed, with the figures."""
+    _, had = await _had(session, owner_id, None)
+    _check_images(allowance, had, images)
+    await _check_bytes(session, owner_id, allowance)
+
+
+def _check_images(allowance: Allowance, had: int, asked: int) -> None:
+    if allowance.images is None or had + asked <= allowance.images:
+        return
+    left = max(0, allowance.images - had)
+    raise NotAllowed(
+        f"{allowance.images:,} images are allowed, {had:,} are there or asked for, and this job asks for {asked:,}."
+        + (f" Ask for {left:,} at most, or delete" if left else " Delete")
+        + " jobs that are not needed any more.",
+        allowed=allowance.images,
+        had=had,
+        asked=asked,
+    )
+
+
+async def _check_bytes(session: AsyncSession, owner_id: UUID, allowance: Allowance) -> None:
+    if allowance.bytes is None:
+        return
+    query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
+    had = int((await session.scalars(query.where(Project.user_id == owner_id))).one())
+    if had >= allowance.bytes:
+        raise NotAllowed(
+            f"{allowance.bytes:,} bytes are allowed, and {had:,} are there. Delete jobs that are not needed any more.",
+            allowed=allowance.bytes,
+            had=had,
+        )
+
+
+async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tuple[int, int]:
+    """Jobs under way, and images there or asked for."""
+    started = (CrawlJob.status == JobStatus.PENDING.value) & (func.jsonb_array_length(CrawlJob.task_ids) > 0)
+    under_way = (CrawlJob.status == JobStatus.RUNNING.value) | started
+    there = func.sum(CrawlJob.downloaded_images - CrawlJob.duplicate_images).filter(~under_way)
+    query = (
+        select(
+            func.count().filter(under_way),
+            func.coalesce(func.sum(CrawlJob.max_images).filter(under_way), 0) + func.coalesce(there, 0),
+        )
+        .join(CrawlJob.project)
+        .where(Project.user_id == owner_id)
+    )
+    if without is not None:
+        query = query.where(CrawlJob.id != without)
+    running, images = (await session.execute(query)).one()
+    return running, int(images)
