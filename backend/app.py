@@ -46,5 +46,5 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     add_problems(app)
     app.include_router(api.router)
     web.mount(app)
-    check_routes(app.routes)
+    check_routes(app)
     return app

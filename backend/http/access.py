@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from backend.errors import NotAllowed, NotLoggedIn
 from backend.http.service import Session
@@ -91,23 +91,31 @@ Owner = Annotated[Actor, Depends(Allow(Scope.ADMIN))]
 Anybody = Annotated[Actor | None, Depends(anybody)]
 
 
-def rule_of(route: APIRoute) -> Allow | None:
+def endpoints(app: FastAPI) -> list[RouteContext]:
+    """The routes that functions of ours answer, those of included routers among them."""
+    return [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute)]
+
+
+def rule_of(route: RouteContext) -> Allow | None:
     """The route's rule; None when it is public. Raises LookupError when it has none, or several."""
-    rules = {call for call in _calls(route.dependant) if isinstance(call, Allow) or call in {public, anybody}}
+    rules = {call for call in calls_of(route.dependant) if isinstance(call, Allow) or call in {public, anybody}}
     if len(rules) != 1:
         raise LookupError(f"{sorted(route.methods or ())} {route.path} has {len(rules)} access rules; it needs one.")
     rule = rules.pop()
     return rule if isinstance(rule, Allow) else None
 
 
-def check_routes(routes: Iterable[Any]) -> None:
+def check_routes(app: FastAPI) -> None:
     """Raises LookupError when a route does not say who may use it."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            rule_of(route)
+    found = endpoints(app)
+    if not found:
+        raise LookupError("The application has no routes to check; does FastAPI keep them elsewhere now?")
+    for route in found:
+        rule_of(route)
 
 
-def _calls(dependant: Dependant) -> Iterator[Any]:
+def calls_of(dependant: Dependant) -> Iterator[Any]:
+    """What runs before the endpoint."""
     for inner in dependant.dependencies:
         yield inner.call
-        yield from _calls(inner)
+        yield from calls_of(inner)
