@@ -294,8 +294,8 @@ class _Table:
         sums = np.cumsum(counts)
         first = 0
         while first < len(at):
-            before = sums[first] - counts[first]
-            last = max(first + 1, int(np.searchsorted(sums, before + _BLOCK, "right")))
+            full = int(sums[first] - counts[first]) + _BLOCK
+            last = max(first + 1, int(np.searchsorted(sums, full, "right")))
             yield self._block(at[first:last], start[first:last], counts[first:last])
             first = last
 
