@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 
 from backend.http.access import SAFE
 from backend.web.render import page
+from backend.web.safe import own_path
 
 _HEADINGS = {
     401: "Not logged in",
@@ -30,6 +31,7 @@ class ErrorPage:
     heading: str
     message: str
     request_id: str
+    back: str | None
 
 
 def error_page(request: Request, status: int, message: str, headers: Mapping[str, str]) -> Response:
@@ -39,7 +41,15 @@ def error_page(request: Request, status: int, message: str, headers: Mapping[str
         return RedirectResponse("/login?" + urlencode({"next": here if request.method in SAFE else "/"}), 303)
     if status == 404 and message == "Not Found":  # the framework's, when no route is there
         message = "There is no page at this address."
-    context = ErrorPage(status, _HEADINGS.get(status, "That did not work"), message, request.state.request_id)
+    heading = _HEADINGS.get(status, "That did not work")
+    context = ErrorPage(status, heading, message, request.state.request_id, _came_from(request))
     answer = page(request, "error.html", context, status)
     answer.headers.update({name: value for name, value in headers.items() if name != "WWW-Authenticate"})
     return answer
+
+
+def _came_from(request: Request) -> str | None:
+    """The page of this site whose form did not work."""
+    parts = urlsplit(request.headers.get("Referer", ""))
+    same = parts.netloc == request.url.netloc and request.method not in SAFE
+    return own_path(parts.path) if same else None

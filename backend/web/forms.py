@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Path, Request
+from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
-
-Key = Annotated[int, Path(ge=1, le=2**31 - 1)]
-"""The id of a row in a path; more than the column holds cannot be there."""
 
 
 async def fields_of(request: Request) -> dict[str, str]:
@@ -20,12 +17,17 @@ async def fields_of(request: Request) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
+async def chosen_of(request: Request, name: str) -> list[str]:
+    """The values of the boxes of this name that are ticked."""
+    return [value for value in (await request.form()).getlist(name) if isinstance(value, str)]
+
+
 def checked(model: type[Model], given: Mapping[str, Any]) -> tuple[Model | None, dict[str, str]]:
     """What the form means, or for each field a sentence on what is wrong with it."""
     try:
         return model.model_validate(given), {}
     except ValidationError as error:
-        return None, {str(each["loc"][0]) if each["loc"] else "form": _sentence(each) for each in error.errors()}
+        return None, {".".join(map(str, each["loc"])) or "form": _sentence(each) for each in error.errors()}
 
 
 def _sentence(error: Any) -> str:

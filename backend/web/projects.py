@@ -12,14 +12,14 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.http.access import Allow, Reader, Writer
-from backend.http.paging import Cursor, paged
+from backend.http.paging import Cursor, Id, paged
 from backend.http.service import Session
 from backend.models import CrawlJob, Project
 from backend.models.enums import JobStatus, ProjectStatus
 from backend.schemas.projects import ProjectCreate, ProjectUpdate
 from backend.services import projects
 from backend.services.access import Scope, owned, seen, visible
-from backend.web.forms import Key, checked, fields_of
+from backend.web.forms import checked, fields_of
 from backend.web.render import go, page
 
 router = APIRouter()
@@ -141,7 +141,7 @@ async def create_project(request: Request, session: Session, actor: Writer) -> R
 
 @router.get("/projects/{project_id}")
 async def show_project(
-    request: Request, session: Session, actor: Reader, project_id: Key, cursor: Cursor = None
+    request: Request, session: Session, actor: Reader, project_id: Id, cursor: Cursor = None
 ) -> Response:
     """Its crawl jobs, the newest first."""
     project = await seen(session, actor, Project, project_id)
@@ -171,7 +171,7 @@ async def show_project(
 
 
 @router.get("/projects/{project_id}/settings")
-async def project_settings(request: Request, session: Session, actor: Writer, project_id: Key) -> Response:
+async def project_settings(request: Request, session: Session, actor: Writer, project_id: Id) -> Response:
     """Its name and what else can be done with it."""
     project = await owned(session, actor, Project, project_id)
     values = {"name": project.name, "description": project.description or ""}
@@ -179,7 +179,7 @@ async def project_settings(request: Request, session: Session, actor: Writer, pr
 
 
 @router.post("/projects/{project_id}/settings")
-async def update_project(request: Request, session: Session, actor: Writer, project_id: Key) -> Response:
+async def update_project(request: Request, session: Session, actor: Writer, project_id: Id) -> Response:
     """Rename it or describe it anew."""
     project = await owned(session, actor, Project, project_id)
     given = await fields_of(request)
@@ -191,7 +191,7 @@ async def update_project(request: Request, session: Session, actor: Writer, proj
 
 
 @router.post("/projects/{project_id}/status")
-async def set_status(request: Request, session: Session, actor: Writer, project_id: Key) -> Response:
+async def set_status(request: Request, session: Session, actor: Writer, project_id: Id) -> Response:
     """Archive it, bring it back, or hide it with all that is in it."""
     project = await owned(session, actor, Project, project_id)
     given = await fields_of(request)

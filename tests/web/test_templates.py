@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta, nodes
 
-from backend.web import errors, projects
+from backend.web import crawls, errors, jobs, projects, reasons
 from backend.web.filters import FILTERS, count, duration, number, size
 
 TEMPLATES = Path(errors.__file__).parent / "templates"
@@ -18,6 +18,9 @@ CONTEXTS: dict[str, type[Any]] = {
     "projects.html": projects.ProjectsPage,
     "project.html": projects.ProjectPage,
     "project_form.html": projects.ProjectForm,
+    "job.html": jobs.JobPage,
+    "reasons.html": reasons.ReasonsPage,
+    "crawl_form.html": crawls.CrawlForm,
 }
 
 
@@ -27,6 +30,7 @@ def test_a_template_uses_all_of_its_context_and_nothing_else(name: str) -> None:
     environment.filters.update(FILTERS)
     parsed = environment.parse((TEMPLATES / name).read_text())
     borrowed = {str(word) for node in parsed.find_all(nodes.FromImport) for word in node.names}
+    borrowed |= {node.name for node in parsed.find_all(nodes.Macro)}
     assert meta.find_undeclared_variables(parsed) - borrowed - {"frame", "asset"} == {
         field.name for field in fields(CONTEXTS[name])
     }

@@ -1,0 +1,189 @@
+"""The form of a new crawl."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from backend.errors import BadInput
+from backend.http.access import Writer
+from backend.http.paging import Id
+from backend.http.service import CurrentService, Service, Session
+from backend.models import Project
+from backend.schemas.crawl_requests import CrawlRequest
+from backend.services import crawl_requests
+from backend.services.access import owned
+from backend.services.allowances import Allowance
+from backend.web import rules
+from backend.web.forms import checked, chosen_of, fields_of
+from backend.web.render import go, page
+from gleanset.errors import SourceError
+from gleanset.export import FORMATS
+from gleanset.sources import SOURCES
+
+router = APIRouter(prefix="/projects/{project_id}/new")
+
+LICENCES = (
+    ("", "Every picture, also those that state no licence"),
+    ("open", "Creative Commons and the public domain"),
+    ("commercial", "What may be used commercially"),
+    ("modification", "What may be changed"),
+    ("cc0,pdm", "The public domain only"),
+)
+_EMPTY = {"max_images": "500", "depth": "1", "max_pages": "100", "export": "zip"}
+# Where the request's schema finds something wrong, and the field of the form that it came from.
+_FIELDS = {"lists": "list_url", "websites": "website", "licences": "licences", "sources": "sources", "export": "export"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceChoice:
+    name: str
+    title: str
+    needs: str
+    allows: str
+    terms: str
+    page: str | None
+    licence: str | None
+    key: bool
+    usable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlForm:
+    """`values` are the text fields as they were sent, so that nothing has to be typed twice."""
+
+    project_id: int
+    project_name: str
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+    sources: Sequence[SourceChoice]
+    chosen: Sequence[str]
+    licences: Sequence[tuple[str, str]]
+    rules: Sequence[rules.RuleField]
+    rules_open: bool
+    formats: Sequence[str]
+    chosen_formats: Sequence[str]
+    exports: Sequence[str]
+
+
+@router.get("")
+async def new_crawl(
+    request: Request, service: CurrentService, session: Session, actor: Writer, project_id: Id
+) -> Response:
+    """The form, filled with what most people begin with."""
+    project = await owned(session, actor, Project, project_id)
+    return page(request, "crawl_form.html", _form(service, project, _EMPTY, {}, ["openverse"], []))
+
+
+@router.post("")
+async def create_crawl(
+    request: Request, service: CurrentService, session: Session, actor: Writer, project_id: Id
+) -> Response:
+    """Start the crawl and go to its page, or show what is wrong."""
+    project = await owned(session, actor, Project, project_id)
+    given, sources = await fields_of(request), await chosen_of(request, "sources")
+    formats = await chosen_of(request, "rule_formats")
+    asked, errors = rules.rules_of(given, formats)
+    wanted, wrong = checked(CrawlRequest, _request(project.id, given, sources, asked or {}))
+    errors |= {_field(name): sentence for name, sentence in wrong.items()}
+    if wanted is not None and not errors:
+        allowance = Allowance.of(service.settings)
+        try:
+            job = await crawl_requests.create(
+                session, project, wanted, actor.user_id, allowance=allowance, sources=service.settings.sources
+            )
+        except (BadInput, SourceError) as error:
+            errors["form"] = str(error)
+        else:
+            await crawl_requests.start(session, job, actor.user_id, allowance)
+            return go(f"/jobs/{job.id}", "The crawl is on its way.")
+    return page(request, "crawl_form.html", _form(service, project, given, errors, sources, formats), 422)
+
+
+def keywords_of(text: str) -> dict[str, list[str]]:
+    """Labels with their keywords, of lines such as `gull: herring gull, black-headed gull` or `tern`."""
+    labels: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        label, colon, words = (part.strip() for part in line.partition(":"))
+        if line.strip():
+            keywords = [word.strip() for word in words.split(",") if word.strip()] if colon else [label]
+            labels.setdefault(label, []).extend(keywords)
+    return labels
+
+
+def _request(project_id: int, given: Mapping[str, str], sources: list[str], asked: dict[str, Any]) -> dict[str, Any]:
+    """The form as the API would take it."""
+    keywords = keywords_of(given.get("keywords", ""))
+    options: dict[str, Any] = {"rules": asked, "sources": sources if keywords else []}
+    licences = given.get("licences", "").strip() or given.get("licence", "")
+    if licences:
+        options["licences"] = [licences]
+    if address := given.get("list_url", "").strip():
+        options["lists"] = [{"url": address, "label_column": given.get("label_column", "").strip() or None}]
+    if site := given.get("website", "").strip():
+        options["websites"] = [{"url": site, "depth": given.get("depth"), "max_pages": given.get("max_pages")}]
+    if form := given.get("export"):
+        options["export"] = {"format": form}
+    return {
+        "project_id": project_id,
+        "name": given.get("name", ""),
+        "keywords": keywords,
+        "max_images": given.get("max_images", ""),
+        "options": options,
+    }
+
+
+def _field(place: str) -> str:
+    """The field of the form for a place in the request."""
+    head, _, rest = place.partition(".")
+    if head == "options":
+        last = place.rpartition(".")[2]
+        return last if last in {"depth", "max_pages", "label_column"} else _FIELDS.get(rest.split(".")[0], "form")
+    return head if head in {"name", "max_images"} else "keywords"
+
+
+def _form(
+    service: Service,
+    project: Project,
+    values: Mapping[str, str],
+    errors: Mapping[str, str],
+    chosen: Sequence[str],
+    formats: Sequence[str],
+) -> CrawlForm:
+    return CrawlForm(
+        project_id=project.id,
+        project_name=project.name,
+        values=values,
+        errors=errors,
+        sources=_sources(service),
+        chosen=chosen,
+        licences=LICENCES,
+        rules=rules.FIELDS,
+        rules_open=any(name.startswith(rules.PREFIX) for name in (*errors, *(n for n, v in values.items() if v))),
+        formats=rules.FORMATS,
+        chosen_formats=formats,
+        exports=list(FORMATS),
+    )
+
+
+def _sources(service: Service) -> list[SourceChoice]:
+    options = service.settings.sources
+    return [
+        SourceChoice(
+            name=info.name,
+            title=info.title,
+            needs=info.needs,
+            allows=info.allows,
+            terms=info.terms,
+            page=info.page,
+            licence=info.licence,
+            key=info.key,
+            usable=not info.key or info.has_key(options),
+        )
+        for info in SOURCES.values()
+        if info.searched
+    ]

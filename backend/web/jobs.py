@@ -1,0 +1,123 @@
+"""A crawl job: how it goes on, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from backend.http.access import Reader, Writer
+from backend.http.paging import Id
+from backend.http.service import CurrentService, Session
+from backend.models import CrawlJob, Project
+from backend.models.enums import JobStatus
+from backend.schemas.crawl_jobs import labelled
+from backend.schemas.plans import CrawlPlan
+from backend.schemas.progress import PartProgress, RunProgress
+from backend.services import crawl_jobs, crawl_requests
+from backend.services.access import owned, seen
+from backend.services.allowances import Allowance
+from backend.services.progress import progress
+from backend.services.reports import read_report
+from backend.web.render import go, page
+
+router = APIRouter(prefix="/jobs/{job_id}")
+_MOST_KEYWORDS = 60
+Bar = tuple[str, int, int]
+"""A name, how many, and of how many that is a share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """`startable`: it waits for a person, not for a worker. `asked`: terms and what was said of them."""
+
+    project_id: int
+    project_name: str
+    changeable: bool
+    startable: bool
+    run: RunProgress
+    error: str | None
+    labels: Sequence[Bar]
+    sources: Sequence[Bar]
+    failures: Sequence[Bar]
+    invalid: Sequence[Bar]
+    asked: Sequence[tuple[str, str]]
+
+
+@router.get("")
+async def show_job(request: Request, session: Session, actor: Reader, job_id: Id) -> Response:
+    """Where the run stands; a script goes on from there."""
+    job = await seen(session, actor, CrawlJob, job_id)
+    project = await session.get_one(Project, job.project_id)
+    report = await read_report(session, job.id)
+    run = await progress(session, report)
+    context = JobPage(
+        project_id=project.id,
+        project_name=project.name,
+        changeable=actor.may_change(project.user_id),
+        startable=job.status == JobStatus.PENDING and not job.task_ids and not job.total_chunks,
+        run=run,
+        error=report.error,
+        labels=_parts(run.labels),
+        sources=_parts(run.sources),
+        failures=_shares(run.failures),
+        invalid=_shares(run.invalid),
+        asked=_asked(job, report.plan),
+    )
+    return page(request, "job.html", context)
+
+
+@router.post("/start")
+async def start_job(service: CurrentService, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Let a worker take it up."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    await crawl_requests.start(session, job, actor.user_id, Allowance.of(service.settings))
+    return go(f"/jobs/{job_id}", "Started.")
+
+
+@router.post("/cancel")
+async def cancel_job(session: Session, actor: Writer, job_id: Id) -> Response:
+    """Stop it; what was gathered stays."""
+    await owned(session, actor, CrawlJob, job_id)
+    await crawl_jobs.cancel(session, job_id, user_id=actor.user_id)
+    return go(f"/jobs/{job_id}", "Cancelled. What was gathered stays, and trying again goes on from there.")
+
+
+@router.post("/retry")
+async def retry_job(service: CurrentService, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Go on with what is left."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    await crawl_requests.retry(session, job, actor.user_id, Allowance.of(service.settings))
+    return go(f"/jobs/{job_id}", "It goes on.")
+
+
+def _parts(parts: Sequence[PartProgress]) -> list[Bar]:
+    return [(part.name, part.downloaded, part.downloaded if part.wanted is None else part.wanted) for part in parts]
+
+
+def _shares(counts: Mapping[str, int]) -> list[Bar]:
+    most = max(counts.values(), default=0)
+    return [(name, count, most) for name, count in counts.items()]
+
+
+def _asked(job: CrawlJob, plan: CrawlPlan) -> list[tuple[str, str]]:
+    """The plan in words; what was not asked for is left out."""
+    labels = labelled(job.keywords) if job.keywords else {}
+    words = [label if [label] == keywords else f"{label}: {', '.join(keywords)}" for label, keywords in labels.items()]
+    more = [f"and {len(words) - _MOST_KEYWORDS} more"] if len(words) > _MOST_KEYWORDS else []
+    rules = [f"{name} = {value}" for name, value in (plan.rules or {}).items()]
+    terms = {
+        "Keywords": "; ".join(words[:_MOST_KEYWORDS] + more),
+        "Sources": ", ".join(plan.sources),
+        "Lists": ", ".join("an uploaded list" if given.path == given.key else given.path for given in plan.lists),
+        "Websites": ", ".join(given.url for given in plan.websites),
+        "Folders": ", ".join(given.path for given in plan.folders),
+        "Licences": ", ".join(plan.licences or ["all"]),
+        "Most images": f"{job.max_images:,}",
+        "Rules": ", ".join(rules),
+        "Export": plan.export.format if plan.export else "",
+        "Visits again": f"the images of job {plan.refresh_of}" if plan.refresh_of else "",
+    }
+    return [(term, value) for term, value in terms.items() if value]

@@ -1,0 +1,92 @@
+// Follows a run: what each event says goes, as text, into the elements that name it. Without this the page reloads.
+
+const root = document.querySelector("[data-events]");
+const at = (run, path) => path.split(".").reduce((value, key) => value?.[key], run);
+
+const formats = {
+  number: (n) => n.toLocaleString("en", { maximumFractionDigits: Number.isInteger(n) ? 0 : 1 }),
+  bytes(n) {
+    const units = ["B", "kB", "MB", "GB", "TB"];
+    let step = 0;
+    for (; n >= 1000 && step < units.length - 1; step++) n /= 1000;
+    return `${n.toFixed(step === 0 || n >= 100 ? 0 : 1)} ${units[step]}`;
+  },
+  duration(seconds) {
+    const whole = Math.max(0, Math.round(seconds));
+    for (const [unit, length, below, part] of [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]]) {
+      if (whole >= length) return `${Math.floor(whole / length)} ${unit} ${Math.floor((whole % length) / part)} ${below}`;
+    }
+    return `${whole} s`;
+  },
+};
+
+function showFields(run) {
+  for (const element of root.querySelectorAll("[data-field]")) {
+    const value = at(run, element.dataset.field);
+    if (element instanceof HTMLProgressElement) element.value = value ?? 0;
+    else element.textContent = value == null ? "–" : formats[element.dataset.as](value);
+  }
+  for (const badge of root.querySelectorAll("[data-state]")) {
+    const state = at(run, badge.dataset.state) ?? "pending";
+    if (badge.textContent !== state) [badge.textContent, badge.className] = [state, `badge ${state}`];
+  }
+  for (const part of root.querySelectorAll("[data-part]")) part.hidden = !run[part.dataset.part];
+  for (const part of root.querySelectorAll("[data-when]")) {
+    part.hidden = !part.dataset.when.split(" ").includes(run.status);
+  }
+  const failed = ["crawl_job", "validation_job", "export_job"].map((job) => run[job]?.error_message).find(Boolean);
+  const message = root.querySelector("[data-error]");
+  message.hidden = !failed;
+  message.textContent = failed ?? "";
+}
+
+function showChunks(chunks) {
+  const strip = root.querySelector("[data-chunks]");
+  if (strip.children.length !== chunks.length) {
+    const width = 1 - Math.min(0.15, 0.002 * chunks.length);
+    strip.setAttribute("viewBox", `0 0 ${Math.max(1, chunks.length)} 1`);
+    strip.replaceChildren(...chunks.map((_, place) => {
+      const piece = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      for (const [name, value] of Object.entries({ x: place, width, height: 1 })) piece.setAttribute(name, value);
+      return piece;
+    }));
+  }
+  chunks.forEach((chunk, place) => strip.children[place].setAttribute("class", chunk.status));
+}
+
+function showRows(field, rows) {
+  const body = root.querySelector(`[data-rows="${field}"]`);
+  const template = body.querySelector("template");
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  while (body.rows.length < rows.length) body.append(template.content.cloneNode(true));
+  rows.forEach(([name, amount, of], place) => {
+    const cell = (which) => body.rows[place].querySelector(`[data-cell="${which}"]`);
+    const link = cell("name").dataset.href;
+    cell("name").textContent = link ? name.replaceAll("_", " ") : name;
+    if (link) cell("name").href = link + encodeURIComponent(name);
+    cell("amount").textContent = formats.number(amount);
+    cell("bar").max = of || 1;
+    cell("bar").value = amount;
+    cell("bar").setAttribute("aria-label", `Share of ${name}`);
+  });
+  root.querySelector(`[data-nothing="${field}"]`).hidden = rows.length > 0;
+}
+
+function show(run) {
+  showFields(run);
+  showChunks(run.chunks);
+  for (const field of ["labels", "sources"]) {
+    showRows(field, run[field].map((part) => [part.name, part.downloaded, part.wanted ?? part.downloaded]));
+  }
+  for (const field of ["failures", "invalid"]) {
+    const most = Math.max(...Object.values(run[field]));
+    showRows(field, Object.entries(run[field]).map(([name, count]) => [name, count, most]));
+  }
+}
+
+const events = new EventSource(root.dataset.events);
+events.addEventListener("progress", (event) => {
+  const run = JSON.parse(event.data);
+  show(run);
+  if (run.settled) events.close();
+});

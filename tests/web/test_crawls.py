@@ -1,0 +1,191 @@
+"""The form of a new crawl, and the page of the job that comes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.models import CrawlChunk, CrawlJob
+from backend.models.enums import Role
+from backend.web.crawls import keywords_of
+from gleanset.sources import SOURCES
+from gleanset.types import Reason
+from tests.serving import Served
+
+GOOD = {
+    "name": "Gulls",
+    "keywords": "gull: herring gull, common gull\ntern",
+    "max_images": "40",
+    "sources": "openverse",
+}
+
+
+def plan_of(served: Served, job_id: int) -> tuple[Any, dict[str, Any], int]:
+    async def look(session: Any) -> tuple[Any, dict[str, Any], int]:
+        job = await session.get_one(CrawlJob, job_id)
+        return job.keywords, job.options, len(job.task_ids)
+
+    return served.run(look)
+
+
+def test_keywords_stand_in_lines() -> None:
+    assert keywords_of("gull: herring gull , common gull\n\n tern\ngull: laughing gull") == {
+        "gull": ["herring gull", "common gull", "laughing gull"],
+        "tern": ["tern"],
+    }
+    assert keywords_of("gull:") == {"gull": []}
+
+
+def test_the_form_names_every_source_and_what_it_asks(me: httpx.Client, project: int) -> None:
+    text = me.get(f"/projects/{project}/new").text
+    for info in SOURCES.values():
+        assert (f'value="{info.name}"' in text) == info.searched
+    assert text.count("needs a key") == sum(info.key for info in SOURCES.values())
+    assert 'value="openverse" checked' in text
+    assert 'value="flickr" disabled' in text
+
+
+def test_a_crawl_is_made_and_started(served: Served, me: httpx.Client, project: int) -> None:
+    asked = {
+        **GOOD,
+        "sources": ["openverse", "wikimedia"],
+        "licence": "cc0,pdm",
+        "rule_min_width": "256",
+        "rule_formats": ["jpeg", "png"],
+        "export": "zip",
+        "website": "https://example.org/birds/",
+        "depth": "2",
+        "max_pages": "30",
+        "list_url": "https://example.org/list.csv",
+        "label_column": "class",
+    }
+    answer = me.post(f"/projects/{project}/new", data=asked)
+    assert answer.status_code == 200
+    keywords, plan, tasks = plan_of(served, int(answer.url.path.rpartition("/")[2]))
+    assert keywords == {"gull": ["herring gull", "common gull"], "tern": ["tern"]}
+    assert plan["sources"] == ["openverse", "wikimedia"]
+    assert plan["licences"] == ["cc0", "pdm"]
+    assert plan["rules"] == {"min_width": 256, "formats": ["jpeg", "png"]}
+    assert plan["export"]["format"] == "zip"
+    assert (plan["websites"][0]["depth"], plan["websites"][0]["max_pages"]) == (2, 30)
+    assert (plan["lists"][0]["path"], plan["lists"][0]["label_column"]) == ("https://example.org/list.csv", "class")
+    assert (plan["allow_private"], plan["folders"], tasks) == (False, [], 1)
+    assert "Waiting for a worker" in answer.text
+    assert "gull: herring gull, common gull; tern" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "sentence"),
+    [
+        ({"name": ""}, "name", "Please fill this in."),
+        ({"keywords": ""}, "keywords", "Give at least one keyword"),
+        ({"keywords": "gull:"}, "keywords", "at least one for each label"),
+        ({"max_images": "many"}, "max_images", "A number, please."),
+        ({"max_images": "0"}, "max_images", "At least 1, please."),
+        ({"max_images": "1" * 5000}, "max_images", "integer"),
+        ({"list_url": "file:///etc/passwd"}, "list_url", "begins with https://"),
+        ({"website": "ftp://example.org/", "depth": "1", "max_pages": "1"}, "website", "http"),
+        ({"website": "https://example.org/", "depth": "99", "max_pages": "1"}, "depth", "At most 10, please."),
+        ({"licences": "mine"}, "licences", "mine"),
+        ({"rule_min_width": "wide"}, "rule_min_width", "wants a number"),
+        ({"rule_min_width": "9", "rule_max_width": "3"}, "rule_min_width", "leave no image"),
+        ({"sources": "flickr"}, "form", "Flickr needs a key"),
+        ({"sources": "urls"}, "sources", "takes no keywords"),
+        ({"export": "tape"}, "export", "There is no export format"),
+    ],
+)
+def test_errors_stand_beside_their_field_and_input_is_kept(
+    me: httpx.Client, project: int, change: dict[str, str], field: str, sentence: str
+) -> None:
+    answer = me.post(f"/projects/{project}/new", data={**GOOD, "label_column": "kept-as-it-was", **change})
+    assert answer.status_code == 422
+    wrong = answer.text.partition('role="alert">' if field == "form" else f'id="{field}-says"')[2].partition("</p>")[0]
+    assert sentence in wrong.replace("&#39;", "'")
+    assert 'value="kept-as-it-was"' in answer.text
+
+
+def test_a_crawl_in_somebody_elses_project_is_not_made(served: Served, project: int) -> None:
+    with served.browser(served.person()) as other:
+        assert other.get(f"/projects/{project}/new").status_code == 404
+        assert other.post(f"/projects/{project}/new", data=GOOD).status_code == 404
+
+
+@pytest.fixture
+def job(served: Served, project: int) -> int:
+    """A running job with two chunks, one of which has given something."""
+
+    async def make(session: Any) -> int:
+        job = CrawlJob(
+            project_id=project,
+            name="<Gulls>",
+            keywords=["gull"],
+            status="running",
+            max_images=100,
+            total_images=60,
+            downloaded_images=42,
+            total_chunks=2,
+            active_chunks=1,
+            completed_chunks=1,
+            progress=42,
+        )
+        session.add(job)
+        await session.flush()
+        for position, status in enumerate(("completed", "running")):
+            session.add(
+                CrawlChunk(
+                    crawl_job_id=job.id,
+                    position=position,
+                    source="openverse",
+                    label="gull",
+                    keyword="gull",
+                    status=status,
+                    quota=50,
+                    downloaded_images=21,
+                    bytes=1_500_000,
+                    reasons={"not_found": 9},
+                )
+            )
+        return job.id
+
+    return served.run(make)
+
+
+def test_the_page_of_a_job_shows_its_progress(me: httpx.Client, job: int) -> None:
+    text = me.get(f"/jobs/{job}").text
+    assert "&lt;Gulls&gt;" in text
+    assert '<span data-field="crawl_job.downloaded_images" data-as="number">42</span>' in text
+    assert '<dd data-field="bytes" data-as="bytes">3.0 MB</dd>' in text
+    assert [text.count(f'class="{state}"/>') for state in ("completed", "running", "failed")] == [1, 1, 0]
+    assert 'href="/reasons#not_found">not found</a>' in text
+    assert '<noscript><meta http-equiv="refresh"' in text
+
+
+def test_a_job_is_cancelled_and_tried_again(me: httpx.Client, job: int) -> None:
+    cancelled = me.post(f"/jobs/{job}/cancel").text
+    assert "What was gathered stays" in cancelled
+    assert '<span class="badge cancelled" data-state="status">' in cancelled
+    assert "http-equiv" not in cancelled  # nothing more happens
+    refused = me.post(f"/jobs/{job}/cancel", headers={"Referer": str(me.base_url.join(f"/jobs/{job}"))})
+    assert refused.status_code == 409
+    assert f'href="/jobs/{job}">Go back' in refused.text
+    assert '<span class="badge running" data-state="status">' in me.post(f"/jobs/{job}/retry").text
+
+
+def test_who_may_only_look_has_no_buttons(served: Served, me: httpx.Client, job: int) -> None:
+    assert f'action="/jobs/{job}/cancel"' in me.get(f"/jobs/{job}").text
+    with served.browser(served.person(Role.MODERATOR)) as moderator:
+        shown = moderator.get(f"/jobs/{job}")
+        assert shown.status_code == 200
+        assert f'action="/jobs/{job}/cancel"' not in shown.text
+        assert moderator.post(f"/jobs/{job}/cancel").status_code == 403
+    with served.browser(served.person()) as other:
+        assert other.get(f"/jobs/{job}").status_code == 404
+
+
+def test_every_reason_has_its_meaning(me: httpx.Client) -> None:
+    text = me.get("/reasons").text
+    for reason in Reason:
+        assert f'<tr id="{reason.value}">' in text
+    assert '<tr id="exact_duplicate">' in text
