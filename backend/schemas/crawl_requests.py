@@ -14,9 +14,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from backend.schemas.base import Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
+from backend.schemas.rules import RuleSet
 from gleanset.errors import GleansetError
 from gleanset.export import FORMATS
-from gleanset.rules import Rules
 from gleanset.sources import source_info, website
 from gleanset.sources.licence import parse_licences
 from gleanset.sources.lists import SUFFIXES
@@ -57,13 +57,6 @@ def _licences(given: list[str]) -> list[str]:
         raise ValueError(str(error)) from error
 
 
-def _rules(given: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return Rules.parse(given).as_dict()
-    except GleansetError as error:
-        raise ValueError(str(error)) from error
-
-
 def _format(name: str) -> str:
     if name not in FORMATS:
         raise ValueError(f"There is no export format {name!r}. The formats are: {', '.join(FORMATS)}.")
@@ -76,7 +69,6 @@ Label = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_KEYWORD),
     AfterValidator(storable),
 ]
-RuleSet = Annotated[dict[str, Any], AfterValidator(_rules)]
 
 
 class ListChoice(Request):

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, computed_field
 
 from backend.models import ExportJob
 from backend.models.enums import JobStatus
-from backend.schemas.base import JobResponse, Json, Name, Request, percent
+from backend.schemas.base import JobResponse, Json, Name, Request, Response, percent
 from backend.schemas.images import Hex
 
 
@@ -29,6 +29,22 @@ class ValidationJobResponse(JobResponse):
     def success_rate(self) -> float:
         """Percent of the images judged so far that are valid."""
         return percent(self.validated_images - self.invalid_images, self.validated_images)
+
+
+class VerdictResponse(Response):
+    """What a validation found about an image: valid, or the code of every rule that it breaks."""
+
+    image_id: int
+    valid: bool
+    reasons: list[str]
+
+
+class ValidationSummary(Response):
+    """How many images broke each rule, most frequent first; an image counts with each of its reasons."""
+
+    total: int
+    valid: int
+    invalid: dict[str, int]
 
 
 class ExportJobCreate(Request):

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, String, and_, case, cast, exists, func, insert, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    false,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -108,6 +123,34 @@ async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
     return {code: count for code, count in rows}  # noqa: C416 - dict() of rows is not typed
 
 
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ValidationJob:
+    """Stop the validation; verdicts it has written stay. Raises IllegalMove when it is not pending or running."""
+    job = await locked(session, ValidationJob, job_id)
+    await move(session, job, JobStatus.CANCELLED, user_id=user_id)
+    await queue.abort_of(session, job.crawl_job_id, TASK, validation_job_id=job.id)
+    return job
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """What rules would do: how many images there are, how many would be valid, and how many each rule would refuse."""
+
+    total: int
+    valid: int
+    invalid: dict[str, int]
+
+
+async def foretell(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Foretold:
+    """What a validation by these rules would find among the downloads as they are now; writes nothing."""
+    breaks = _breaks(rules)
+    unbroken = ~func.coalesce(or_(false(), *breaks.values()), false())
+    counts = [func.count().filter(broken) for broken in breaks.values()]
+    query = select(func.count(), func.count().filter(unbroken), *counts).where(*_downloaded(crawl_job_id))
+    total, valid, *broken = (await session.execute(query.select_from(Image))).one()
+    found = {code: count for code, count in zip(breaks, broken, strict=True) if count}
+    return Foretold(total, valid, dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))))
+
+
 async def _finish(session: AsyncSession, job: ValidationJob) -> None:
     crawl_job = await locked(session, CrawlJob, job.crawl_job_id)
     newer = exists().where(
@@ -129,6 +172,12 @@ def _downloaded(crawl_job_id: int) -> tuple[ColumnElement[bool], ...]:
 
 def _broken(rules: Rules) -> list[ColumnElement[str | None]]:
     """For each rule that asks something: its reason code where the image breaks it, else null."""
+    codes: list[ColumnElement[str | None]] = [case((breaks, literal(code))) for code, breaks in _breaks(rules).items()]
+    return codes or [cast(literal(None), String)]
+
+
+def _breaks(rules: Rules) -> dict[str, ColumnElement[bool]]:
+    """For each rule that asks something, by its reason code: whether the image breaks it; null if not measured."""
     measures: dict[str, ColumnElement[Any]] = {
         "width": Image.width.expression,
         "height": Image.height.expression,
@@ -138,21 +187,17 @@ def _broken(rules: Rules) -> list[ColumnElement[str | None]]:
         "contrast": Image.contrast.expression,
         "brightness": Image.brightness.expression,
     }
-    broken: list[ColumnElement[str | None]] = []
+    breaks: dict[str, ColumnElement[bool]] = {}
     for limit in LIMITS:
         value: float | None = getattr(rules, limit.rule)
         if value is not None:
             measure = measures[limit.measure]
-            broken.append(_reason(measure < value if limit.bound == "min" else measure > value, limit.rule))
+            breaks[limit.rule] = measure < value if limit.bound == "min" else measure > value
     if rules.formats is not None:
-        broken.append(_reason(Image.format.not_in(rules.formats), "formats"))
+        breaks["formats"] = Image.format.not_in(rules.formats)
     if not rules.keep_duplicates:
-        broken.append(_reason(_has_earlier_twin(), EXACT_DUPLICATE))
-    return broken or [cast(literal(None), String)]
-
-
-def _reason(breaks: ColumnElement[bool], code: str) -> ColumnElement[str | None]:
-    return case((breaks, literal(code)))
+        breaks[EXACT_DUPLICATE] = _has_earlier_twin()
+    return breaks
 
 
 def _has_earlier_twin() -> ColumnElement[bool]:

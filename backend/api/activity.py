@@ -1,0 +1,42 @@
+"""Who did what: own doings, those that concern what one may see, and everybody's for moderators."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from backend.errors import BadInput
+from backend.http.access import Reader
+from backend.http.paging import Cursor, Limit, Page, paged
+from backend.http.service import Session
+from backend.models import ActivityLog
+from backend.schemas.activity import ActivityLogResponse
+from backend.schemas.base import RowId
+from backend.services import activity
+
+router = APIRouter(prefix="/activity", tags=["activity"])
+
+
+@router.get("")
+async def list_activity(
+    session: Session,
+    actor: Reader,
+    user_id: Annotated[UUID | None, Query(description="Only what this person did; others' is for moderators.")] = None,
+    action: Annotated[
+        str | None, Query(pattern=r"^[a-z_.]{1,50}$", description="Only actions that begin so: `crawl_job.`")
+    ] = None,
+    resource_type: Annotated[
+        str | None, Query(pattern=r"^[a-z_]{1,50}$", description="With `resource_id`: only what was done to this.")
+    ] = None,
+    resource_id: Annotated[RowId | None, Query(description="Its number.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ActivityLogResponse]:
+    """The newest first. What you may see is told with all that was done to it, by workers too."""
+    if (resource_type is None) != (resource_id is None):
+        raise BadInput("Give resource_type and resource_id together.")
+    resource = (resource_type, resource_id) if resource_type and resource_id else None
+    query = await activity.entries(session, actor, user_id=user_id, action=action, resource=resource)
+    return await paged(session, query, ActivityLog.id, cursor, limit)

@@ -1,0 +1,128 @@
+"""Validation jobs: every image of a crawl job judged by rules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+
+from backend.errors import IllegalMove
+from backend.http.access import Reader, Writer
+from backend.http.idempotency import RequestKey
+from backend.http.paging import Cursor, Id, Limit, Page, paged
+from backend.http.service import Session
+from backend.models import CrawlJob, ValidationJob, Verdict
+from backend.models.enums import JobStatus
+from backend.schemas.base import RowId
+from backend.schemas.jobs import ValidationJobResponse, ValidationSummary, VerdictResponse
+from backend.schemas.rules import RulesPreview, ValidationRequest
+from backend.services import validation
+from backend.services.access import owned, seen, visible, within
+from backend.services.activity import note
+from backend.services.idempotency import once
+from backend.services.states import locked
+from gleanset.rules import Rules
+
+router = APIRouter(tags=["validation jobs"])
+
+
+@router.get("/validation-jobs")
+async def list_validation_jobs(
+    session: Session,
+    actor: Reader,
+    crawl_job_id: Annotated[RowId | None, Query(description="Only those of this crawl job.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only those in this state.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ValidationJobResponse]:
+    """All that you may see, the newest first. The latest completed one of a crawl job decides what is valid."""
+    query = within(select(ValidationJob), ValidationJob, visible(actor))
+    if crawl_job_id is not None:
+        query = query.where(ValidationJob.crawl_job_id == crawl_job_id)
+    if status is not None:
+        query = query.where(ValidationJob.status == status.value)
+    return await paged(session, query, ValidationJob.id, cursor, limit)
+
+
+@router.post("/validation-jobs", status_code=201)
+async def create_validation_job(
+    session: Session, actor: Writer, body: ValidationRequest, key: RequestKey = None
+) -> ValidationJobResponse:
+    """Judge all images of a crawl job that has ended, by these rules. Nothing is fetched or decoded for it."""
+    await owned(session, actor, CrawlJob, body.crawl_job_id)
+
+    async def make() -> ValidationJob:
+        crawl_job = await locked(session, CrawlJob, body.crawl_job_id)
+        if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+            raise IllegalMove(
+                f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended.",
+                current=crawl_job.status,
+            )
+        job = await validation.create(session, crawl_job, body.validation_rules, body.name)
+        note(session, actor.user_id, "validation_job.created", job, name=job.name, crawl_job_id=crawl_job.id)
+        return job
+
+    return ValidationJobResponse.model_validate(await once(session, actor, key, body, ValidationJob, make))
+
+
+@router.get("/validation-jobs/{job_id}")
+async def show_validation_job(session: Session, actor: Reader, job_id: Id) -> ValidationJobResponse:
+    """One validation and its counters."""
+    return ValidationJobResponse.model_validate(await seen(session, actor, ValidationJob, job_id))
+
+
+@router.post("/validation-jobs/{job_id}/cancel")
+async def cancel_validation_job(session: Session, actor: Writer, job_id: Id) -> ValidationJobResponse:
+    """Stop it. Verdicts that are written stay, and retry goes on behind them."""
+    await owned(session, actor, ValidationJob, job_id)
+    return ValidationJobResponse.model_validate(await validation.cancel(session, job_id, user_id=actor.user_id))
+
+
+@router.post("/validation-jobs/{job_id}/retry", status_code=202)
+async def retry_validation_job(session: Session, actor: Writer, job_id: Id) -> ValidationJobResponse:
+    """Go on with a failed or cancelled validation."""
+    await owned(session, actor, ValidationJob, job_id)
+    job = await locked(session, ValidationJob, job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise IllegalMove(f"The validation job {job_id} is {job.status}; let it go on.", current=job.status)
+    return ValidationJobResponse.model_validate(await validation.retry(session, job_id, user_id=actor.user_id))
+
+
+@router.get("/validation-jobs/{job_id}/verdicts")
+async def list_verdicts(
+    session: Session,
+    actor: Reader,
+    job_id: Id,
+    valid: Annotated[bool | None, Query(description="Only valid images, or only those that are not.")] = None,
+    reason: Annotated[str | None, Query(max_length=50, description="Only images that break this rule.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[VerdictResponse]:
+    """What was found about each image, in the order of the images."""
+    await seen(session, actor, ValidationJob, job_id)
+    query = select(Verdict).where(Verdict.validation_job_id == job_id)
+    if valid is not None:
+        query = query.where(Verdict.valid if valid else ~Verdict.valid)
+    if reason is not None:
+        query = query.where(~Verdict.valid, Verdict.reasons.contains([reason.replace("\0", "")]))
+    return await paged(session, query, Verdict.image_id, cursor, limit, newest_first=False)
+
+
+@router.get("/validation-jobs/{job_id}/summary")
+async def summarize(session: Session, actor: Reader, job_id: Id) -> ValidationSummary:
+    """How many images broke each rule, of those judged so far."""
+    job = await seen(session, actor, ValidationJob, job_id)
+    return ValidationSummary(
+        total=job.validated_images,
+        valid=job.validated_images - job.invalid_images,
+        invalid=await validation.invalid(session, job_id),
+    )
+
+
+@router.post("/crawl-jobs/{job_id}/rules/preview")
+async def preview_rules(session: Session, actor: Reader, job_id: Id, body: RulesPreview) -> ValidationSummary:
+    """What a validation by these rules would find among the images as they are now. Nothing is written."""
+    await seen(session, actor, CrawlJob, job_id)
+    foretold = await validation.foretell(session, job_id, Rules.parse(body.rules))
+    return ValidationSummary.model_validate(foretold)
