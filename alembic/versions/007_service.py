@@ -107,7 +107,11 @@ INDEXES = (
     "CREATE INDEX IF NOT EXISTS ix_takedowns_user_id ON takedowns (user_id)",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_url ON takedowns ((md5(url)::uuid)) WHERE url IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_sha256 ON takedowns (sha256) WHERE sha256 IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS ix_activity_log_resource ON activity_logs (resource_type, resource_id)",
+    "CREATE INDEX IF NOT EXISTS ix_verdicts_invalid ON verdicts (validation_job_id, image_id) WHERE NOT valid",
 )
+
+ON_OLDER_TABLES = ("ix_activity_log_resource", "ix_verdicts_invalid")
 
 TABLES = (
     "credentials",
@@ -149,6 +153,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for index in ON_OLDER_TABLES:
+        op.execute(f"DROP INDEX IF EXISTS {index}")
     for table, columns in COLUMNS.items():
         op.execute(f"ALTER TABLE {table} " + ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in columns))
     for table in TABLES:

@@ -3,14 +3,20 @@
 from fastapi import APIRouter
 
 from backend.api import (
+    activity,
     crawl_jobs,
     progress,
     projects,
+    sources,
+    validation_jobs,
 )
 
 router = APIRouter(prefix="/api/v1")
 for noun in (
     projects,
+    validation_jobs,
+    sources,
+    activity,
     crawl_jobs,
     progress,
 ):

@@ -59,44 +59,48 @@ async def create_crawl_job(
     return CrawlJobResponse.model_validate(await once(session, actor, key, body, CrawlJob, make))
 
 
-@router.get("/{job_id}")
-async def show_crawl_job(session: Session, actor: Reader, job_id: Id) -> CrawlJobResponse:
+@router.get("/{crawl_job_id}")
+async def show_crawl_job(session: Session, actor: Reader, crawl_job_id: Id) -> CrawlJobResponse:
     """One job and its counters."""
-    return CrawlJobResponse.model_validate(await seen(session, actor, CrawlJob, job_id))
+    return CrawlJobResponse.model_validate(await seen(session, actor, CrawlJob, crawl_job_id))
 
 
-@router.patch("/{job_id}")
-async def update_crawl_job(session: Session, actor: Writer, job_id: Id, body: CrawlJobUpdate) -> CrawlJobResponse:
+@router.patch("/{crawl_job_id}")
+async def update_crawl_job(session: Session, actor: Writer, crawl_job_id: Id, body: CrawlJobUpdate) -> CrawlJobResponse:
     """The name at any time; `max_images` until the job is started."""
-    job = await owned(session, actor, CrawlJob, job_id)
+    job = await owned(session, actor, CrawlJob, crawl_job_id)
     return CrawlJobResponse.model_validate(await crawl_requests.update(session, job, body, actor.user_id))
 
 
-@router.delete("/{job_id}", status_code=204)
-async def delete_crawl_job(session: Session, actor: Writer, job_id: Id) -> None:
+@router.delete("/{crawl_job_id}", status_code=204)
+async def delete_crawl_job(session: Session, actor: Writer, crawl_job_id: Id) -> None:
     """Remove a job that is not under way, with its images, validations and exports."""
-    await crawl_requests.delete(session, await owned(session, actor, CrawlJob, job_id), actor.user_id)
+    await crawl_requests.delete(session, await owned(session, actor, CrawlJob, crawl_job_id), actor.user_id)
 
 
-@router.post("/{job_id}/start", status_code=202)
-async def start_crawl_job(service: CurrentService, session: Session, actor: Writer, job_id: Id) -> CrawlJobResponse:
+@router.post("/{crawl_job_id}/start", status_code=202)
+async def start_crawl_job(
+    service: CurrentService, session: Session, actor: Writer, crawl_job_id: Id
+) -> CrawlJobResponse:
     """Put the job into the queue. It is pending, with a task id, until a worker has planned it."""
-    job = await owned(session, actor, CrawlJob, job_id)
+    job = await owned(session, actor, CrawlJob, crawl_job_id)
     job = await crawl_requests.start(session, job, actor.user_id, _allowance(service))
     return CrawlJobResponse.model_validate(job)
 
 
-@router.post("/{job_id}/cancel")
-async def cancel_crawl_job(session: Session, actor: Writer, job_id: Id) -> CrawlJobResponse:
+@router.post("/{crawl_job_id}/cancel")
+async def cancel_crawl_job(session: Session, actor: Writer, crawl_job_id: Id) -> CrawlJobResponse:
     """Stop the job, or the validation and export that hang from it. What was gathered stays; retry goes on with it."""
-    await owned(session, actor, CrawlJob, job_id)
-    return CrawlJobResponse.model_validate(await crawl_jobs.cancel(session, job_id, user_id=actor.user_id))
+    await owned(session, actor, CrawlJob, crawl_job_id)
+    return CrawlJobResponse.model_validate(await crawl_jobs.cancel(session, crawl_job_id, user_id=actor.user_id))
 
 
-@router.post("/{job_id}/retry", status_code=202)
-async def retry_crawl_job(service: CurrentService, session: Session, actor: Writer, job_id: Id) -> CrawlJobResponse:
+@router.post("/{crawl_job_id}/retry", status_code=202)
+async def retry_crawl_job(
+    service: CurrentService, session: Session, actor: Writer, crawl_job_id: Id
+) -> CrawlJobResponse:
     """Go on with a failed or cancelled job from where it stopped, or with what was to follow it."""
-    job = await owned(session, actor, CrawlJob, job_id)
+    job = await owned(session, actor, CrawlJob, crawl_job_id)
     job = await crawl_requests.retry(session, job, actor.user_id, _allowance(service))
     return CrawlJobResponse.model_validate(job)
 
@@ -105,13 +109,18 @@ class _Refresh(RefreshRequest):
     refresh_of: int
 
 
-@router.post("/{job_id}/refresh", status_code=201)
+@router.post("/{crawl_job_id}/refresh", status_code=201)
 async def refresh_crawl_job(
-    service: CurrentService, session: Session, actor: Writer, job_id: Id, body: RefreshRequest, key: RequestKey = None
+    service: CurrentService,
+    session: Session,
+    actor: Writer,
+    crawl_job_id: Id,
+    body: RefreshRequest,
+    key: RequestKey = None,
 ) -> CrawlJobResponse:
     """A new job, started at once, that visits this one's images again and looks for new ones."""
-    old = await owned(session, actor, CrawlJob, job_id)
-    asked = _Refresh(refresh_of=job_id, **body.model_dump())
+    old = await owned(session, actor, CrawlJob, crawl_job_id)
+    asked = _Refresh(refresh_of=crawl_job_id, **body.model_dump())
 
     async def make() -> CrawlJob:
         return await crawl_requests.refresh(session, old, body, actor.user_id, _allowance(service))
@@ -119,18 +128,18 @@ async def refresh_crawl_job(
     return CrawlJobResponse.model_validate(await once(session, actor, key, asked, CrawlJob, make))
 
 
-@router.get("/{job_id}/chunks")
+@router.get("/{crawl_job_id}/chunks")
 async def list_chunks(
     session: Session,
     actor: Reader,
-    job_id: Id,
+    crawl_job_id: Id,
     status: Annotated[JobStatus | None, Query(description="Only those in this state.")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ChunkResponse]:
     """The parts of the job in their order, each with its own counters and error."""
-    await seen(session, actor, CrawlJob, job_id)
-    query = select(CrawlChunk).where(CrawlChunk.crawl_job_id == job_id)
+    await seen(session, actor, CrawlJob, crawl_job_id)
+    query = select(CrawlChunk).where(CrawlChunk.crawl_job_id == crawl_job_id)
     if status is not None:
         query = query.where(CrawlChunk.status == status.value)
     return await paged(session, query, CrawlChunk.position, cursor, limit, newest_first=False)

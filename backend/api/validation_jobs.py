@@ -66,42 +66,46 @@ async def create_validation_job(
     return ValidationJobResponse.model_validate(await once(session, actor, key, body, ValidationJob, make))
 
 
-@router.get("/validation-jobs/{job_id}")
-async def show_validation_job(session: Session, actor: Reader, job_id: Id) -> ValidationJobResponse:
+@router.get("/validation-jobs/{validation_job_id}")
+async def show_validation_job(session: Session, actor: Reader, validation_job_id: Id) -> ValidationJobResponse:
     """One validation and its counters."""
-    return ValidationJobResponse.model_validate(await seen(session, actor, ValidationJob, job_id))
+    return ValidationJobResponse.model_validate(await seen(session, actor, ValidationJob, validation_job_id))
 
 
-@router.post("/validation-jobs/{job_id}/cancel")
-async def cancel_validation_job(session: Session, actor: Writer, job_id: Id) -> ValidationJobResponse:
+@router.post("/validation-jobs/{validation_job_id}/cancel")
+async def cancel_validation_job(session: Session, actor: Writer, validation_job_id: Id) -> ValidationJobResponse:
     """Stop it. Verdicts that are written stay, and retry goes on behind them."""
-    await owned(session, actor, ValidationJob, job_id)
-    return ValidationJobResponse.model_validate(await validation.cancel(session, job_id, user_id=actor.user_id))
+    await owned(session, actor, ValidationJob, validation_job_id)
+    return ValidationJobResponse.model_validate(
+        await validation.cancel(session, validation_job_id, user_id=actor.user_id)
+    )
 
 
-@router.post("/validation-jobs/{job_id}/retry", status_code=202)
-async def retry_validation_job(session: Session, actor: Writer, job_id: Id) -> ValidationJobResponse:
+@router.post("/validation-jobs/{validation_job_id}/retry", status_code=202)
+async def retry_validation_job(session: Session, actor: Writer, validation_job_id: Id) -> ValidationJobResponse:
     """Go on with a failed or cancelled validation."""
-    await owned(session, actor, ValidationJob, job_id)
-    job = await locked(session, ValidationJob, job_id)
+    await owned(session, actor, ValidationJob, validation_job_id)
+    job = await locked(session, ValidationJob, validation_job_id)
     if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        raise IllegalMove(f"The validation job {job_id} is {job.status}; let it go on.", current=job.status)
-    return ValidationJobResponse.model_validate(await validation.retry(session, job_id, user_id=actor.user_id))
+        raise IllegalMove(f"The validation job {validation_job_id} is {job.status}; let it go on.", current=job.status)
+    return ValidationJobResponse.model_validate(
+        await validation.retry(session, validation_job_id, user_id=actor.user_id)
+    )
 
 
-@router.get("/validation-jobs/{job_id}/verdicts")
+@router.get("/validation-jobs/{validation_job_id}/verdicts")
 async def list_verdicts(
     session: Session,
     actor: Reader,
-    job_id: Id,
+    validation_job_id: Id,
     valid: Annotated[bool | None, Query(description="Only valid images, or only those that are not.")] = None,
     reason: Annotated[str | None, Query(max_length=50, description="Only images that break this rule.")] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[VerdictResponse]:
     """What was found about each image, in the order of the images."""
-    await seen(session, actor, ValidationJob, job_id)
-    query = select(Verdict).where(Verdict.validation_job_id == job_id)
+    await seen(session, actor, ValidationJob, validation_job_id)
+    query = select(Verdict).where(Verdict.validation_job_id == validation_job_id)
     if valid is not None:
         query = query.where(Verdict.valid if valid else ~Verdict.valid)
     if reason is not None:
@@ -109,20 +113,20 @@ async def list_verdicts(
     return await paged(session, query, Verdict.image_id, cursor, limit, newest_first=False)
 
 
-@router.get("/validation-jobs/{job_id}/summary")
-async def summarize(session: Session, actor: Reader, job_id: Id) -> ValidationSummary:
+@router.get("/validation-jobs/{validation_job_id}/summary")
+async def summarize(session: Session, actor: Reader, validation_job_id: Id) -> ValidationSummary:
     """How many images broke each rule, of those judged so far."""
-    job = await seen(session, actor, ValidationJob, job_id)
+    job = await seen(session, actor, ValidationJob, validation_job_id)
     return ValidationSummary(
         total=job.validated_images,
         valid=job.validated_images - job.invalid_images,
-        invalid=await validation.invalid(session, job_id),
+        invalid=await validation.invalid(session, validation_job_id),
     )
 
 
-@router.post("/crawl-jobs/{job_id}/rules/preview")
-async def preview_rules(session: Session, actor: Reader, job_id: Id, body: RulesPreview) -> ValidationSummary:
+@router.post("/crawl-jobs/{crawl_job_id}/rules/preview")
+async def preview_rules(session: Session, actor: Reader, crawl_job_id: Id, body: RulesPreview) -> ValidationSummary:
     """What a validation by these rules would find among the images as they are now. Nothing is written."""
-    await seen(session, actor, CrawlJob, job_id)
-    foretold = await validation.foretell(session, job_id, Rules.parse(body.rules))
+    await seen(session, actor, CrawlJob, crawl_job_id)
+    foretold = await validation.foretell(session, crawl_job_id, Rules.parse(body.rules))
     return ValidationSummary.model_validate(foretold)

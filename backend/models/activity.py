@@ -32,4 +32,5 @@ class ActivityLog(Base):
     __table_args__ = (
         Index("ix_activity_log_user_id", "user_id"),
         Index("ix_activity_log_timestamp", "timestamp"),
+        Index("ix_activity_log_resource", "resource_type", "resource_id"),
     )

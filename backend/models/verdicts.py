@@ -28,4 +28,7 @@ class Verdict(Base):
     validation_job: Mapped[ValidationJob] = relationship(back_populates="verdicts")
     image: Mapped[Image] = relationship(back_populates="verdicts")
 
-    __table_args__ = (Index("ix_verdicts_image_id", "image_id"),)
+    __table_args__ = (
+        Index("ix_verdicts_image_id", "image_id"),
+        Index("ix_verdicts_invalid", "validation_job_id", "image_id", postgresql_where=text("NOT valid")),
+    )

@@ -37,7 +37,7 @@ async def entries(
     action: str | None = None,
     resource: tuple[str, int] | None = None,
 ) -> Select[ActivityLog]:
-    """The entries that the actor may read: one's own, everybody's for moderators; of a person, or of actions that begin so.
+    """The entries that the actor may read, own ones or everybody's; of a person, of actions that begin so.
 
     Of a `resource`, by table and id, that the actor may see there are all entries, those of workers too.
     Raises NotFound for another's resource, NotAllowed for another person.

@@ -1,0 +1,87 @@
+"""How much one person may gather: told with the figures, and not passed by starting several jobs at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.config import Settings
+from backend.models import CrawlChunk
+from tests.api.gathered import gathered
+from tests.postgres import Server
+from tests.services.helpers import downloaded
+from tests.serving import Served, serving
+
+JOBS = "/api/v1/crawl-jobs"
+
+
+@pytest.fixture(scope="module")
+def served(embedded: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Everybody may have two jobs under way, 100 images and a megabyte."""
+    home: Path = tmp_path_factory.mktemp("home")
+    limits = {"max_running_jobs": 2, "max_images_per_user": 100, "max_bytes_per_user": 1_000_000}
+    with embedded.migrated() as url, serving(Settings(home=home, database_url=url, **limits), url) as running:
+        yield running
+
+
+def asked(client: httpx.Client, images: int) -> httpx.Response:
+    project = client.post("/api/v1/projects", json={"name": "Birds"}).json()["id"]
+    body = {"project_id": project, "name": "Terns", "keywords": ["tern"], "max_images": images}
+    return client.post(JOBS, json=body)
+
+
+def made(client: httpx.Client, images: int = 10) -> str:
+    return f"{JOBS}/{asked(client, images).json()['id']}"
+
+
+def test_no_more_jobs_than_allowed_are_under_way(me: httpx.Client, other: httpx.Client) -> None:
+    first, second, third = made(me), made(me), made(me)
+    assert me.post(f"{first}/start").status_code == me.post(f"{second}/start").status_code == 202
+    answer = me.post(f"{third}/start")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
+    assert answer.json()["details"] == {"allowed": 2, "had": 2, "retry_after": 60}
+    assert "2 crawl jobs are under way, and 2 may be at once" in answer.json()["message"]
+    assert other.post(f"{made(other)}/start").status_code == 202
+    me.post(f"{first}/cancel")
+    assert me.post(f"{third}/start").status_code == 202
+    assert me.post(f"{first}/retry").status_code == 429
+
+
+def test_images_that_are_asked_for_count(served: Served, me: httpx.Client) -> None:
+    answer = asked(me, 101)
+    assert (answer.status_code, answer.json()["details"]) == (403, {"allowed": 100, "had": 0, "asked": 101})
+    gathered(served, me, [downloaded(f"i{n}") for n in range(30)], max_images=30)
+    assert "Ask for 70 at most" in asked(me, 71).json()["message"]
+    first, second = made(me, 60), made(me, 60)
+    assert me.post(f"{first}/start").status_code == 202
+    answer = me.post(f"{second}/start")
+    assert (answer.status_code, answer.json()["details"]) == (403, {"allowed": 100, "had": 90, "asked": 60})
+    assert me.patch(second, json={"max_images": 10}).status_code == 200
+    assert me.post(f"{second}/start").status_code == 202
+
+
+def test_jobs_started_at_once_do_not_pass_a_limit_together(served: Served, me: httpx.Client) -> None:
+    paths = [made(me) for _ in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda path: me.post(f"{path}/start").status_code, paths))
+    assert sorted(answers) == [202, 202, *[429] * 8]
+
+
+def test_who_has_all_the_bytes_starts_no_more(served: Served, me: httpx.Client) -> None:
+    path = made(me)
+    job_id = gathered(served, me, [], max_images=10)
+
+    async def fill(session: AsyncSession) -> None:
+        session.add(CrawlChunk(crawl_job_id=job_id, position=0, source="urls", label="x", bytes=1_000_000))
+
+    served.run(fill)
+    answer = me.post(f"{path}/start")
+    assert (answer.status_code, answer.json()["details"]) == (403, {"allowed": 1_000_000, "had": 1_000_000})
+    assert asked(me, 1).status_code == 403
+    assert me.delete(f"{JOBS}/{job_id}").status_code == 204
+    assert me.post(f"{path}/start").status_code == 202
