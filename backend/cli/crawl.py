@@ -237,7 +237,9 @@ def validate(
 def export(
     job: Annotated[int, typer.Argument(help="Number of the crawl job.")],
     *,
-    export_format: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}.")] = "zip",
+    export_format: Annotated[
+        str | None, typer.Option("--format", help=f"One of: {', '.join(FORMATS)}; as --out ends, or zip, otherwise.")
+    ] = None,
     validation_job: Annotated[
         int | None, typer.Option("--validation", help="Whose verdicts decide; the latest validation otherwise.")
     ] = None,
@@ -364,7 +366,8 @@ def export_plan(export_format: str | None, out: Path | None) -> ExportPlan | Non
     """What is to be packed and where to; checked before anything is gathered. Raises BadInput."""
     if export_format is None and out is None:
         return None
-    plan = ExportPlan(format=export_format or "zip", out=out.absolute() if out else None)
+    named = next((name for name in FORMATS if out and out.name.endswith(f".{name}")), "zip")
+    plan = ExportPlan(format=export_format or named, out=out.absolute() if out else None)
     if plan.format not in FORMATS:
         raise BadInput(f"There is no export format {plan.format!r}. The formats are: {', '.join(FORMATS)}.")
     if plan.out is not None and plan.out.exists():

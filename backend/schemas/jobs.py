@@ -50,7 +50,7 @@ class ValidationSummary(Response):
 class ExportJobCreate(Request):
     crawl_job_id: int
     name: Name
-    format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,20}$")] = "zip"
+    format: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.-]{1,20}$")] = "zip"
     export_options: Json = Field(default_factory=dict)
 
 

@@ -1,158 +1,32 @@
-"""A dataset as one ZIP file, streamed: images are read, checked and written one after the other.
-
-Images are stored, not deflated: they are compressed already. Times are fixed, so the same entries give the same bytes.
-"""
+"""A dataset as one ZIP file. Images are stored, not deflated: they are compressed already."""
 
 from __future__ import annotations
 
-import asyncio
-import csv
-import hashlib
-import json
-import os
-import tempfile
+import shutil
 import zipfile
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
-from io import BytesIO
-from pathlib import Path
-from typing import IO, ParamSpec
-
-from gleanset.errors import ExportError
-from gleanset.export.base import METADATA_FIELDS, About, Entry, Packed, Progress, file_name, metadata_row
-from gleanset.export.card import Tally, dataset_card
-from gleanset.store import Store
-
-P = ParamSpec("P")
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import IO
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_AHEAD_BLOBS = 8
-_AHEAD_BYTES = 64 * 1024 * 1024
-"""What may be read ahead of the image being written."""
+"""The earliest time that ZIP knows, for every file: the same entries give the same bytes."""
 
 
-async def pack_zip(
-    entries: AsyncIterator[Entry], store: Store, target: Path, about: About, progress: Progress
-) -> Packed:
-    """Write the entries to `target`, which must not exist.
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
 
-    Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
-    nothing to pack, or when the file cannot be written; whatever is raised, no half file is left behind.
-    """
-    unfinished = False
-    try:
-        with target.open("xb") as file:
-            unfinished = True  # and ours to remove: a file that was there before is not
-            with tempfile.TemporaryDirectory(dir=target.parent) as scratch, _Dataset(file, Path(scratch)) as dataset:
-                await _pack(entries, store, dataset, progress)
-                if not dataset.tally.images:
-                    raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
-                await _in_thread(dataset.finish, about)
-            packed = Packed(dataset.tally.images, os.fstat(file.fileno()).st_size)
-        unfinished = False
-    except OSError as error:
-        raise ExportError(f"The export cannot be written to {target}: {error.strerror or error}.") from error
-    finally:
-        if unfinished:
-            await asyncio.to_thread(target.unlink, missing_ok=True)
-    return packed
+    def add(self, name: str, content: IO[bytes], size: int) -> None:
+        info = zipfile.ZipInfo(name, _EPOCH)
+        info.external_attr = 0o644 << 16
+        info.create_system = 3  # Unix, wherever it is made
+        info.file_size = size
+        with self._archive.open(info, "w", force_zip64=size > zipfile.ZIP64_LIMIT // 2) as inside:
+            shutil.copyfileobj(content, inside, 1 << 20)
 
 
-async def _pack(entries: AsyncIterator[Entry], store: Store, dataset: _Dataset, progress: Progress) -> None:
-    """Read blobs a little ahead while the one before is written."""
-    waiting: deque[tuple[Entry, asyncio.Task[bytes]]] = deque()
-
-    async def write_next() -> None:
-        entry, task = waiting.popleft()
-        await _in_thread(dataset.add, entry, await task)
-        if dataset.tally.images % 100 == 0:
-            await progress(dataset.tally.images)
-
-    try:
-        async for entry in entries:
-            waiting.append((entry, asyncio.create_task(store.get(entry.key))))
-            while len(waiting) > _AHEAD_BLOBS or sum(e.file_size for e, _ in waiting) > _AHEAD_BYTES:
-                await write_next()
-        while waiting:
-            await write_next()
-    finally:
-        for _, task in waiting:
-            task.cancel()
-        await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
-
-
-async def _in_thread(work: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Like `asyncio.to_thread`, but a cancelled caller waits: nobody may close the files that the thread writes."""
-    thread = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        await asyncio.shield(thread)
-    finally:
-        await asyncio.wait([thread])
-
-
-class _Dataset:
-    """The open archive, and its papers, which grow on disk while the images stream by."""
-
-    def __init__(self, file: IO[bytes], scratch: Path) -> None:
-        self.tally = Tally()
-        self._stack = ExitStack()
-        self._zip = self._stack.enter_context(zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True))
-        self._paths = {name: scratch / name for name in ("metadata.jsonl", "metadata.csv", "MANIFEST.sha256")}
-        files = [
-            self._stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in self._paths.values()
-        ]
-        self._jsonl, self._csv_file, self._manifest = files
-        # Lines end in CRLF, csv's default: what occurs in the line end is quoted in text, so a bare CR breaks no row.
-        self._csv = csv.DictWriter(self._csv_file, [*METADATA_FIELDS, "metadata"])
-        self._csv.writeheader()
-        self._written: set[str] = set()
-
-    def __enter__(self) -> _Dataset:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def add(self, entry: Entry, data: bytes) -> None:
-        """Write one image and its rows."""
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ExportError(f"The stored image {entry.key} is damaged. `gleanset db doctor` tells what to do.")
-        name = file_name(entry)
-        if name not in self._written:  # the same bytes twice under one label, when duplicates are kept
-            self._written.add(name)
-            self._zip.writestr(_info(name), data)
-            self._manifest.write(f"{entry.sha256}  {name}\n")
-        row = metadata_row(entry, name)
-        self._jsonl.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._csv.writerow(row | {"metadata": json.dumps(row["metadata"], ensure_ascii=False)})
-        self.tally.add(entry)
-
-    def finish(self, about: About) -> None:
-        """Write the papers, the manifest last."""
-        self._paper("README.md", BytesIO(dataset_card(about, self.tally).encode()))
-        for name, file in (("metadata.jsonl", self._jsonl), ("metadata.csv", self._csv_file)):
-            file.close()
-            with self._paths[name].open("rb") as content:
-                self._paper(name, content)
-        self._manifest.close()
-        with self._paths["MANIFEST.sha256"].open("rb") as content:
-            self._copy("MANIFEST.sha256", content)
-
-    def _paper(self, name: str, content: IO[bytes]) -> None:
-        self._manifest.write(f"{self._copy(name, content)}  {name}\n")
-
-    def _copy(self, name: str, content: IO[bytes]) -> str:
-        digest = hashlib.sha256()
-        with self._zip.open(_info(name), "w", force_zip64=True) as inside:
-            while block := content.read(1 << 20):
-                digest.update(block)
-                inside.write(block)
-        return digest.hexdigest()
-
-
-def _info(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name, _EPOCH)
-    info.external_attr = 0o644 << 16
-    info.create_system = 3  # Unix, wherever it is made
-    return info
+@contextmanager
+def zip_archive(file: IO[bytes]) -> Generator[_Zip]:
+    """Files of any number and size (zip64)."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        yield _Zip(archive)

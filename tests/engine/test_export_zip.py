@@ -24,8 +24,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gleanset.errors import ExportError, StoreError
+from gleanset.export import FORMATS
 from gleanset.export.base import METADATA_FIELDS, About, Entry, Packed, Progress, file_name, folder_name
-from gleanset.export.zip import pack_zip
 from gleanset.store import Store, blob_key
 from gleanset.types import Licence
 from tests.engine.disk import small_disk
@@ -84,7 +84,7 @@ async def silent(_: int) -> None:
 
 
 async def pack(entries: Iterable[Entry], store: Store, target: Path, progress: Progress = silent) -> Packed:
-    return await pack_zip(stream(entries), store, target, ABOUT, progress)
+    return await FORMATS["zip"](stream(entries), store, target, ABOUT, progress)
 
 
 def beside(target: Path) -> list[str]:
@@ -201,7 +201,7 @@ async def test_the_card_keeps_hostile_names_in_their_place(store: Store, target:
     hostile = "x\n---\n# Injected | a | `b` <script>"
     about = replace(ABOUT, name=hostile, keywords=[hostile], failures={hostile: 1}, invalid={})
     entries = [replace(plain, label=hostile, source=hostile, licence=Licence(hostile)), replace(plain, **LICENSED)]
-    await pack_zip(stream(entries), store, target, about, silent)
+    await FORMATS["zip"](stream(entries), store, target, about, silent)
     with zipfile.ZipFile(target) as archive:
         card = archive.read("README.md").decode()
     head, _, text = card.removeprefix("---\n").partition("\n---\n")
@@ -336,7 +336,7 @@ async def test_an_error_of_the_entries_passes_through(store: Store, target: Path
         raise LookupError("the database is gone")
 
     with pytest.raises(LookupError):
-        await pack_zip(breaking(), store, target, ABOUT, silent)
+        await FORMATS["zip"](breaking(), store, target, ABOUT, silent)
     assert beside(target) == []
 
 
@@ -372,7 +372,7 @@ async def test_cancelled_half_way_leaves_nothing(store: Store, target: Path) -> 
                     reached.set()
                 yield item
 
-        packing = asyncio.create_task(pack_zip(signalling(after, reached), store, target, ABOUT, silent))
+        packing = asyncio.ensure_future(FORMATS["zip"](signalling(after, reached), store, target, ABOUT, silent))
         await reached.wait()
         packing.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -393,7 +393,7 @@ async def test_cancelled_while_an_image_is_being_written(store: Store, target: P
                 yield item
             under_way.set()
 
-        packing = asyncio.create_task(pack_zip(signalling(under_way), store, target, ABOUT, silent))
+        packing = asyncio.ensure_future(FORMATS["zip"](signalling(under_way), store, target, ABOUT, silent))
         await under_way.wait()
         await asyncio.sleep(pause)
         packing.cancel()

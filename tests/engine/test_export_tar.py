@@ -1,0 +1,108 @@
+"""The tar exports, read by GNU tar, gzip and sha256sum as well as by Python."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gleanset.errors import ExportError
+from gleanset.export import FORMATS, About, Entry, Packed
+from gleanset.store import Store, blob_key
+
+ABOUT = About(
+    name="Birds", keywords=["bird"], rules={}, failures={}, invalid={}, created=datetime(2026, 1, 2, tzinfo=UTC)
+)
+LABELS = ["bird", "Möwe", "a/b\\c:d", "x" * 150, "../../etc"]
+TARS = [name for name in FORMATS if name.startswith("tar")]
+
+
+async def silent(_: int) -> None:
+    pass
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "blobs"))
+
+
+async def entries(store: Store, blobs: Iterable[bytes]) -> list[Entry]:
+    made: list[Entry] = []
+    for number, data in enumerate(blobs):
+        digest = hashlib.sha256(data).hexdigest()
+        key = blob_key(digest, "png")
+        await store.put(key, data)
+        made.append(
+            Entry(
+                key=key, sha256=digest, label=LABELS[number % len(LABELS)], format="png", width=1, height=1,
+                file_size=len(data), original_url=f"https://example.org/{number}.png",
+            )
+        )  # fmt: skip
+    return made
+
+
+async def stream(items: Iterable[Entry]) -> AsyncIterator[Entry]:
+    for item in items:
+        yield item
+
+
+async def packed(name: str, store: Store, items: Iterable[Entry], target: Path) -> Packed:
+    return await FORMATS[name](stream(items), store, target, ABOUT, silent)
+
+
+@pytest.mark.parametrize("name", TARS)
+async def test_gnu_tar_unpacks_what_the_manifest_lists(store: Store, tmp_path: Path, name: str) -> None:
+    items = await entries(store, [bytes([n]) * (1 + 511 * n) for n in range(40)])
+    target = tmp_path / f"birds.{name}"
+    done = await packed(name, store, items, target)
+    assert done == Packed(40, target.stat().st_size)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    subprocess.run(["tar", "-xf", target, "-C", folder], check=True, capture_output=True)
+    checked = subprocess.run(["sha256sum", "-c", "MANIFEST.sha256"], cwd=folder, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count(": OK") == 40 + 3
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    assert [row["label"] for row in rows] == [item.label for item in items]
+    for row, item in zip(rows, items, strict=True):
+        assert hashlib.sha256((folder / row["file_name"]).read_bytes()).hexdigest() == item.sha256
+
+
+@pytest.mark.parametrize("name", TARS)
+async def test_the_same_entries_give_the_same_bytes(store: Store, tmp_path: Path, name: str) -> None:
+    items = await entries(store, [b"one", b"two" * 1000])
+    files = [tmp_path / f"{n}.{name}" for n in (1, 2)]
+    for file in files:
+        await packed(name, store, items, file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+async def test_members_belong_to_nobody_and_stay_inside(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "birds.tar"
+    await packed("tar", store, await entries(store, [bytes([n]) for n in range(5)]), target)
+    with tarfile.open(target) as archive:
+        members = archive.getmembers()
+    assert {(m.uid, m.gid, m.uname, m.gname, m.mtime, m.mode) for m in members} == {(0, 0, "", "", 0, 0o644)}
+    assert all(m.isfile() and not m.name.startswith("/") and ".." not in m.name.split("/") for m in members)
+
+
+async def test_a_gzipped_tar_is_whole_for_gzip(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "birds.tar.gz"
+    await packed("tar.gz", store, await entries(store, [b"x" * 100_000]), target)
+    subprocess.run(["gzip", "--test", target], check=True)
+
+
+@pytest.mark.parametrize("name", TARS)
+async def test_a_damaged_image_leaves_no_file(store: Store, tmp_path: Path, name: str) -> None:
+    items = await entries(store, [b"sound", b"damaged"])
+    await store.put(items[1].key, b"something else")
+    target = tmp_path / f"birds.{name}"
+    with pytest.raises(ExportError, match="damaged"):
+        await packed(name, store, items, target)
+    assert not target.exists()
