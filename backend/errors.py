@@ -6,6 +6,7 @@ ServiceError
 ├── NotFound               404
 ├── IllegalMove            409  the state does not allow it; carries the current state
 ├── Conflict               409
+├── Gone                   410  it was there, and is not any more
 ├── BadInput               422
 ├── TooMany                429  carries after how many seconds to try again
 ├── DatabaseUnavailable    503
@@ -65,6 +66,13 @@ class Conflict(ServiceError):
 
     status = 409
     code = "conflict"
+
+
+class Gone(ServiceError):
+    """It was there, and is not any more."""
+
+    status = 410
+    code = "gone"
 
 
 class BadInput(ServiceError):

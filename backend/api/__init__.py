@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from backend.api import (
     activity,
     crawl_jobs,
+    export_jobs,
     progress,
     projects,
     sources,
@@ -19,5 +20,6 @@ for noun in (
     activity,
     crawl_jobs,
     progress,
+    export_jobs,
 ):
     router.include_router(noun.router)

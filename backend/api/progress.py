@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header
 
 from backend.http.access import Reader
 from backend.http.events import EventStream
+from backend.http.paging import Id
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob
 from backend.schemas.progress import RunProgress
@@ -19,7 +20,7 @@ router = APIRouter(prefix="/crawl-jobs", tags=["crawl jobs"])
 
 
 @router.get("/{crawl_job_id}/progress")
-async def show_progress(session: Session, actor: Reader, crawl_job_id: int) -> RunProgress:
+async def show_progress(session: Session, actor: Reader, crawl_job_id: Id) -> RunProgress:
     """The crawl with its latest validation and export."""
     await seen(session, actor, CrawlJob, crawl_job_id)
     return await progress(session, await read_report(session, crawl_job_id))
@@ -34,7 +35,7 @@ async def follow_progress(
     service: CurrentService,
     session: Session,
     actor: Reader,
-    crawl_job_id: int,
+    crawl_job_id: Id,
     last_event_id: Annotated[str | None, Header(max_length=100)] = None,
 ) -> EventStream:
     """Server-sent events named `progress`: the state at once, and again whenever it changes, until it is settled.

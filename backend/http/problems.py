@@ -107,6 +107,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         403: "Known, but not entitled to this.",
         404: "There is no such thing, or it is not yours.",
         409: "The state does not allow it; `details.current` has the state.",
+        410: "It was there, and is not any more.",
         422: "The request is not right; `details.fields` tells where.",
         429: "Too much for now; `Retry-After` tells when to come again.",
     }.items()

@@ -116,3 +116,8 @@ async def _found(session: AsyncSession, kind: type[AnyOwned], key: int, conditio
     if found is None:
         raise NotFound(f"There is no {_NOUN[kind]} {key}.")
     return found
+
+
+async def alive(session: AsyncSession, kind: type[AnyOwned], key: int) -> AnyOwned:
+    """The thing with this id, for somebody who has another proof than a login. Raises NotFound."""
+    return await _found(session, kind, key, Project.status != ProjectStatus.DELETED.value)

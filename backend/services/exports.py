@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
 from backend.db import Database
-from backend.errors import BadInput
+from backend.errors import BadInput, Gone, IllegalMove
 from backend.models import CrawlJob, ExportJob, Image, Project, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
+from backend.schemas.jobs import ExportJobCreate
 from backend.schemas.plans import ExportPlan
+from backend.services.activity import note
 from backend.services.states import announce, locked, move
 from gleanset.export import FORMATS, Entry, Packed
 from gleanset.store import blob_key
@@ -23,6 +26,12 @@ from gleanset.types import Licence
 
 TASK = "export.run"
 _PAGE = 500
+_OPTIONS = ("validation_job_id",)
+"""What the API lets people ask for. `out` would write where they like on the server's disk."""
+_TASKS = text("""
+    SELECT id FROM procrastinate_jobs WHERE queue_name = :queue AND task_name = :task AND status IN ('todo', 'doing')
+        AND CAST(args ->> 'export_job_id' AS bigint) = :job
+""")
 
 
 async def create(
@@ -51,8 +60,24 @@ async def create(
     )
     session.add(job)
     await session.flush()
+    note(session, user_id, "export_job.created", job, crawl_job_id=crawl_job.id, format=export_format)
     await queue.defer(session, TASK, crawl_job.id, export_job_id=job.id)
     return job
+
+
+async def order(session: AsyncSession, wanted: ExportJobCreate, user_id: UUID) -> ExportJob:
+    """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput for other options."""
+    unknown = sorted(wanted.export_options.keys() - set(_OPTIONS))
+    if unknown:
+        raise BadInput(f"export_options: {unknown[0]!r} is none of the options, which are: {', '.join(_OPTIONS)}.")
+    validation_job_id = wanted.export_options.get("validation_job_id")
+    if validation_job_id is not None and (type(validation_job_id) is not int or not 0 < validation_job_id < 2**31):
+        raise BadInput("export_options: validation_job_id is the number of a validation job.")
+    crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
+    if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        what = f"The crawl job {crawl_job.id} is {crawl_job.status}; it can be exported when it has ended."
+        raise IllegalMove(what, current=crawl_job.status)
+    return await create(session, crawl_job, user_id, wanted.format, wanted.export_options, wanted.name)
 
 
 async def create_planned(
@@ -94,6 +119,40 @@ async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = No
     return job
 
 
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+    """Stop a pending or running export. Raises IllegalMove when it has ended."""
+    job = await locked(session, ExportJob, job_id)
+    await move(session, job, JobStatus.CANCELLED, user_id=user_id)
+    tasks = await session.scalars(_TASKS, {"queue": queue.queue_of(job.crawl_job_id), "task": TASK, "job": job.id})
+    await queue.abort(session, tasks.all())
+    return job
+
+
+async def delete(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+    """Forget an export that has ended; its file is the caller's to remove. Raises IllegalMove while it is under way."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise IllegalMove(f"The export job {job.id} is {job.status}; cancel it first.", current=job.status)
+    note(session, user_id, "export_job.deleted", job, name=job.name, crawl_job_id=job.crawl_job_id)
+    await session.delete(job)
+    return job
+
+
+def file_of(folder: Path, job: ExportJob) -> Path:
+    """Where the export lies among the exports, which all processes share."""
+    return folder / f"export-{job.id}.{job.format}"
+
+
+def check_there(job: ExportJob) -> None:
+    """Raises IllegalMove when the export is not made, Gone when its file is not for downloading any more."""
+    if job.status != JobStatus.COMPLETED:
+        raise IllegalMove(f"The export job {job.id} is {job.status}; there is no file yet.", current=job.status)
+    if job.taken_down_images:
+        raise Gone(f"{job.taken_down_images} of the images in this export were taken down since. Export again.")
+    if job.download_url is None or (job.expires_at is not None and job.expires_at <= datetime.now(UTC)):
+        raise Gone("This export has expired and its file is deleted. Export again.")
+
+
 async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
     """Move the job to running and count what it will pack; None when there is nothing to do for a task.
 
@@ -121,12 +180,15 @@ async def progress(session: AsyncSession, job_id: int, attempt: int, exported: i
     return True
 
 
-async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, days: int) -> bool:
+async def finish(
+    session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, sha256: bytes, days: int
+) -> bool:
     """Complete the job; whether the file may be put at `url`, which the caller does before it commits."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
+    job.sha256, job.taken_down_images = sha256, 0
     job.expires_at = datetime.now(UTC) + timedelta(days=days)
     await move(session, job, JobStatus.COMPLETED)
     return True

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+from pathlib import Path
+
 import structlog
 from procrastinate import JobContext
 
@@ -59,7 +63,7 @@ async def _pack(runtime: Runtime, job: ExportJob) -> None:
     """Write a file of this attempt's own, and move it into place in the transaction that completes the job."""
     folder = runtime.settings.exports
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"export-{job.id}.{job.format}"
+    target = exports.file_of(folder, job)
     part = folder / f"{target.name}.{job.attempts}.part"
     for left in folder.glob(f"{target.name}.*.part"):
         left.unlink(missing_ok=True)  # of tasks that were killed or have lost the job to this one
@@ -71,12 +75,20 @@ async def _pack(runtime: Runtime, job: ExportJob) -> None:
 
     entries = exports.entries(runtime.database, job)
     packed = await FORMATS[job.format](entries, runtime.store, part, await _about(runtime, job), progress)
+    sha256 = await asyncio.to_thread(_sha256, part)
     async with runtime.database.transaction() as session:
         days = runtime.settings.export_days
-        if not await exports.finish(session, job.id, job.attempts, packed, target.as_uri(), days=days):
+        url = target.as_uri()
+        if not await exports.finish(session, job.id, job.attempts, packed, url, sha256=sha256, days=days):
             part.unlink(missing_ok=True)
             raise _Stopped
         part.replace(target)
+
+
+def _sha256(file: Path) -> bytes:
+    """Of the file as it lies there: while it is written, its formats still come back to earlier places."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").digest()
 
 
 async def _about(runtime: Runtime, job: ExportJob) -> About:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.db import Database
 from backend.models import Project
+from backend.models.enums import JobStatus
+from backend.schemas.plans import CrawlPlan
+from backend.services import crawl_jobs
+from backend.services.images import insert_outcomes
+from gleanset.types import Outcome
 from tests.services.helpers import Place
 from tests.serving import Served
 
@@ -37,6 +44,18 @@ class Jobs:
     def do(self, work: Any) -> Any:
         """What a coroutine of the place gives."""
         return asyncio.run_coroutine_threadsafe(work, self.served.loop).result(30)
+
+    def without_task(self, outcomes: Sequence[Outcome], status: JobStatus = JobStatus.COMPLETED) -> int:
+        """A crawl job with these outcomes, of which no worker knows; its id."""
+
+        async def make(session: AsyncSession) -> int:
+            project = await session.get_one(Project, self.place.project_id)
+            job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100)
+            done = await insert_outcomes(session, job.id, outcomes, lambda key: f"file:///{key}", None)
+            job.status, job.total_images, job.downloaded_images = status.value, done.total, done.downloaded
+            return job.id
+
+        return self.served.run(make)
 
     @property
     def database(self) -> Database:

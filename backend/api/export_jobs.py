@@ -1,0 +1,141 @@
+"""Exports: asked for, followed, downloaded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, BackgroundTasks, Query
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+
+from backend.errors import NotLoggedIn
+from backend.http.access import Anybody, Reader, Writer
+from backend.http.downloads import Download, check_signature, download, link_expires, signature
+from backend.http.idempotency import RequestKey
+from backend.http.paging import Cursor, Id, Limit, Page, paged
+from backend.http.service import CurrentService, Session
+from backend.models import CrawlJob, ExportJob
+from backend.schemas.base import RowId
+from backend.schemas.jobs import ExportJobCreate, ExportJobResponse, export_response
+from backend.services import exports
+from backend.services.access import alive, owned, seen, visible, within
+from backend.services.activity import note
+from backend.services.idempotency import once
+
+router = APIRouter(prefix="/export-jobs", tags=["export jobs"])
+
+
+class DownloadLink(BaseModel):
+    """Whoever has it may download the file until it expires."""
+
+    url: str = Field(description="Path and query on this server.")
+    expires_at: datetime
+
+
+@router.get("")
+async def list_export_jobs(
+    session: Session,
+    actor: Reader,
+    crawl_job_id: Annotated[RowId | None, Query(description="Only those of this crawl job.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ExportJobResponse]:
+    """The newest first."""
+    query = within(select(ExportJob), ExportJob, visible(actor))
+    if crawl_job_id is not None:
+        query = query.where(ExportJob.crawl_job_id == crawl_job_id)
+    page = await paged(session, query, ExportJob.id, cursor, limit)
+    return Page(items=[export_response(job) for job in page.items], next=page.next)
+
+
+@router.post("", status_code=201)
+async def create_export_job(
+    session: Session, actor: Writer, body: ExportJobCreate, key: RequestKey = None
+) -> ExportJobResponse:
+    """Pack the valid images of a crawl job that has ended.
+
+    Of `export_options`, `validation_job_id` names the validation that decides; the latest one otherwise.
+    """
+    await owned(session, actor, CrawlJob, body.crawl_job_id)
+
+
+    async def make() -> ExportJob:
+        return await exports.order(session, body, actor.user_id)
+
+    return export_response(await once(session, actor, key, body, ExportJob, make))
+
+
+@router.get("/{export_job_id}")
+async def show_export_job(session: Session, actor: Reader, export_job_id: Id) -> ExportJobResponse:
+    """One export."""
+    return export_response(await seen(session, actor, ExportJob, export_job_id))
+
+
+@router.post("/{export_job_id}/cancel")
+async def cancel_export_job(session: Session, actor: Writer, export_job_id: Id) -> ExportJobResponse:
+    """Stop it; what it has written is thrown away."""
+    await owned(session, actor, ExportJob, export_job_id)
+    return export_response(await exports.cancel(session, export_job_id, user_id=actor.user_id))
+
+
+@router.post("/{export_job_id}/retry")
+async def retry_export_job(session: Session, actor: Writer, export_job_id: Id) -> ExportJobResponse:
+    """Make a failed or cancelled export once more."""
+    await owned(session, actor, ExportJob, export_job_id)
+    return export_response(await exports.retry(session, export_job_id, user_id=actor.user_id))
+
+
+@router.delete("/{export_job_id}", status_code=204)
+async def delete_export_job(
+    service: CurrentService, session: Session, actor: Writer, export_job_id: Id, afterwards: BackgroundTasks
+) -> None:
+    """Remove an export that has ended, and its file."""
+    await owned(session, actor, ExportJob, export_job_id)
+    job = await exports.delete(session, export_job_id, user_id=actor.user_id)
+    afterwards.add_task(exports.file_of(service.settings.exports, job).unlink, missing_ok=True)
+
+
+@router.post("/{export_job_id}/link", responses={410: {"description": "There is no file to download any more."}})
+async def link_export_job(service: CurrentService, session: Session, actor: Reader, export_job_id: Id) -> DownloadLink:
+    """A link that downloads the file without a login, for an hour."""
+    job = await seen(session, actor, ExportJob, export_job_id)
+    exports.check_there(job)
+    note(session, actor.user_id, "export_job.linked", job)
+    expires = link_expires(job)
+    query = f"expires={expires}&signature={signature(service.secret, job, expires)}"
+    url = f"{router.prefix}/{job.id}/download?{query}"
+    return DownloadLink(url=f"/api/v1{url}", expires_at=datetime.fromtimestamp(expires, UTC))
+
+
+@router.head("/{export_job_id}/download", include_in_schema=False)
+@router.get(
+    "/{export_job_id}/download",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "The file.", "content": {"application/zip": {}}},
+        206: {"description": "The range of it that was asked for."},
+        304: {"description": "The file with this ETag, which is its SHA-256."},
+        410: {"description": "The link or the export has expired, or images in it were taken down."},
+        416: {"description": "The file has no such range."},
+    },
+)
+async def download_export(
+    service: CurrentService,
+    session: Session,
+    actor: Anybody,
+    export_job_id: Id,
+    expires: Annotated[int | None, Query(ge=0, le=10**12)] = None,
+    signed: Annotated[str | None, Query(alias="signature", max_length=200)] = None,
+) -> Download:
+    """The file, by a signed link or by a login. One `Range` at a time is answered with a part of it."""
+    if signed is not None and expires is not None:
+        job = await alive(session, ExportJob, export_job_id)
+        check_signature(service.secret, job, expires, signed)
+    elif actor is None:
+        raise NotLoggedIn("Log in, or use a link that `POST .../link` has made.")
+    else:
+        job = await seen(session, actor, ExportJob, export_job_id)
+    exports.check_there(job)
+    return await download(exports.file_of(service.settings.exports, job), job)

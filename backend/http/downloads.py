@@ -1,0 +1,79 @@
+"""Files of exports over HTTP, and links that open them for whoever has them, until they expire."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fastapi.responses import FileResponse, Response
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from backend.errors import Gone, NotFound
+from backend.models import ExportJob
+
+LINK_LASTS = timedelta(hours=1)
+_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def signature(secret: bytes, job: ExportJob, expires: int) -> str:
+    """Proof that this service lets these very bytes be had until `expires` (seconds since 1970)."""
+    message = f"export {job.id} {expires} {job.sha256.hex() if job.sha256 else ''}"
+    return hmac.new(secret, message.encode(), hashlib.sha256).hexdigest()
+
+
+def link_expires(job: ExportJob) -> int:
+    """In an hour, or when the export does."""
+    latest = datetime.now(UTC) + LINK_LASTS
+    return int((min(latest, job.expires_at) if job.expires_at else latest).timestamp())
+
+
+def check_signature(secret: bytes, job: ExportJob, expires: int, given: str) -> None:
+    """Raises NotFound for a signature that is not ours, Gone for a link that is too old."""
+    if not hmac.compare_digest(signature(secret, job, expires).encode(), given.encode()):
+        raise NotFound(f"There is no export job {job.id}, or this link to it is not right.")
+    if expires <= datetime.now(UTC).timestamp():
+        raise Gone("This link has expired. Make a new one where the export is shown.")
+
+
+class Download(FileResponse):
+    """The file, or one range of it. Several ranges at once, and what is no range, get the whole file."""
+
+    max_ranges = 1
+    chunk_size = 256 * 1024
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        wanted = [tag.strip().removeprefix("W/") for tag in headers.get("If-None-Match", "").split(",")]
+        if self.headers["ETag"] in wanted or "*" in wanted:
+            await Response(status_code=304, headers={"ETag": self.headers["ETag"]})(scope, receive, send)
+            return
+        kept = [(name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value)]
+        await super().__call__({**scope, "headers": kept}, receive, send)
+
+
+def _is_range(value: bytes) -> bool:
+    found = _RANGE.fullmatch(value.strip())
+    return found is not None and any(found.groups()) and (not all(found.groups()) or int(found[1]) <= int(found[2]))
+
+
+async def download(file: Path, job: ExportJob) -> Download:
+    """The answer that sends the export's file. Raises Gone when it is not there."""
+    try:
+        found = await asyncio.to_thread(file.stat)
+    except FileNotFoundError:
+        raise Gone("The file of this export is not there any more. Export again.") from None
+    tag = job.sha256.hex() if job.sha256 else f"{found.st_mtime_ns:x}-{found.st_size:x}"
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+    return Download(file, filename=_file_name(job), stat_result=found, headers=headers)
+
+
+def _file_name(job: ExportJob) -> str:
+    """A name that no file system and no header trips over."""
+    plain = re.sub(r"[^\w\-]+", "-", unicodedata.normalize("NFC", job.name)).strip("-_")[:60].strip("-_")
+    return f"{plain or 'export'}-{job.id}.{job.format}"
