@@ -10,9 +10,8 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from backend.errors import NotLoggedIn
-from backend.http.access import Anybody, Reader, Writer
-from backend.http.downloads import Download, check_signature, download, link_expires, signature
+from backend.http.access import Reader, Writer
+from backend.http.downloads import Download, ReaderOrLink, Signature, check_signature, download, link_expires, signature
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
 from backend.http.service import CurrentService, Session
@@ -59,7 +58,6 @@ async def create_export_job(
     Of `export_options`, `validation_job_id` names the validation that decides; the latest one otherwise.
     """
     await owned(session, actor, CrawlJob, body.crawl_job_id)
-
 
     async def make() -> ExportJob:
         return await exports.order(session, body, actor.user_id)
@@ -124,18 +122,16 @@ async def link_export_job(service: CurrentService, session: Session, actor: Read
 async def download_export(
     service: CurrentService,
     session: Session,
-    actor: Anybody,
+    actor: ReaderOrLink,
     export_job_id: Id,
     expires: Annotated[int | None, Query(ge=0, le=10**12)] = None,
-    signed: Annotated[str | None, Query(alias="signature", max_length=200)] = None,
+    signed: Signature = None,
 ) -> Download:
     """The file, by a signed link or by a login. One `Range` at a time is answered with a part of it."""
-    if signed is not None and expires is not None:
-        job = await alive(session, ExportJob, export_job_id)
-        check_signature(service.secret, job, expires, signed)
-    elif actor is None:
-        raise NotLoggedIn("Log in, or use a link that `POST .../link` has made.")
-    else:
+    if actor is not None:
         job = await seen(session, actor, ExportJob, export_job_id)
+    else:
+        job = await alive(session, ExportJob, export_job_id)
+        check_signature(service.secret, job, expires or 0, signed or "")
     exports.check_there(job)
     return await download(exports.file_of(service.settings.exports, job), job)

@@ -9,14 +9,31 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
+from fastapi import Depends, Query
 from fastapi.responses import FileResponse, Response
+from starlette import types
 from starlette.datastructures import Headers
-from starlette.types import Receive, Scope, Send
 
 from backend.errors import Gone, NotFound
+from backend.http.access import Allow, actor_of
 from backend.models import ExportJob
+from backend.services.access import Actor, Scope
 
+Signature = Annotated[str | None, Query(alias="signature", max_length=200)]
+
+
+class _ReaderOrLink(Allow):
+    """A rule: for readers, or for whoever brings a signature, which the endpoint then checks."""
+
+    async def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - a link is nobody's
+        self, actor: Annotated[Actor | None, Depends(actor_of)], signed: Signature = None
+    ) -> Actor | None:
+        return await super().__call__(actor) if signed is None else None
+
+
+ReaderOrLink = Annotated[Actor | None, Depends(_ReaderOrLink(Scope.READ))]
 LINK_LASTS = timedelta(hours=1)
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -47,7 +64,7 @@ class Download(FileResponse):
     max_ranges = 1
     chunk_size = 256 * 1024
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         headers = Headers(scope=scope)
         wanted = [tag.strip().removeprefix("W/") for tag in headers.get("If-None-Match", "").split(",")]
         if self.headers["ETag"] in wanted or "*" in wanted:
