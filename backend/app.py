@@ -16,6 +16,8 @@ from backend.http.events import open_events
 from backend.http.middleware import RequestLine
 from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
+from backend.services.thumbnails import Thumbnails
+from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 
 
@@ -27,9 +29,10 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        store = Store(settings.store_place)
+        thumbnails = Thumbnails(store, InspectLimits(max_pixels=settings.max_pixels), settings.threads)
         async with open_events(database) as events:
-            store, secret = Store(settings.store_place), load_secret(settings)
-            app.state.service = Service(settings, database, store, secret, events)
+            app.state.service = Service(settings, database, store, load_secret(settings), events, thumbnails)
             yield
 
     app = FastAPI(

@@ -9,6 +9,7 @@ ServiceError
 ├── Gone                   410  it was there, and is not any more
 ├── BadInput               422
 ├── TooMany                429  carries after how many seconds to try again
+├── TookTooLong            503  a question to the database that was given up
 ├── DatabaseUnavailable    503
 └── SchemaOutdated         503
 """
@@ -91,6 +92,13 @@ class TooMany(ServiceError):
     def __init__(self, message: str, *, retry_after: int, **details: Any) -> None:
         super().__init__(message, retry_after=retry_after, **details)
         self.retry_after = retry_after
+
+
+class TookTooLong(ServiceError):
+    """The database was stopped in the middle of a question that would keep it from others."""
+
+    status = 503
+    code = "took_too_long"
 
 
 class DatabaseUnavailable(ServiceError):

@@ -35,7 +35,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from gleanset.containers import defused
 from gleanset.errors import ImageRefused
-from gleanset.resize import Pixels, colours_on_white, resized_copy, upright
+from gleanset.resize import THUMBNAIL_SIDE, Pixels, colours_on_white, resized_copy, thumbnail, upright
 from gleanset.sniff import recognise
 from gleanset.types import Inspection, Reason, Resized
 
@@ -132,6 +132,15 @@ def inspect_and_resize(data: bytes, limits: InspectLimits, side: int) -> tuple[I
         picture = _decoded(data, format_, limits, side)
         assert picture.colours is not None
         return _measured(data, format_, picture), resized_copy(picture.colours, picture.orientation, side)
+
+
+def make_thumbnail(data: bytes, limits: InspectLimits = InspectLimits()) -> bytes:
+    """A small upright JPEG for looking at, of bytes from anywhere. Raises ImageRefused likewise."""
+    format_ = recognise(data, _PLUGINS)
+    with _refusals(data, format_):
+        picture = _decoded(data, format_, limits, THUMBNAIL_SIDE)
+        assert picture.colours is not None
+        return thumbnail(picture.colours, picture.orientation)
 
 
 def _decoded(data: bytes, format_: str, limits: InspectLimits, side: int | None) -> _Picture:

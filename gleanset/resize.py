@@ -16,6 +16,8 @@ from gleanset.types import Resized
 Pixels = NDArray[np.uint8]
 
 QUALITY = 95
+THUMBNAIL_SIDE = 320
+_THUMBNAIL_QUALITY = 80
 
 
 def resized_copy(colours: Pixels, orientation: int, side: int) -> Resized:
@@ -23,16 +25,25 @@ def resized_copy(colours: Pixels, orientation: int, side: int) -> Resized:
 
     colours: height x width x 3, RGB, as decoded, at least `side` on its shorter side if the picture is.
     """
-    height, width = colours.shape[:2]
-    scale = side / min(height, width)
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        # Below a factor of two, two taps a side reach every pixel, and cost a tenth of area averaging.
-        method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-        colours = cast(Pixels, cv2.resize(colours, size, interpolation=method))
-    colours = upright(colours, orientation)
+    colours = upright(_shrunk(colours, side / min(colours.shape[:2])), orientation)
     data = simplejpeg.encode_jpeg(colours, quality=QUALITY, colorsubsampling="420")
     return Resized(data=data, width=colours.shape[1], height=colours.shape[0], sha256=hashlib.sha256(data).hexdigest())
+
+
+def thumbnail(colours: Pixels, orientation: int) -> bytes:
+    """An upright JPEG whose longer side is THUMBNAIL_SIDE, or shorter if the picture is; colours as above."""
+    small = upright(_shrunk(colours, THUMBNAIL_SIDE / max(colours.shape[:2])), orientation)
+    return simplejpeg.encode_jpeg(small, quality=_THUMBNAIL_QUALITY, colorsubsampling="420")
+
+
+def _shrunk(colours: Pixels, scale: float) -> Pixels:
+    if scale >= 1:
+        return colours
+    height, width = colours.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    # Below a factor of two, two taps a side reach every pixel, and cost a tenth of area averaging.
+    method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
+    return cast(Pixels, cv2.resize(colours, size, interpolation=method))
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

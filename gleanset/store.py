@@ -4,13 +4,16 @@ A key is `ab/abcd….jpg`: 256 folders keep any one small (a second level would 
 making folders costs more than writing files), and the extension, which comes from the content, lets a person look at a
 file. The same bytes always get the same key: writing twice is harmless and needs no lock.
 
-Copies of lists of URLs lie beside them, as `lists/abcd….csv`, where every worker can read them.
+Copies of lists of URLs lie beside them, as `lists/abcd….csv`, where every worker can read them, and small pictures for
+looking at, as `thumbnails/ab/abcd….jpg`: they are made again when they are gone, and go with their blob.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
@@ -37,7 +40,9 @@ EXTENSIONS = {
 _KEY = re.compile(r"(?P<folder>[0-9a-f]{2})/(?P<sha256>(?P=folder)[0-9a-f]{62})\.(?P<extension>[a-z]+)")
 
 _LIST_KEY = re.compile(r"lists/(?P<sha256>[0-9a-f]{64})\.(?P<extension>[a-z]+)")
+THUMBNAILS = "thumbnails/"
 _RANGE = 1024 * 1024  # bytes asked for at once of a remote file
+_BLOCK = 256 * 1024  # bytes handed on at once of a blob that streams by
 
 _FOREIGN = (BaseError, OSError, ValueError)
 """What obstore raises; ValueError for a key or an address that does not parse."""
@@ -51,6 +56,16 @@ class Blob:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A part of a blob on its way: bytes from `start` to before `stop` of `size`."""
+
+    size: int
+    start: int
+    stop: int
+    blocks: AsyncIterator[bytes]
+
+
 def blob_key(sha256: str, image_format: str) -> str:
     """Where the blob with this hash (lower-case hex) lives in the store."""
     return f"{sha256[:2]}/{sha256}.{EXTENSIONS[image_format]}"
@@ -60,6 +75,11 @@ def parse_key(key: str) -> tuple[str, str] | None:
     """Hash and extension of a blob's key; None for the key of anything else."""
     found = _KEY.fullmatch(key)
     return (found["sha256"], found["extension"]) if found and found["extension"] in EXTENSIONS.values() else None
+
+
+def thumbnail_key(key: str) -> str:
+    """Where the thumbnail of the blob with this key lies."""
+    return f"{THUMBNAILS}{key.rpartition('.')[0]}.jpg"
 
 
 def list_key(sha256: str, suffix: str) -> str:
@@ -166,8 +186,43 @@ class Store:
         except _FOREIGN as error:
             raise StoreError(f"The image {self.url(key)} cannot be looked at: {_cause(error)}") from error
 
+    async def length(self, key: str) -> int | None:
+        """The blob's bytes; None when it is not there."""
+        try:
+            return (await obstore.head_async(self._objects, key))["size"]
+        except FileNotFoundError:
+            return None
+        except _FOREIGN as error:
+            raise StoreError(f"The image {self.url(key)} cannot be looked at: {_cause(error)}") from error
+
+    async def stream(self, key: str, part: tuple[int, int] | None = None) -> Stream | None:
+        """The blob block by block, or the part from the first number to before the second; None when it is not there.
+
+        `part` must begin before the blob's end.
+        """
+        try:
+            found = await obstore.get_async(self._objects, key, options={"range": part} if part else {})
+        except FileNotFoundError:
+            return None
+        except _FOREIGN as error:
+            raise StoreError(f"The image {self.url(key)} cannot be read: {_cause(error)}") from error
+        blocks = (bytes(block) async for block in found.stream(min_chunk_size=_BLOCK))
+        return Stream(found.meta["size"], *found.range, blocks)
+
+    async def erase(self, keys: Iterable[str]) -> None:
+        """Remove what is there of these blobs, and their thumbnails."""
+
+        async def one(key: str) -> None:
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._objects, key)
+
+        try:
+            await asyncio.gather(*(one(each) for key in keys for each in (key, thumbnail_key(key))))
+        except _FOREIGN as error:
+            raise StoreError(f"Images cannot be removed from {self.base}: {_cause(error)}") from error
+
     async def delete(self, keys: list[str]) -> None:
-        """Remove blobs."""
+        """Remove blobs that are there."""
         try:
             await obstore.delete_async(self._objects, keys)
         except _FOREIGN as error:

@@ -105,13 +105,22 @@ INDEXES = (
     "CREATE INDEX IF NOT EXISTS ix_api_keys_user_id ON api_keys (user_id)",
     "CREATE INDEX IF NOT EXISTS ix_decisions_user_id ON decisions (user_id)",
     "CREATE INDEX IF NOT EXISTS ix_takedowns_user_id ON takedowns (user_id)",
+    # Pages of what a job has, by label, and of what it could not have. md5, as labels of lists have any length.
+    "CREATE INDEX IF NOT EXISTS ix_images_label ON images (crawl_job_id, CAST(md5(label) AS uuid), id)"
+    " WHERE outcome = 'downloaded'",
+    "CREATE INDEX IF NOT EXISTS ix_images_not_downloaded ON images (crawl_job_id, id) WHERE outcome <> 'downloaded'",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_url ON takedowns ((md5(url)::uuid)) WHERE url IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_sha256 ON takedowns (sha256) WHERE sha256 IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS ix_activity_log_resource ON activity_logs (resource_type, resource_id)",
     "CREATE INDEX IF NOT EXISTS ix_verdicts_invalid ON verdicts (validation_job_id, image_id) WHERE NOT valid",
 )
 
-ON_OLDER_TABLES = ("ix_activity_log_resource", "ix_verdicts_invalid")
+ON_OLDER_TABLES = (
+    "ix_images_label",
+    "ix_images_not_downloaded",
+    "ix_activity_log_resource",
+    "ix_verdicts_invalid",
+)
 
 TABLES = (
     "credentials",

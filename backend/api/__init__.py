@@ -6,6 +6,7 @@ from backend.api import (
     activity,
     crawl_jobs,
     export_jobs,
+    images,
     progress,
     projects,
     sources,
@@ -19,6 +20,7 @@ for noun in (
     sources,
     activity,
     crawl_jobs,
+    images,
     progress,
     export_jobs,
 ):

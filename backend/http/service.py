@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.config import Settings
 from backend.db import Database
 from backend.http.events import Events
+from backend.services.thumbnails import Thumbnails
 from gleanset.store import Store
 
 
@@ -26,6 +27,7 @@ class Service:
     store: Store
     secret: bytes
     events: Events
+    thumbnails: Thumbnails
 
 
 def service_of(request: Request) -> Service:

@@ -92,4 +92,13 @@ class Image(Base):
         Index("ix_images_resized_sha256", "resized_sha256", postgresql_where=text("resized_sha256 IS NOT NULL")),
         # Keyset pages of the images that a job really has.
         Index("ix_images_downloaded", "crawl_job_id", "id", postgresql_where=text("outcome = 'downloaded'")),
+        # Those of one label, and those that it does not have.
+        Index(
+            "ix_images_label",
+            "crawl_job_id",
+            text("(md5(label)::uuid)"),
+            "id",
+            postgresql_where=text("outcome = 'downloaded'"),
+        ),
+        Index("ix_images_not_downloaded", "crawl_job_id", "id", postgresql_where=text("outcome <> 'downloaded'")),
     )

@@ -26,9 +26,9 @@ INSERT INTO projects (name, user_id, created_at)
 INSERT INTO crawl_jobs (project_id, name, keywords, status)
     SELECT n % {PROJECTS} + 1, 'c' || n, '["cat"]', (ARRAY['completed', 'running', 'failed', 'pending'])[n / 7 % 4 + 1]
     FROM generate_series(1, {JOBS}) n;
-INSERT INTO images (crawl_job_id, original_url, outcome, sha256)
-    SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n / 20 + 1 END, 'https://example.org/images/' || n,
-        CASE WHEN n % 5 = 0 THEN 'failed' ELSE 'downloaded' END, sha256(int8send(n))
+INSERT INTO images (crawl_job_id, original_url, label, outcome, sha256)
+    SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n / 20 + 1 END, 'https://example.org/images/' || n, 'label ' || n / 20000,
+        CASE WHEN n % 7 = 0 THEN 'failed' ELSE 'downloaded' END, sha256(int8send(n))
     FROM generate_series(1, {IMAGES}) n;
 INSERT INTO activity_logs (user_id, action, timestamp)
     SELECT pg_temp.person(n), 'did', now() - ({LOGS} - n) * interval '1 second' FROM generate_series(1, {LOGS}) n;
@@ -106,6 +106,16 @@ def test_recent_activity(filled: psycopg.Connection[TupleRow], user: str, index:
             "SELECT * FROM images WHERE crawl_job_id = 1 AND outcome = 'downloaded' AND id > 5000"
             " ORDER BY id LIMIT 100",
             "ix_images_downloaded",
+        ),
+        (
+            "SELECT * FROM images WHERE outcome <> 'downloaded' AND crawl_job_id = ANY('{1}'::int[]) AND id > 500"
+            " ORDER BY crawl_job_id, id LIMIT 100",
+            "ix_images_not_downloaded",
+        ),
+        (
+            "SELECT * FROM images WHERE outcome = 'downloaded' AND md5(label)::uuid = md5('label 7')::uuid"
+            " AND crawl_job_id = ANY('{1}'::int[]) AND id > 500 ORDER BY crawl_job_id, id LIMIT 100",
+            "ix_images_label",
         ),
         (
             "SELECT * FROM images WHERE md5(original_url)::uuid = md5('https://example.org/images/77')::uuid"

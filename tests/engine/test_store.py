@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gleanset.errors import StoreError
-from gleanset.store import EXTENSIONS, Store, blob_key, parse_key
+from gleanset.store import EXTENSIONS, Store, blob_key, parse_key, thumbnail_key
 from tests.engine.disk import small_disk
 
 
@@ -64,6 +65,31 @@ async def test_when_a_blob_was_written(place: str) -> None:
     assert written is not None
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=1)
     assert [(blob.key, blob.modified) async for blobs in store.blobs() for blob in blobs] == [(key, written)]
+
+
+async def test_a_blob_streams_whole_or_in_part(place: str) -> None:
+    store, data = Store(place), random.Random(1).randbytes(900_000)
+    await store.put(key_of(data), data)
+    for part in (None, (0, 1), (5, 700_000), (899_999, 900_000)):
+        found = await store.stream(key_of(data), part)
+        assert found is not None
+        start, stop = part or (0, len(data))
+        assert (found.size, found.start, found.stop) == (len(data), start, stop)
+        assert b"".join([block async for block in found.blocks]) == data[start:stop]
+    assert await store.length(key_of(data)) == len(data)
+    assert await store.stream(key_of(b"another")) is None
+    assert await store.stream(key_of(b"another"), (0, 1)) is None
+    assert await store.length(key_of(b"another")) is None
+
+
+async def test_a_blob_is_erased_with_its_thumbnail_and_what_is_not_there_passed_over(place: str) -> None:
+    store = Store(place)
+    keys = [key_of(data) for data in (b"one", b"two", b"three")]
+    for key in keys[1:]:
+        await store.put(key, b"picture")
+        await store.put(thumbnail_key(key), b"small")
+    await store.erase(keys[:2])
+    assert sorted(await keys_of(store)) == sorted([keys[2], thumbnail_key(keys[2])])
 
 
 async def test_a_missing_blob_is_one_sentence(place: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from backend.services.doctor.findings import EXAMPLES, Connection, Finding, Section, Severity, query
-from gleanset.store import EXTENSIONS, Store, parse_key, parse_list_key
+from gleanset.store import EXTENSIONS, THUMBNAILS, Store, parse_key, parse_list_key
 
 GRACE = timedelta(hours=1)
 """A younger blob may belong to a crawl that has not written its row yet."""
@@ -134,6 +134,8 @@ async def _list(connection: Connection, store: Store, progress: Callable[[int], 
     ):
         async for blobs in store.blobs():
             for blob in blobs:
+                if blob.key.startswith(THUMBNAILS):  # made again when they are gone; they go with their blob
+                    continue
                 parsed = parse_key(blob.key) or parse_list_key(blob.key)
                 if parsed is None:
                     listing.strangers += 1
@@ -154,7 +156,7 @@ async def _delete_orphans(connection: Connection, store: Store, before: datetime
         written = await asyncio.gather(*(store.modified(key) for key, _ in page))
         idle = [key for (key, _), modified in zip(page, written, strict=True) if modified and modified < before]
         if idle:
-            await store.delete(idle)
+            await store.erase(idle)
         deleted += len(idle)
     return deleted
 

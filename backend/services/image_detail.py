@@ -1,0 +1,34 @@
+"""One image with everything that is known of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import NotFound
+from backend.models import CrawlJob, Decision, Image, Verdict
+from backend.schemas.images import DecisionResponse, ImageDetail, ImageResponse, VerdictResponse
+from gleanset.store import parse_key
+
+
+async def detail(session: AsyncSession, image: Image) -> ImageDetail:
+    """With its project, every verdict, the latest first, and what was decided about its bytes."""
+    job = await session.get_one(CrawlJob, image.crawl_job_id)
+    verdicts = select(Verdict).where(Verdict.image_id == image.id).order_by(Verdict.validation_job_id.desc())
+    decision = await session.get(Decision, (job.project_id, image.sha256)) if image.sha256 else None
+    return ImageDetail(
+        **ImageResponse.model_validate(image).model_dump(),
+        project_id=job.project_id,
+        verdicts=[VerdictResponse.model_validate(each) for each in await session.scalars(verdicts)],
+        decision=None if decision is None else DecisionResponse.model_validate(decision),
+    )
+
+
+def stored_key(image: Image) -> str:
+    """Where in the store the image's file lies. Raises NotFound when it has none."""
+    key = f"{image.filename[:2]}/{image.filename}" if image.filename else ""
+    if parse_key(key) is None:
+        raise NotFound(
+            f"Image {image.id} has no file: it is {image.outcome}{f', {image.reason}' * bool(image.reason)}."
+        )
+    return key
