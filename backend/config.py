@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -94,6 +95,23 @@ class Settings(BaseSettings):
     max_bytes_per_user: int | None = Field(
         default=None, ge=1, description="Bytes of images at which one person may start no more jobs; none when not set."
     )
+
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="Addresses and networks of reverse proxies, by commas, whose X-Forwarded-For and -Proto count.",
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="How lines of the log look: text or json.")
+    log_level: Literal["debug", "info", "warning", "error"] | None = Field(
+        default=None,
+        description="From what on is logged. Default: info for serve and worker, warning for up, error elsewhere.",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str | None) -> str | None:
+        for network in value.split(",") if value else ():
+            ip_network(network.strip(), strict=False)
+        return value
 
     @field_validator("home")
     @classmethod

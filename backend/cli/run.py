@@ -15,7 +15,6 @@ from backend.db import Database, libpq_url
 from backend.errors import DatabaseUnavailable
 from backend.services.reports import Report, report
 from backend.services.states import CHANNEL
-from backend.tasks.runtime import open_runtime
 
 _LOOK_AT_LEAST_EVERY = 1.0
 _LOOK_AT_MOST_EVERY = 0.2
@@ -34,6 +33,8 @@ async def working(
     settings: Settings, database: Database, crawl_job_id: int | None
 ) -> AsyncGenerator[asyncio.Task[None]]:
     """A worker in this process, for one job's queue or for all queues."""
+    from backend.tasks.runtime import open_runtime  # OpenCV and more: half a second that most commands do without
+
     async with (
         open_runtime(settings, database) as runtime,
         queue.worker(
@@ -44,7 +45,10 @@ async def working(
             heartbeat=settings.heartbeat,
         ) as work,
     ):
-        yield work
+        try:
+            yield work
+        finally:
+            runtime.stopping.set()
 
 
 async def run_to_end(settings: Settings, database: Database, crawl_job_id: int, display: Display) -> Report:

@@ -48,6 +48,8 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                     await asyncio.sleep(2**attempt)
                     continue
                 error = sentence(failure)
+            if error is None:
+                runtime.give_back_when_stopping()
             await runtime.ledger.run(partial(chunks.end, held=held, error=error))
             return
 
@@ -70,7 +72,7 @@ async def _run(runtime: Runtime, held: Claim) -> None:
     pages = source.pages(held.query, held.cursor)
     async with (
         runtime.gatherer(client, source, held.plan, held.query) as gatherer,
-        aclosing(crawl(pages, gatherer.gather, known, options, held.cursor)) as batches,
+        aclosing(crawl(pages, gatherer.gather, known, options, held.cursor, runtime.stopping)) as batches,
     ):
         async for batch in batches:
             recording = partial(

@@ -22,12 +22,14 @@ log = structlog.get_logger(__name__)
 @queue.app.task(name=validation.TASK, pass_context=True, retry=queue.RetryInterrupted())
 async def run_validation(context: JobContext, *, validation_job_id: int) -> None:
     """Judge the images batch by batch."""
-    database = runtime_of(context).database
+    runtime = runtime_of(context)
+    database = runtime.database
     with aborted_by_user(context):
         async with database.transaction() as session:
             going = await validation.begin(session, validation_job_id)
         try:
             while going:
+                runtime.give_back_when_stopping()
                 async with database.transaction() as session:
                     going = await validation.judge_batch(session, validation_job_id)
         except Exception as failure:  # a job must end, whatever went wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import resource
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -58,13 +59,14 @@ class SharedBook:
 
 
 class Runtime:
-    """One a worker process."""
+    """One a worker process. `stopping`: it is about to end; who can, records what it has and begins nothing new."""
 
     def __init__(self, settings: Settings, database: Database, ledger: Ledger, stack: AsyncExitStack) -> None:
         self.settings = settings
         self.database = database
         self.ledger = ledger
         self.store = Store(settings.store_place)
+        self.stopping = asyncio.Event()
         self._threads = Threads(settings.threads)
         self._clients: dict[str, Client] = {}
         self._stack = stack
@@ -80,6 +82,11 @@ class Runtime:
             self._clients[key] = Client(settings, fetcher)
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
+
+    def give_back_when_stopping(self) -> None:
+        """Raises CancelledError when the worker stops, as if the task had been interrupted: the queue runs it again."""
+        if self.stopping.is_set():
+            raise asyncio.CancelledError
 
     @asynccontextmanager
     async def gatherer(self, client: Client, source: Source, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:

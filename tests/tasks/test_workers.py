@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 
 import pytest
 
@@ -79,6 +80,34 @@ async def test_a_stopped_worker_gives_its_work_back(
         start_worker()
         assert (await settled(database, job_id)).status == "completed"
     await assert_accounted_for(database, settings, job_id, wanted)
+
+
+async def test_a_stopped_worker_records_what_has_come(
+    database: Database, settings: Settings, environment: dict[str, str], start_worker: StartWorker
+) -> None:
+    """Nothing is asked twice: the batch that was running is recorded, and downloads that were under way with it."""
+    environment |= {"GLEANSET_BATCH": "1000", "GLEANSET_HEARTBEAT": "2"}
+    web = PictureWeb(delay=0.2)
+    with web.served() as url:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(300)}
+        job_id = await start_job(database, settings, list(wanted))
+
+        async def asked(before: int) -> bool:
+            return sum(web.asked.values()) > before + 30
+
+        for _ in range(3):
+            before = sum(web.asked.values())
+            worker = start_worker()
+            await until(lambda before=before: asked(before))
+            began = time.monotonic()
+            worker.terminate()
+            assert worker.wait(10) == 0
+            assert time.monotonic() - began < 6.0
+            assert (await job_of(database, job_id)).total_images == sum(web.asked.values())
+        start_worker()
+        assert (await settled(database, job_id)).status == "completed"
+    await assert_accounted_for(database, settings, job_id, wanted)
+    assert set(web.asked.values()) == {1}
 
 
 async def test_a_worker_that_was_taken_for_dead_goes_on_and_takes_nothing_from_another(

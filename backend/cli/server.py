@@ -1,0 +1,74 @@
+"""The web server of `gleanset serve` and `gleanset up`: uvicorn with our own signals and log."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from backend.app import create_app
+from backend.cli.processes import Stop
+from backend.config import Settings
+from backend.db import Database
+
+_DRAIN = 5
+"""Seconds that requests have to end when the server stops."""
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to the command that runs it."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class Web:
+    """The web application on a socket, from start to drained end."""
+
+    def __init__(self, settings: Settings, database: Database, listening: socket.socket) -> None:
+        self._server = Server(
+            uvicorn.Config(
+                create_app(settings, database),
+                lifespan="on",
+                log_config=None,
+                access_log=False,  # requests are logged with their ids by the application
+                server_header=False,
+                proxy_headers=settings.trusted_proxies is not None,
+                forwarded_allow_ips=settings.trusted_proxies or "",
+                timeout_graceful_shutdown=_DRAIN,
+            )
+        )
+        self._listening = listening
+        self.started = asyncio.Event()
+
+    async def run(self, stop: Stop) -> None:
+        """Serve until stopped. Raises OSError or what the application raised when it did not start."""
+        serving = asyncio.create_task(self._server.serve(sockets=[self._listening]))
+        starting = asyncio.create_task(self._tell_started())
+        for wish, act in ((stop.asked, self._leave), (stop.now, self._leave_now)):
+            asked = asyncio.create_task(wish.wait())
+            await asyncio.wait({asked, serving}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if serving.done():
+                break
+            act()
+        starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await serving
+
+    def _leave(self) -> None:
+        # Through the method that signals would call: sse-starlette listens there for the end of its streams.
+        self._server.handle_exit(signal.SIGTERM, None)
+
+    def _leave_now(self) -> None:
+        self._server.force_exit = True
+
+    async def _tell_started(self) -> None:
+        while not self._server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        self.started.set()
