@@ -28,6 +28,7 @@ async def show_progress(session: Session, actor: Reader, crawl_job_id: Id) -> Ru
 
 @router.get(
     "/{crawl_job_id}/events",
+    status_code=200,  # which FastAPI cannot learn from this class when it describes the route
     response_class=EventStream,
     responses={204: {"description": "The job is settled, and `Last-Event-ID` is the event that said so."}},
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta, nodes
 
-from backend.web import crawls, errors, jobs, projects, reasons
+from backend.web import activity, crawls, errors, jobs, projects, reasons, reference
 from backend.web.filters import FILTERS, count, duration, number, size
 
 TEMPLATES = Path(errors.__file__).parent / "templates"
@@ -20,6 +20,8 @@ CONTEXTS: dict[str, type[Any]] = {
     "project_form.html": projects.ProjectForm,
     "job.html": jobs.JobPage,
     "reasons.html": reasons.ReasonsPage,
+    "activity.html": activity.ActivityPage,
+    "reference.html": reference.ReferencePage,
     "crawl_form.html": crawls.CrawlForm,
 }
 
@@ -54,3 +56,8 @@ def test_numbers_as_people_write_them() -> None:
     ]
     assert [duration(4.4), duration(61), duration(7300)] == ["4 s", "1 min 1 s", "2 h 1 min"]
     assert [count(1, "image"), count(2, "image")] == ["1 image", "2 images"]
+
+
+def test_every_page_is_held_to_its_context() -> None:
+    parts = {"base.html"}
+    assert {file.name for file in TEMPLATES.glob("*.html")} - parts == CONTEXTS.keys()
