@@ -9,10 +9,12 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from backend import api, web
+from backend.api import operation
 from backend.config import Settings
 from backend.db import Database
-from backend.http.access import check_routes
+from backend.http.access import check_routes, endpoints
 from backend.http.events import open_events
+from backend.http.metrics import Measured, Metrics
 from backend.http.middleware import RequestLine
 from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
@@ -27,12 +29,14 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     Raises LookupError when a route does not say who may use it.
     """
 
+    metrics = Metrics()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         store = Store(settings.store_place)
         thumbnails = Thumbnails(store, InspectLimits(max_pixels=settings.max_pixels), settings.threads)
         async with open_events(database) as events:
-            app.state.service = Service(settings, database, store, load_secret(settings), events, thumbnails)
+            app.state.service = Service(settings, database, store, load_secret(settings), events, thumbnails, metrics)
             yield
 
     app = FastAPI(
@@ -46,8 +50,11 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         responses=PROBLEMS,
     )
     app.add_middleware(RequestLine)
+    app.add_middleware(Measured, metrics)
     add_problems(app)
     app.include_router(api.router)
+    app.include_router(operation.router)
     web.mount(app)
     check_routes(app)
+    metrics.name_routes(endpoints(app))
     return app

@@ -162,10 +162,16 @@ def upgrade(url: str) -> None:
         engine.dispose()
 
 
+@lru_cache(maxsize=1)
+def wanted_revision() -> str:
+    """The migration that this version of the program wants."""
+    return max(file.name[:3] for file in (_migrations() / "versions").glob("[0-9][0-9][0-9]_*.py"))  # they count on
+
+
 def revisions(url: str) -> tuple[str | None, str]:
     """The database's migration and the one this version wants. Raises DatabaseUnavailable, or SchemaOutdated when the
     database is ahead of the program."""
-    wanted = max(file.name[:3] for file in (_migrations() / "versions").glob("[0-9][0-9][0-9]_*.py"))  # they count on
+    wanted = wanted_revision()
     try:
         with psycopg.connect(libpq_url(url), connect_timeout=5) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

@@ -101,9 +101,10 @@ class Store:
 
     def __init__(self, place: str) -> None:
         self.is_local = "://" not in place
+        self.folder: Path | None = None
         try:
             if self.is_local:
-                folder = Path(place).resolve()
+                self.folder = folder = Path(place).resolve()
                 self._objects: ObjectStore = LocalStore(folder, mkdir=True)
                 self.base = folder.as_uri()
             else:

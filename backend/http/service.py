@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.config import Settings
 from backend.db import Database
 from backend.http.events import Events
+from backend.http.metrics import Metrics
 from backend.services.thumbnails import Thumbnails
 from gleanset.store import Store
 
@@ -28,6 +29,7 @@ class Service:
     secret: bytes
     events: Events
     thumbnails: Thumbnails
+    metrics: Metrics
 
 
 def service_of(request: Request) -> Service:
