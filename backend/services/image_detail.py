@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import NotFound
 from backend.models import CrawlJob, Decision, Image, Verdict
+from backend.models.enums import ImageOutcome
 from backend.schemas.images import DecisionResponse, ImageDetail, ImageResponse, VerdictResponse
-from gleanset.store import parse_key
+from gleanset.store import EXTENSIONS, blob_key, parse_key
 
 
 async def detail(session: AsyncSession, image: Image) -> ImageDetail:
@@ -27,8 +28,8 @@ async def detail(session: AsyncSession, image: Image) -> ImageDetail:
 def stored_key(image: Image) -> str:
     """Where in the store the image's file lies. Raises NotFound when it has none."""
     key = f"{image.filename[:2]}/{image.filename}" if image.filename else ""
-    if parse_key(key) is None:
-        raise NotFound(
-            f"Image {image.id} has no file: it is {image.outcome}{f', {image.reason}' * bool(image.reason)}."
-        )
-    return key
+    if parse_key(key) is not None:
+        return key
+    if image.outcome == ImageOutcome.DOWNLOADED and image.sha256 is not None and image.format in EXTENSIONS:
+        return blob_key(image.sha256.hex(), image.format)
+    raise NotFound(f"Image {image.id} has no file: it is {image.outcome}{f', {image.reason}' * bool(image.reason)}.")
