@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from backend.api import (
     activity,
     crawl_jobs,
+    decisions,
     export_jobs,
     images,
     progress,
@@ -21,6 +22,7 @@ for noun in (
     activity,
     crawl_jobs,
     images,
+    decisions,
     progress,
     export_jobs,
 ):

@@ -23,6 +23,7 @@ from gleanset.store import EXTENSIONS
 
 router = APIRouter(tags=["images"])
 
+_ALL = ImageQuery()
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 _FILES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", "content": {"image/*": {}}},
@@ -34,7 +35,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
 
 @router.get("/crawl-jobs/{crawl_job_id}/images")
 async def list_images(
-    session: Session, actor: Reader, crawl_job_id: int, query: Annotated[ImageQuery, Query()]
+    session: Session, actor: Reader, crawl_job_id: int, query: Annotated[ImageQuery, Query()] = _ALL
 ) -> Page[ImageItem]:
     """In the order in which they were met. A page may be short, even empty, though `next` says that there is more: what
     no index answers is looked for among some thousand images at a time."""

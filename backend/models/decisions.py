@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import Base
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 class Decision(Base):
-    """Keep or reject: it wins over every verdict, in all jobs of the project."""
+    """Keep or reject: it wins over every verdict, in all jobs of the project. `id` is that of the latest change."""
 
     __tablename__ = "decisions"
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    id: Mapped[int] = mapped_column(BigInteger, Identity())
     choice: Mapped[str] = mapped_column(String(10))
     note: Mapped[str | None]
     user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("profiles.id", ondelete="SET NULL"))
@@ -36,6 +37,7 @@ class Decision(Base):
         allowed("choice", Choice),
         CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         Index("ix_decisions_user_id", "user_id"),
+        Index("ix_decisions_project_id_id", "project_id", "id"),
     )
 
 

@@ -14,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend import queue
 from backend.db import Database
 from backend.errors import BadInput, Gone, IllegalMove
-from backend.models import CrawlJob, ExportJob, Image, Project, ValidationJob, Verdict
-from backend.models.enums import ImageOutcome, JobStatus
+from backend.models import CrawlJob, Decision, ExportJob, Image, Project, ValidationJob
+from backend.models.enums import JobStatus
 from backend.schemas.jobs import ExportJobCreate
 from backend.schemas.plans import ExportPlan
 from backend.services.activity import note
+from backend.services.decisions import chosen
 from backend.services.states import announce, locked, move
 from gleanset.export import FORMATS, Entry, Packed
 from gleanset.store import blob_key
@@ -201,15 +202,12 @@ async def fail(session: AsyncSession, job_id: int, attempt: int, error: str) -> 
         await move(session, job, JobStatus.FAILED, error=error)
 
 
-def _chosen(job: ExportJob) -> Select[Image]:
-    """The images that the export packs: the valid ones, or every download when nothing was validated."""
-    images = select(Image).where(Image.crawl_job_id == job.crawl_job_id, Image.outcome == ImageOutcome.DOWNLOADED.value)
-    validation_job_id = job.export_options.get("validation_job_id")
-    if validation_job_id is None:
-        return images
-    return images.join(Verdict, Verdict.image_id == Image.id).where(
-        Verdict.validation_job_id == validation_job_id, Verdict.valid
-    )
+def _chosen(job: ExportJob) -> Select[Image, str]:
+    """The images that the export packs, and what a person decided about each: those kept, and those that the validation
+    found valid (every download when nothing was validated), without those rejected."""
+    project = select(CrawlJob.project_id).where(CrawlJob.id == job.crawl_job_id).scalar_subquery()
+    images = select(Image, Decision.choice).where(Image.crawl_job_id == job.crawl_job_id)
+    return chosen(images, project, job.export_options.get("validation_job_id"))
 
 
 async def entries(database: Database, job: ExportJob) -> AsyncIterator[Entry]:
@@ -218,15 +216,15 @@ async def entries(database: Database, job: ExportJob) -> AsyncIterator[Entry]:
     while True:
         async with database.transaction() as session:
             query = _chosen(job).where(Image.id > after).order_by(Image.id).limit(_PAGE)
-            page = (await session.scalars(query)).all()
-        for image in page:
-            yield _entry(image)
+            page = (await session.execute(query)).all()
+        for image, choice in page:
+            yield _entry(image, choice)
         if len(page) < _PAGE:
             return
-        after = page[-1].id
+        after = page[-1][0].id
 
 
-def _entry(image: Image) -> Entry:
+def _entry(image: Image, choice: str | None) -> Entry:
     assert image.sha256 is not None
     assert image.format is not None
     assert image.width is not None
@@ -263,5 +261,6 @@ def _entry(image: Image) -> Entry:
         licence=Licence(image.licence, image.licence_version, image.licence_url) if image.licence else None,
         attribution=image.attribution,
         fetched_at=image.fetched_at,
+        decision=choice,
         metadata=metadata,
     )

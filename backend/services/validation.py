@@ -29,7 +29,7 @@ from backend import queue
 from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import exports
+from backend.services import decisions, exports
 from backend.services.states import announce, locked, move
 from gleanset.rules import EXACT_DUPLICATE, LIMITS, Rules
 
@@ -159,7 +159,8 @@ async def _finish(session: AsyncSession, job: ValidationJob) -> None:
         ValidationJob.status == JobStatus.COMPLETED.value,
     )
     if not await session.scalar(select(newer)):
-        crawl_job.valid_images = job.validated_images - job.invalid_images
+        decided = await decisions.adjustment(session, crawl_job, job.id)
+        crawl_job.valid_images = max(0, job.validated_images - job.invalid_images + decided)
     await move(session, job, JobStatus.COMPLETED)
     plan = CrawlPlan.model_validate(crawl_job.options)
     if plan.export is not None and crawl_job.status == JobStatus.COMPLETED:

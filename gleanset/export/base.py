@@ -19,7 +19,10 @@ Progress = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One image of a dataset, with where it comes from. `key` is its blob in the store."""
+    """One image of a dataset, with where it comes from. `key` is its blob in the store.
+
+    `decision`: `keep` when a person wanted it, whatever the rules say.
+    """
 
     key: str
     sha256: str
@@ -38,6 +41,7 @@ class Entry:
     licence: Licence | None = None
     attribution: str | None = None
     fetched_at: datetime | None = None
+    decision: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -65,7 +69,7 @@ class Packed:
 METADATA_FIELDS = (
     "file_name", "label", "width", "height", "file_size", "format", "sha256", "pdq", "source", "source_page",
     "original_url", "title", "creator", "creator_url", "licence", "licence_version", "licence_url", "attribution",
-    "fetched_at",
+    "fetched_at", "decision",
 )  # fmt: skip
 
 
@@ -92,6 +96,7 @@ def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
         "licence_url": licence.url if licence else None,
         "attribution": entry.attribution,
         "fetched_at": entry.fetched_at.isoformat() if entry.fetched_at else None,
+        "decision": entry.decision,
         "metadata": dict(entry.metadata),
     }
 

@@ -1,0 +1,146 @@
+"""What people decide about pictures: it wins over every verdict, in all jobs of the project, now and later.
+
+A decision is about bytes, so it outlives the job in which the picture was seen. Whoever changes one holds the locks of
+all jobs that have the picture: their counts of valid images follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import BadInput, NotFound
+from backend.models import CrawlJob, Decision, Image, Project, ValidationJob, Verdict
+from backend.models.enums import Choice, ImageOutcome, JobStatus
+from backend.schemas.decisions import Decided
+from backend.services.activity import note
+from backend.services.states import announce
+from gleanset.rules import EXACT_DUPLICATE
+
+AnySelect = TypeVar("AnySelect", bound=Select[*tuple[Any, ...]])
+
+_DOWNLOADED = Image.outcome == ImageOutcome.DOWNLOADED.value
+# Of the same bytes one image has no such reason, and stands for all: keeping the picture does not bring its copies in.
+_IS_COPY = func.coalesce(literal(EXACT_DUPLICATE) == func.any(Verdict.reasons), False)
+_CHOSEN: ColumnElement[bool] = case(
+    (Decision.choice == Choice.REJECT.value, False),
+    (Decision.choice == Choice.KEEP.value, ~_IS_COPY),
+    else_=func.coalesce(Verdict.valid, False),
+)
+
+
+def chosen(query: AnySelect, project_id: Any, validation_job_id: Any) -> AnySelect:
+    """The query over images, narrowed to those that belong in the dataset; it may also ask for `Decision.choice`.
+
+    Without a validation these are all downloads that nobody rejected.
+    """
+    decided = and_(Decision.project_id == project_id, Decision.sha256 == Image.sha256)
+    query = query.outerjoin(Decision, decided).where(_DOWNLOADED)
+    if validation_job_id is None:
+        return query.where(func.coalesce(Decision.choice, Choice.KEEP.value) != Choice.REJECT.value)
+    judged = and_(Verdict.validation_job_id == validation_job_id, Verdict.image_id == Image.id)
+    return query.outerjoin(Verdict, judged).where(_CHOSEN)
+
+
+async def decide(
+    session: AsyncSession,
+    project: Project,
+    image_ids: Collection[int],
+    choice: Choice,
+    *,
+    why: str | None = None,
+    user_id: UUID,
+) -> Decided:
+    """Keep or reject pictures. Raises NotFound, or BadInput for images that were not had."""
+    hashes = await _hashes(session, project, image_ids)
+    jobs = await locked_jobs(session, hashes, project.id)
+    before = await valid_counts(session, jobs, hashes)
+    rows = [{"project_id": project.id, "sha256": each, "choice": choice.value} for each in hashes]
+    made = insert(Decision).values([row | {"note": why or None, "user_id": user_id} for row in rows])
+    new = {name: made.excluded[name] for name in ("id", "choice", "note", "user_id")} | {"decided_at": func.now()}
+    await session.execute(made.on_conflict_do_update(index_elements=["project_id", "sha256"], set_=new))
+    images = await _follow(session, jobs, hashes, before)
+    metadata = {"choice": choice.value, "pictures": len(hashes), "images": images} | ({"note": why} if why else {})
+    note(session, user_id, "decisions.made", project, **metadata)
+    return Decided(pictures=len(hashes), images=images)
+
+
+async def undo(session: AsyncSession, project: Project, image_ids: Collection[int], *, user_id: UUID) -> Decided:
+    """Forget what was decided about pictures; verdicts count again. Raises NotFound or BadInput."""
+    hashes = await _hashes(session, project, image_ids)
+    jobs = await locked_jobs(session, hashes, project.id)
+    before = await valid_counts(session, jobs, hashes)
+    gone = delete(Decision).where(Decision.project_id == project.id, Decision.sha256.in_(hashes))
+    undone = len((await session.scalars(gone.returning(Decision.id))).all())
+    images = await _follow(session, jobs, hashes, before)
+    if undone:
+        note(session, user_id, "decisions.undone", project, pictures=undone, images=images)
+    return Decided(pictures=undone, images=images)
+
+
+async def adjustment(session: AsyncSession, crawl_job: CrawlJob, validation_job_id: int) -> int:
+    """By how much decisions change the number of images that a validation found valid."""
+    difference = cast(_CHOSEN, Integer) - cast(func.coalesce(Verdict.valid, False), Integer)
+    judged = and_(Verdict.validation_job_id == validation_job_id, Verdict.image_id == Image.id)
+    query = select(func.coalesce(func.sum(difference), 0)).select_from(Decision)
+    query = query.join(Image, Image.sha256 == Decision.sha256).outerjoin(Verdict, judged)
+    mine = (Decision.project_id == crawl_job.project_id, Image.crawl_job_id == crawl_job.id, _DOWNLOADED)
+    return int((await session.scalars(query.where(*mine))).one())
+
+
+async def locked_jobs(
+    session: AsyncSession, hashes: Collection[bytes], project_id: int | None = None
+) -> Sequence[CrawlJob]:
+    """The jobs that have these pictures, of one project or of all, locked in the order of their numbers."""
+    having = select(Image.crawl_job_id).where(Image.sha256.in_(hashes), _DOWNLOADED)
+    query = select(CrawlJob).where(CrawlJob.id.in_(having)).order_by(CrawlJob.id)
+    if project_id is not None:
+        query = query.where(CrawlJob.project_id == project_id)
+    return (await session.scalars(query.with_for_update().execution_options(populate_existing=True))).all()
+
+
+async def valid_counts(session: AsyncSession, jobs: Sequence[CrawlJob], hashes: Collection[bytes]) -> Mapping[int, int]:
+    """How many images of these pictures count as valid in each job that was judged."""
+    latest = (
+        select(func.max(ValidationJob.id))
+        .where(ValidationJob.crawl_job_id == CrawlJob.id, ValidationJob.status == JobStatus.COMPLETED.value)
+        .correlate(CrawlJob)
+        .scalar_subquery()
+    )
+    query = select(CrawlJob.id, func.count()).join(Image, Image.crawl_job_id == CrawlJob.id)
+    query = chosen(query, CrawlJob.project_id, latest).where(
+        CrawlJob.id.in_([job.id for job in jobs]), Image.sha256.in_(hashes), latest.is_not(None)
+    )
+    return {job_id: count for job_id, count in await session.execute(query.group_by(CrawlJob.id))}  # noqa: C416
+
+
+async def _follow(
+    session: AsyncSession, jobs: Sequence[CrawlJob], hashes: Collection[bytes], before: Mapping[int, int]
+) -> int:
+    """Let the jobs' counts follow; how many images of the jobs the pictures are."""
+    after = await valid_counts(session, jobs, hashes)
+    for job in jobs:
+        change = after.get(job.id, 0) - before.get(job.id, 0)
+        if change:
+            job.valid_images = max(0, job.valid_images + change)
+        await announce(session, job.id)
+    mine = (Image.crawl_job_id.in_([job.id for job in jobs]), Image.sha256.in_(hashes), _DOWNLOADED)
+    return (await session.scalars(select(func.count()).select_from(Image).where(*mine))).one()
+
+
+async def _hashes(session: AsyncSession, project: Project, image_ids: Collection[int]) -> list[bytes]:
+    query = select(Image.id, Image.sha256).join(CrawlJob, CrawlJob.id == Image.crawl_job_id)
+    query = query.where(CrawlJob.project_id == project.id, Image.id.in_(image_ids))
+    found = {number: digest for number, digest in await session.execute(query)}  # noqa: C416
+    hashes = {digest for digest in found.values() if digest is not None}
+    for number in image_ids:
+        if number not in found:
+            raise NotFound(f"There is no image {number} in this project.")
+        if found[number] is None:
+            raise BadInput(f"Image {number} was not had, so there is nothing to decide.")
+    return sorted(hashes)
