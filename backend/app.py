@@ -13,12 +13,14 @@ from backend.api import operation
 from backend.config import Settings
 from backend.db import Database
 from backend.http.access import check_routes, endpoints
+from backend.http.bodies import BodyLimit
 from backend.http.events import open_events
 from backend.http.metrics import Measured, Metrics
 from backend.http.middleware import RequestLine
 from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
 from backend.services.thumbnails import Thumbnails
+from backend.tasks.preview import open_preview
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 
@@ -35,8 +37,17 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         store = Store(settings.store_place)
         thumbnails = Thumbnails(store, InspectLimits(max_pixels=settings.max_pixels), settings.threads)
-        async with open_events(database) as events:
-            app.state.service = Service(settings, database, store, load_secret(settings), events, thumbnails, metrics)
+        async with open_events(database) as events, open_preview(settings, database) as preview:
+            app.state.service = Service(
+                settings=settings,
+                database=database,
+                store=store,
+                secret=load_secret(settings),
+                events=events,
+                thumbnails=thumbnails,
+                metrics=metrics,
+                preview=preview,
+            )
             yield
 
     app = FastAPI(
@@ -49,6 +60,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         lifespan=lifespan,
         responses=PROBLEMS,
     )
+    app.add_middleware(BodyLimit, uploads={"/api/v1/lists": settings.max_upload_bytes})
     app.add_middleware(RequestLine)
     app.add_middleware(Measured, metrics)
     add_problems(app)

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     max_list_bytes: int = Field(
         default=16 * 1024**3, ge=1, description="Longest list of URLs that is fetched or unpacked."
     )
+    max_upload_bytes: int = Field(
+        default=100 * 1024**2, ge=1, description="Longest list of URLs that is uploaded, also when unpacked."
+    )
     hosts: dict[str, str] = Field(default_factory=dict, description="Fixed host names, as in /etc/hosts (JSON).")
     source_urls: dict[str, str] = Field(
         default_factory=dict, description="Other addresses of sources' services, by source (JSON)."

@@ -8,6 +8,7 @@ from backend.api import (
     decisions,
     export_jobs,
     images,
+    lists,
     progress,
     projects,
     sources,
@@ -23,6 +24,7 @@ for noun in (
     crawl_jobs,
     images,
     decisions,
+    lists,
     progress,
     export_jobs,
 ):

@@ -11,12 +11,13 @@ from backend.errors import BadInput
 from backend.http.access import Reader, Writer
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
-from backend.http.service import CurrentService, Service, Session
+from backend.http.service import CurrentService, Service, Session, release
 from backend.models import CrawlChunk, CrawlJob, Project
 from backend.models.enums import JobStatus
 from backend.schemas.base import RowId
 from backend.schemas.crawl_jobs import ChunkResponse, CrawlJobResponse, CrawlJobUpdate
 from backend.schemas.crawl_requests import CrawlOptions, CrawlRequest, RefreshRequest
+from backend.schemas.previews import PreviewRequest, PreviewResponse
 from backend.services import crawl_jobs, crawl_requests
 from backend.services.access import owned, seen, visible, within
 from backend.services.allowances import Allowance
@@ -57,6 +58,16 @@ async def create_crawl_job(
         )
 
     return CrawlJobResponse.model_validate(await once(session, actor, key, body, CrawlJob, make))
+
+
+@router.post("/preview")
+async def preview_crawl(
+    service: CurrentService, session: Session, _actor: Writer, body: PreviewRequest
+) -> PreviewResponse:
+    """The first pictures that the sources offer, within ten seconds. Nothing is kept, and no picture is fetched."""
+    await _check_lists(service, body.options)
+    await release(session)
+    return await service.preview(body.keywords, body.plan(), body.limit)
 
 
 @router.get("/{crawl_job_id}")

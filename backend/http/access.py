@@ -57,6 +57,7 @@ async def _check_csrf(request: Request, cookie: str) -> None:
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     if given is None or not hmac.compare_digest(given.encode(), csrf_token(cookie).encode()):
+        await request.close()  # and with it the files of the form
         raise NotAllowed("The form's CSRF token is missing or old. Load the page again, then send it once more.")
 
 

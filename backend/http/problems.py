@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from backend.errors import ServiceError, TooMany
 from backend.http.middleware import SECURITY_HEADERS
-from gleanset.errors import GleansetError
+from gleanset.errors import GleansetError, StoreError
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +72,8 @@ def add_problems(app: FastAPI) -> None:
         return service_problem(request, error)
 
     async def engine(request: Request, error: Exception) -> Response:
+        if isinstance(error, StoreError):
+            return problem(request, 503, "store_unavailable", str(error))
         return problem(request, 422, "bad_input", str(error))
 
     async def validation(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,8 +15,17 @@ from backend.config import Settings
 from backend.db import Database
 from backend.http.events import Events
 from backend.http.metrics import Metrics
+from backend.schemas.crawl_jobs import Keywords
+from backend.schemas.plans import CrawlPlan
+from backend.schemas.previews import PreviewResponse
 from backend.services.thumbnails import Thumbnails
 from gleanset.store import Store
+
+
+class Preview(Protocol):
+    """A first look at what a crawl would find; it has the fetcher, which the API must not know."""
+
+    async def __call__(self, keywords: Keywords, plan: CrawlPlan, limit: int) -> PreviewResponse: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Service:
     events: Events
     thumbnails: Thumbnails
     metrics: Metrics
+    preview: Preview
 
 
 def service_of(request: Request) -> Service:
@@ -48,6 +58,11 @@ async def _transaction(service: CurrentService) -> AsyncGenerator[AsyncSession]:
 # Of function scope: committed before the answer goes out, so that a failed commit does not look like success.
 Session = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 """A transaction that is committed when the endpoint returns, and rolled back when it raises."""
+
+
+async def release(session: AsyncSession) -> None:
+    """End the request's transaction before long work: the server ends those that nothing happens in."""
+    await session.commit()
 
 
 def load_secret(settings: Settings) -> bytes:

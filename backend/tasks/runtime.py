@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import resource
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import cast
 
@@ -16,46 +16,18 @@ from backend.config import Settings
 from backend.db import Database
 from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
+from backend.tasks.client import Client, SharedBook
 from backend.tasks.ledger import Ledger
-from gleanset.book import Exchanged, HostState
 from gleanset.fetch import Fetcher, Response
 from gleanset.gather import Fetch, Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits
-from gleanset.sources import Reader, Source, open_source
+from gleanset.sources import Reader, Source
 from gleanset.store import Store
 from gleanset.threads import Threads
 from gleanset.types import Candidate, Query
 
 _FILES = 32_768
 """Files and connections that a worker may have open at once: it keeps some to each host that it has just asked."""
-
-
-class Client:
-    """How one kind of job reaches the network: its settings, HTTP client, and sources, which know their limits."""
-
-    def __init__(self, settings: Settings, fetcher: Fetcher) -> None:
-        self._settings = settings
-        self.fetcher = fetcher
-        self._sources: dict[str, Source] = {}
-
-    def source(self, name: str) -> Source:
-        """The source, one for all chunks: it knows how much its service lets us ask."""
-        if name not in self._sources:
-            self._sources[name] = open_source(name, self.fetcher, self._settings.sources)
-        return self._sources[name]
-
-
-class SharedBook:
-    """The book of hosts that all workers on one database share."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def exchange(
-        self, holder: str, asked: Mapping[str, int], put: Sequence[HostState], given_back: Collection[str]
-    ) -> Exchanged:
-        async with self._database.transaction() as session:
-            return await hosts.exchange(session, holder, asked, put, given_back)
 
 
 class Runtime:

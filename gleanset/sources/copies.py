@@ -61,6 +61,17 @@ async def readable_everywhere(name: str, http: Saver, store: Store, folder: Path
         return await asyncio.to_thread(_store, name, fetched, suffix, store, folder, max_bytes)
 
 
+def keep(name: str, stream: BinaryIO, store: Store, folder: Path, max_bytes: int) -> ListFile:
+    """A copy in the image store of a list that somebody brings, plain or gzipped; its format is told by its name.
+
+    It has its key for a name, so that no other place is looked for. Blocks; raises as `readable_everywhere` does.
+    """
+    with _temporary(folder):
+        pass  # it is there, and can be written to
+    kept = _store(name, stream, _suffix(name, None), store, folder, max_bytes)
+    return ListFile(kept.key or name, kept.key, store)
+
+
 def _stored(file: ListFile, suffix: str, store: Store, folder: Path, max_bytes: int) -> ListFile:
     with reading(file), file.open() as stream:
         return _store(file.name, stream, suffix, store, folder, max_bytes)
@@ -143,7 +154,7 @@ def _unfold(name: str, stream: BinaryIO, target: BinaryIO, limit: int) -> None:
     size = stream.seek(0, 2)
     stream.seek(0)
     written = 0
-    with GzipFile(fileobj=stream) as unfolding:
+    with GzipFile(fileobj=stream, mode="rb") as unfolding:  # whatever mode the stream itself says
         while part := unfolding.read(_PART):
             written += len(part)
             if written > limit:
@@ -164,8 +175,8 @@ def _limit(folder: Path, max_bytes: int) -> int:
 
 def _too_long(name: str, limit: int) -> SourceError:
     return SourceError(
-        f"The list {name} is longer than {limit:,} bytes, which is GLEANSET_MAX_LIST_BYTES or a quarter of the room on"
-        " the disk. Raise the limit, make room, or split the list."
+        f"The list {name} is longer than {limit:,} bytes, which is the limit for lists or a quarter of the room on the"
+        " disk. Raise the limit, make room, or split the list."
     )
 
 

@@ -8,12 +8,13 @@ from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from gleanset.errors import SourceError
 from gleanset.sources.base import SourceInfo
 from gleanset.sources.columns import UNLABELLED, described, normal
 from gleanset.sources.list_file import ListFile
-from gleanset.sources.lists import Position, Row, Rows, Slice, open_list
+from gleanset.sources.lists import ListReader, Position, Row, Rows, Slice, open_list
 from gleanset.sources.text import clean, integer
 from gleanset.store import Store
 from gleanset.types import Candidate, Page, Query
@@ -63,18 +64,10 @@ def plan(
     A given `label` wins over the label column. Each query's option `count` is the number of its candidates: rows with
     a URL, whatever it looks like. Raises SourceError for a list that cannot be read to its end or holds no URL.
     """
-    if not isinstance(file, ListFile):
-        file = ListFile(str(Path(file).absolute()))
-    reader = open_list(file)
-    columns = reader.columns
-    url_column = _url_column(file, columns, url_column)
-    label_column = None if label else _label_column(file, columns, label_column)
-    shared = {"path": file.name, "size": file.size(), "url_column": url_column, "label_column": label_column}
-    if file.key is not None:
-        shared["key"] = file.key
+    file, reader, shared = _shared(file, url_column, label_column, label)
     queries = [
         Query(source=UrlList.name, label=label or UNLABELLED, options=shared | _options(part))
-        for part in reader.slices(url_column, rows_per_chunk)
+        for part in reader.slices(str(shared["url_column"]), rows_per_chunk)
         if part.count
     ]
     if not queries:
@@ -82,9 +75,50 @@ def plan(
     return queries
 
 
+def first_rows(
+    file: ListFile,
+    rows: int,
+    *,
+    url_column: str | None = None,
+    label_column: str | None = None,
+    label: str | None = None,
+) -> Query:
+    """The query of the first rows of a list; no more than these are read. Raises SourceError as `plan` does."""
+    file, reader, shared = _shared(file, url_column, label_column, label)
+    part = next(reader.slices(str(shared["url_column"]), rows), None)
+    if part is None:
+        raise SourceError(f"The list {file.name} holds no URL.")
+    return Query(source=UrlList.name, label=label or UNLABELLED, options=shared | _options(part))
+
+
+def _shared(
+    file: ListFile | str | Path, url_column: str | None, label_column: str | None, label: str | None
+) -> tuple[ListFile, ListReader, dict[str, Any]]:
+    """The list, and the options that the queries of all its slices have."""
+    if not isinstance(file, ListFile):
+        file = ListFile(str(Path(file).absolute()))
+    reader = open_list(file)
+    columns = reader.columns
+    url_column = _url_column(file, columns, url_column)
+    label_column = None if label else _label_column(file, columns, label_column)
+    shared: dict[str, Any] = {
+        "path": file.name,
+        "size": file.size(),
+        "url_column": url_column,
+        "label_column": label_column,
+    }
+    return file, reader, shared | ({"key": file.key} if file.key is not None else {})
+
+
 def count_rows(path: str | Path, *, url_column: str | None = None) -> int:
     """The number of candidates in a list. Reads all of it; raises SourceError as `plan` does."""
     return sum(query.options["count"] for query in plan(path, url_column=url_column))
+
+
+def guess_url_column(columns: Sequence[str]) -> str | None:
+    """The column that usually holds the URL; None when no name is known."""
+    by_name = {normal(column): column for column in reversed(columns)}
+    return next((by_name[name] for name in _URL_COLUMNS if name in by_name), None)
 
 
 def _options(part: Slice) -> dict[str, int]:
@@ -134,10 +168,9 @@ def _url_column(file: ListFile, columns: Sequence[str], wanted: str | None) -> s
         raise SourceError(f"The list {file.name} is empty.")
     if wanted is not None:
         return _named_column(file, columns, wanted)
-    by_name = {normal(column): column for column in reversed(columns)}
-    for name in _URL_COLUMNS:
-        if name in by_name:
-            return by_name[name]
+    guessed = guess_url_column(columns)
+    if guessed is not None:
+        return guessed
     shown = ", ".join(columns)
     raise SourceError(
         f"The list {file.name} has no column that is known to hold URLs. Name one of its columns: {shown}."

@@ -16,7 +16,11 @@ Schema = dict[str, Any]
 # Where what the schema says is not enough; by method and path.
 BODIES: Mapping[tuple[str, str], Schema] = {
     ("POST", "/api/v1/crawl-jobs"): {"keywords": ["cat"]},
+    ("POST", "/api/v1/crawl-jobs/preview"): {"options": {"lists": [{"url": "https://example.org/list.csv"}]}},
 }
+
+# What reads its form itself, and so declares no field.
+UPLOADS = {"/api/v1/lists"}
 
 
 def objects_of(route: RouteContext) -> set[str]:
@@ -37,6 +41,8 @@ def request_of(route: RouteContext, method: str, world: World) -> dict[str, Any]
         path = path.replace(f"{{{name}}}", str(world.values[name]))
     made: dict[str, Any] = {"url": path, "params": {name: world.values.get(name, "x") for name in _query(route)}}
     files = [field.alias for field in route.dependant.body_params if isinstance(field.field_info, File)]
+    if str(route.path) in UPLOADS:
+        files = ["file"]
     if files:
         made["files"] = dict.fromkeys(files, ("list.csv", b"url\nhttps://example.org/1.jpg\n", "text/csv"))
     elif schema := _schema(route):
