@@ -76,7 +76,12 @@ class Settings(BaseSettings):
     heartbeat: float = Field(
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )
-    export_days: int = Field(default=7, ge=1, description="Days until an export counts as expired.")
+    export_days: int = Field(default=7, ge=1, description="Days until an export expires and its file is deleted.")
+    orphan_hours: int = Field(
+        default=24, ge=1, description="Hours after which files that belong to no image or export are deleted."
+    )
+    request_key_hours: int = Field(default=24, ge=1, description="Hours for which an Idempotency-Key is remembered.")
+    queue_days: int = Field(default=7, ge=1, description="Days for which ended tasks stay in the queue's tables.")
 
     secret_key: SecretStr | None = Field(
         default=None,

@@ -77,7 +77,8 @@ class _OwnTasks(JobManager):
 
 
 app = App(
-    connector=PsycopgConnector(), import_paths=["backend.tasks.plan", "backend.tasks.crawl", "backend.tasks.jobs"]
+    connector=PsycopgConnector(),
+    import_paths=["backend.tasks.plan", "backend.tasks.crawl", "backend.tasks.jobs", "backend.tasks.retention"],
 )
 app.job_manager = _OwnTasks(app.connector)
 

@@ -170,10 +170,10 @@ class Store:
         async for blobs in self.blobs():
             yield [blob.key for blob in blobs]
 
-    async def blobs(self) -> AsyncIterator[list[Blob]]:
-        """Everything in the store, in lists of about a thousand and no particular order."""
+    async def blobs(self, prefix: str | None = None) -> AsyncIterator[list[Blob]]:
+        """Everything in the store, or below a folder, in lists of about a thousand and no particular order."""
         try:
-            async for listing in self._objects.list(chunk_size=1000):  # pyright: ignore[reportUnknownMemberType]
+            async for listing in self._objects.list(prefix, chunk_size=1000):  # pyright: ignore[reportUnknownMemberType]
                 yield [Blob(meta["path"], meta["last_modified"]) for meta in listing]
         except _FOREIGN as error:
             raise StoreError(f"{self.base} cannot be listed: {_cause(error)}") from error

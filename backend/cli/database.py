@@ -11,11 +11,12 @@ from rich.console import Console
 from backend.cli.diagnosis import diagnosis_as_json, overall, print_diagnosis
 from backend.cli.display import note
 from backend.config import get_settings
-from backend.db import database_url, embedded_is_running, keep_embedded_running, libpq_url, revisions
+from backend.db import Database, database_url, embedded_is_running, keep_embedded_running, libpq_url, revisions
 from backend.db import upgrade as upgrade_schema
 from backend.services.doctor import Mending, examine
+from backend.services.retention import sweep, sweep_store
 
-app = typer.Typer(no_args_is_help=True, help="The database: upgrade, current, doctor, url, stop.")
+app = typer.Typer(no_args_is_help=True, help="The database: upgrade, current, doctor, sweep, url, stop.")
 
 
 @app.command()
@@ -73,6 +74,26 @@ def doctor(
         print_diagnosis(sections)
     if overall(sections) == "error":
         raise typer.Exit(1)
+
+
+@app.command("sweep")
+def sweep_now(
+    *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False
+) -> None:
+    """Remove what is old: expired exports, files that belong to nothing, expired sessions, ended tasks.
+
+    Workers do the same by themselves, now and then.
+    """
+
+    async def run() -> None:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            for part in (sweep, sweep_store):
+                for swept in await part(settings, database, dry_run=dry_run):
+                    typer.echo(f"{swept.count:>9,}  {swept.what}{f' ({swept.note})' if swept.note else ''}")
+
+    typer.echo("Would be removed:" if dry_run else "Removed:")
+    asyncio.run(run())
 
 
 @app.command()

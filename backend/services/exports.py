@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
@@ -29,10 +29,6 @@ TASK = "export.run"
 _PAGE = 500
 _OPTIONS = ("validation_job_id",)
 """What the API lets people ask for. `out` would write where they like on the server's disk."""
-_TASKS = text("""
-    SELECT id FROM procrastinate_jobs WHERE queue_name = :queue AND task_name = :task AND status IN ('todo', 'doing')
-        AND CAST(args ->> 'export_job_id' AS bigint) = :job
-""")
 
 
 async def create(
@@ -124,8 +120,7 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
     """Stop a pending or running export. Raises IllegalMove when it has ended."""
     job = await locked(session, ExportJob, job_id)
     await move(session, job, JobStatus.CANCELLED, user_id=user_id)
-    tasks = await session.scalars(_TASKS, {"queue": queue.queue_of(job.crawl_job_id), "task": TASK, "job": job.id})
-    await queue.abort(session, tasks.all())
+    await queue.abort_of(session, job.crawl_job_id, TASK, export_job_id=job.id)
     return job
 
 

@@ -24,6 +24,8 @@ MARK = "gleanset db doctor --fail-missing"
 REASON = "blob_missing"
 
 _AT_ONCE = 100
+_FEW = 20
+"""So many orphans may be most of a store that is nearly empty."""
 
 _LISTED = "CREATE TEMPORARY TABLE listed_blobs (key text, sha256 bytea, extension text, modified timestamptz)"
 # `%s`: the file extension of each format, as JSON.
@@ -54,6 +56,11 @@ _NEXT_ORPHANS = f"""
         AND {_UNUSED}
     ORDER BY key LIMIT {_AT_ONCE}
 """  # noqa: S608 - made of constants
+_LOST_THUMBNAILS = """
+    SELECT key FROM unnest(CAST(%s AS text[]), CAST(%s AS bytea[])) AS thumbnail (key, sha256)
+    WHERE NOT EXISTS (SELECT FROM images WHERE images.sha256 = thumbnail.sha256 AND outcome = 'downloaded')
+        AND NOT EXISTS (SELECT FROM images WHERE resized_sha256 = thumbnail.sha256 AND outcome = 'downloaded')
+"""
 _LOCK_JOBS = "SELECT FROM crawl_jobs WHERE id IN (SELECT crawl_job_id FROM missing_blobs) ORDER BY id FOR UPDATE"
 _MARK_FAILED = """
     WITH failed AS (
@@ -83,6 +90,17 @@ class Mending:
 
     delete_orphans: bool = False
     fail_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """What a sweep of the store found and did. `left_alone`: the orphans seemed too many to be any."""
+
+    listed: int
+    orphans: int
+    left_alone: bool
+    swept: int
+    thumbnails: int
 
 
 @dataclass(slots=True)
@@ -159,6 +177,33 @@ async def _delete_orphans(connection: Connection, store: Store, before: datetime
             await store.erase(idle)
         deleted += len(idle)
     return deleted
+
+
+async def sweep_blobs(connection: Connection, store: Store, before: datetime, *, dry_run: bool) -> Orphans:
+    """Delete orphans last written before that time, unless they are most of the store; and thumbnails of none.
+
+    A crawl may write a blob anew between the last look at it and its deletion, a few milliseconds: its row without a
+    blob would be found by the doctor.
+    """
+    listing = await _compare(connection, store, lambda _: None)
+    rows = await query(connection, "SELECT count(*) FROM orphaned_blobs WHERE modified < %s", before)
+    orphans = int(rows[0][0])
+    left_alone = orphans > _FEW and 2 * orphans > listing.blobs
+    swept = 0 if left_alone else orphans if dry_run else await _delete_orphans(connection, store, before)
+    thumbnails = 0 if left_alone else await _sweep_thumbnails(connection, store, before, dry_run=dry_run)
+    return Orphans(listed=listing.blobs, orphans=orphans, left_alone=left_alone, swept=swept, thumbnails=thumbnails)
+
+
+async def _sweep_thumbnails(connection: Connection, store: Store, before: datetime, *, dry_run: bool) -> int:
+    swept = 0
+    async for listing in store.blobs(THUMBNAILS.rstrip("/")):
+        found = {blob.key: parse_key(blob.key.removeprefix(THUMBNAILS)) for blob in listing if blob.modified < before}
+        hashes = {key: bytes.fromhex(parsed[0]) for key, parsed in found.items() if parsed}
+        lost = [key for (key,) in await query(connection, _LOST_THUMBNAILS, [*hashes], [*hashes.values()])]
+        if lost and not dry_run:
+            await store.delete(lost)
+        swept += len(lost)
+    return swept
 
 
 async def _mark_failed(connection: Connection) -> int:

@@ -1,0 +1,34 @@
+"""Periodic tasks that sweep away what is old. Whichever worker is free does it; never two at once."""
+
+from __future__ import annotations
+
+import structlog
+from procrastinate import JobContext
+
+from backend import queue
+from backend.services.retention import STORE_TASK, TASK, sweep, sweep_store
+from backend.tasks.runtime import runtime_of
+
+log = structlog.get_logger(__name__)
+
+QUEUE = "maintenance"
+
+
+@queue.app.periodic(cron="17 * * * *")
+@queue.app.task(name=TASK, queue=QUEUE, queueing_lock=TASK, lock=QUEUE, pass_context=True)
+async def hourly(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - when it was due
+    """Exports and rows."""
+    runtime = runtime_of(context)
+    for swept in await sweep(runtime.settings, runtime.database):
+        if swept.count:
+            log.info("swept", what=swept.what, count=swept.count)
+
+
+@queue.app.periodic(cron="43 */6 * * *")
+@queue.app.task(name=STORE_TASK, queue=QUEUE, queueing_lock=STORE_TASK, lock=QUEUE, pass_context=True)
+async def four_times_a_day(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 - when it was due
+    """The image store, which has to be listed for it."""
+    runtime = runtime_of(context)
+    for swept in await sweep_store(runtime.settings, runtime.database):
+        if swept.count or swept.note:
+            log.info("swept", what=swept.what, count=swept.count, note=swept.note)
