@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from backend.http.access import Reader
@@ -17,6 +16,7 @@ from backend.http.paging import Cursor, paged
 from backend.http.service import Session
 from backend.models import ActivityLog
 from backend.models.enums import Role
+from backend.services import activity
 from backend.web.render import page
 
 router = APIRouter()
@@ -48,9 +48,7 @@ class ActivityPage:
 async def show_activity(request: Request, session: Session, actor: Reader, cursor: Cursor = None) -> Response:
     """The newest first: your own, or everybody's for those who look after others."""
     everybody = actor.is_at_least(Role.MODERATOR)
-    query = select(ActivityLog).options(joinedload(ActivityLog.user))
-    if not everybody:
-        query = query.where(ActivityLog.user_id == actor.user_id)
+    query = (await activity.entries(session, actor)).options(joinedload(ActivityLog.user))
     found = await paged(session, query, ActivityLog.id, cursor, _ON_A_PAGE)
     entries = [_entry(row) for row in found.items]
     return page(request, "activity.html", ActivityPage(entries=entries, everybody=everybody, next=found.next))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta, nodes
 
-from backend.web import activity, crawls, errors, jobs, projects, reasons, reference
+from backend.web import activity, crawls, errors, exports, jobs, projects, reasons, reference, validation
 from backend.web.filters import FILTERS, count, duration, number, size
 
 TEMPLATES = Path(errors.__file__).parent / "templates"
@@ -20,6 +20,8 @@ CONTEXTS: dict[str, type[Any]] = {
     "project_form.html": projects.ProjectForm,
     "job.html": jobs.JobPage,
     "reasons.html": reasons.ReasonsPage,
+    "validation.html": validation.ValidationPage,
+    "exports.html": exports.ExportsPage,
     "activity.html": activity.ActivityPage,
     "reference.html": reference.ReferencePage,
     "crawl_form.html": crawls.CrawlForm,

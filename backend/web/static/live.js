@@ -36,12 +36,14 @@ function showFields(run) {
   }
   const failed = ["crawl_job", "validation_job", "export_job"].map((job) => run[job]?.error_message).find(Boolean);
   const message = root.querySelector("[data-error]");
+  if (!message) return;
   message.hidden = !failed;
   message.textContent = failed ?? "";
 }
 
 function showChunks(chunks) {
   const strip = root.querySelector("[data-chunks]");
+  if (!strip) return;
   if (strip.children.length !== chunks.length) {
     const width = 1 - Math.min(0.15, 0.002 * chunks.length);
     strip.setAttribute("viewBox", `0 0 ${Math.max(1, chunks.length)} 1`);
@@ -56,6 +58,7 @@ function showChunks(chunks) {
 
 function showRows(field, rows) {
   const body = root.querySelector(`[data-rows="${field}"]`);
+  if (!body) return;
   const template = body.querySelector("template");
   while (body.rows.length > rows.length) body.deleteRow(-1);
   while (body.rows.length < rows.length) body.append(template.content.cloneNode(true));
@@ -88,5 +91,7 @@ const events = new EventSource(root.dataset.events);
 events.addEventListener("progress", (event) => {
   const run = JSON.parse(event.data);
   show(run);
-  if (run.settled) events.close();
+  if (!run.settled) return;
+  events.close();
+  if ("reload" in root.dataset) location.reload(); // what is there now has more to show than figures
 });

@@ -1,0 +1,150 @@
+"""Packing a job's valid images, and having the file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import BadInput, IllegalMove, NotFound
+from backend.http.access import Reader, Writer
+from backend.http.paging import Id
+from backend.http.service import Session
+from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.models.enums import JobStatus
+from backend.schemas.jobs import ExportJobCreate, export_response
+from backend.services import exports
+from backend.services.access import owned, seen
+from backend.web.forms import checked, fields_of
+from backend.web.header import JobHeader, header_of
+from backend.web.render import go, page
+from gleanset.export import FORMATS
+
+router = APIRouter(prefix="/jobs/{job_id}/exports")
+_SHOWN = 50
+
+_TOLD = {
+    "zip": "Opens everywhere. Folders by label, the licences, a dataset card and a manifest beside them.",
+    "tar": "The same in one stream, as webdataset reads it without unpacking.",
+    "tar.gz": "The tar, compressed. Pictures hardly become smaller, but metadata does.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """An export. `path`: where its file is had, while it is there."""
+
+    id: int
+    name: str
+    format: str
+    status: str
+    progress: int
+    images: int
+    total: int
+    file_size: int | None
+    sha256: str | None
+    path: str | None
+    expires_at: datetime | None
+    expired: bool
+    taken_down: int
+    error: str | None
+    open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportsPage:
+    job: JobHeader
+    formats: Sequence[tuple[str, str]]
+    validations: Sequence[tuple[int, str]]
+    values: Mapping[str, str]
+    errors: Mapping[str, str]
+    exports: Sequence[Packed]
+
+
+@router.get("")
+async def show_exports(request: Request, session: Session, actor: Reader, job_id: Id) -> Response:
+    """The formats, and what has been packed."""
+    job = await seen(session, actor, CrawlJob, job_id)
+    values = {"name": job.name, "format": "zip"}
+    return page(request, "exports.html", await _page(session, await header_of(session, actor, job), values, {}))
+
+
+@router.post("")
+async def export(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Pack the valid images."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    given = await fields_of(request)
+    chosen = given.get("validation", "")[:10]
+    options = {"validation_job_id": int(chosen)} if chosen.isdecimal() else {}
+    asked = {
+        "crawl_job_id": job.id,
+        "name": given.get("name"),
+        "format": given.get("format"),
+        "export_options": options,
+    }
+    wanted, errors = checked(ExportJobCreate, asked)
+    if wanted is not None:
+        try:
+            await exports.order(session, wanted, actor.user_id)
+        except (BadInput, IllegalMove) as error:
+            errors["form"] = str(error)
+        else:
+            return go(f"/jobs/{job_id}/exports", "The images are being packed.")
+    context = await _page(session, await header_of(session, actor, job), given, errors)
+    return page(request, "exports.html", context, 422)
+
+
+@router.post("/{export_job_id}/{action}")
+async def act(session: Session, actor: Writer, job_id: Id, export_job_id: Id, action: str) -> Response:
+    """Cancel it, or try it again."""
+    job = await owned(session, actor, ExportJob, export_job_id)
+    acts = {"cancel": exports.cancel, "retry": exports.retry}
+    if job.crawl_job_id != job_id or action not in acts:
+        raise NotFound("There is no such thing to be done with an export.")
+    await acts[action](session, export_job_id, user_id=actor.user_id)
+    return go(f"/jobs/{job_id}/exports", "Cancelled." if action == "cancel" else "It goes on.")
+
+
+async def _page(
+    session: AsyncSession, header: JobHeader, values: Mapping[str, str], errors: Mapping[str, str]
+) -> ExportsPage:
+    judged = select(ValidationJob).filter_by(crawl_job_id=header.id, status=JobStatus.COMPLETED.value)
+    packed = select(ExportJob).filter_by(crawl_job_id=header.id).order_by(ExportJob.id.desc()).limit(_SHOWN)
+    return ExportsPage(
+        job=header,
+        formats=[(name, _TOLD.get(name, "")) for name in FORMATS],
+        validations=[
+            (each.id, f"{each.created_at:%Y-%m-%d %H:%M}, {each.validated_images - each.invalid_images:,} valid")
+            for each in await session.scalars(judged.order_by(ValidationJob.id.desc()).limit(_SHOWN))
+        ],
+        values=values,
+        errors=errors,
+        exports=[_packed(each) for each in await session.scalars(packed)],
+    )
+
+
+def _packed(job: ExportJob) -> Packed:
+    shown = export_response(job)
+    there = shown.download_url is not None and not shown.is_expired and not job.taken_down_images
+    return Packed(
+        id=job.id,
+        name=job.name,
+        format=job.format,
+        status=job.status,
+        progress=job.progress,
+        images=job.exported_images,
+        total=job.total_images,
+        file_size=job.file_size,
+        sha256=shown.sha256,
+        path=shown.download_url if there else None,
+        expires_at=job.expires_at,
+        expired=shown.is_expired,
+        taken_down=job.taken_down_images,
+        error=job.error_message,
+        open=job.status in {JobStatus.PENDING, JobStatus.RUNNING},
+    )

@@ -1,0 +1,174 @@
+"""Judging a job's images by rules, and what they are like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import ServiceError
+from backend.http.access import Reader, Writer
+from backend.http.paging import Id
+from backend.http.service import Session
+from backend.models import CrawlJob, Image, ValidationJob
+from backend.models.enums import ImageOutcome, JobStatus
+from backend.schemas.plans import CrawlPlan
+from backend.services import validation
+from backend.services.access import owned, seen
+from backend.services.activity import note
+from backend.services.states import locked
+from backend.services.statistics import statistics
+from backend.services.validation import Foretold
+from backend.web import rules
+from backend.web.charts import HEIGHT, WIDTH, Chart, charts
+from backend.web.forms import chosen_of, fields_of
+from backend.web.header import JobHeader, header_of
+from backend.web.render import go, page
+from gleanset.rules import Rules
+
+router = APIRouter(prefix="/jobs/{job_id}/validation")
+_OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
+_SHOWN = 20
+_GROUPS, _IN_A_GROUP = 8, 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    id: int
+    status: str
+    progress: int
+    valid: int
+    judged: int
+    rules: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    id: int
+    label: str | None
+    source: str | None
+    licence: str | None
+    creator: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationPage:
+    """`would`: what the rules as they stand in the form find among the images, where they can be. `box`: of a chart."""
+
+    job: JobHeader
+    fields: Sequence[rules.RuleField]
+    formats: Sequence[str]
+    values: Mapping[str, str]
+    chosen_formats: Sequence[str]
+    errors: Mapping[str, str]
+    would: Foretold | None
+    charts: Sequence[Chart]
+    box: tuple[int, int]
+    judged: Sequence[Judged]
+    twins: Sequence[Sequence[Twin]]
+
+
+@router.get("")
+async def show_validation(request: Request, session: Session, actor: Reader, job_id: Id) -> Response:
+    """The form with the rules that hold now."""
+    job = await seen(session, actor, CrawlJob, job_id)
+    latest = await session.scalar(_past(job.id).limit(1))
+    held = latest.validation_rules if latest else CrawlPlan.model_validate(job.options).rules or {}
+    context = await _page(
+        session, await header_of(session, actor, job), rules.values_of(held), held.get("formats") or [], {}
+    )
+    return page(request, "validation.html", context)
+
+
+@router.post("")
+async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Judge by the form's rules; with the button `count`, only tell what they would find."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    given, formats = await fields_of(request), await chosen_of(request, rules.PREFIX + "formats")
+    asked, errors = rules.rules_of(given, formats)
+    if asked is None or given.get("action") == "count":
+        context = await _page(session, await header_of(session, actor, job), given, formats, errors)
+        return page(request, "validation.html", context, 422 if errors else 200)
+    job = await locked(session, CrawlJob, job.id)
+    if job.status in _OPEN:
+        return go(f"/jobs/{job_id}/validation", "Nothing was judged: the crawl is still under way.")
+    made = await validation.create(session, job, asked)
+    note(session, actor.user_id, "validation_job.created", made, name=made.name, crawl_job_id=job.id)
+    return go(f"/jobs/{job_id}/validation", "The images are being judged.")
+
+
+async def _page(
+    session: AsyncSession,
+    header: JobHeader,
+    values: Mapping[str, str],
+    formats: Sequence[str],
+    errors: Mapping[str, str],
+) -> ValidationPage:
+    job = await session.get_one(CrawlJob, header.id)
+    asked, _ = rules.rules_of(values, list(formats))
+    return ValidationPage(
+        job=header,
+        fields=rules.FIELDS,
+        formats=rules.FORMATS,
+        values=values,
+        chosen_formats=formats,
+        errors=errors,
+        would=await validation.foretell(session, job.id, Rules.parse(asked)) if asked is not None else None,
+        charts=await _charts(session, job),
+        box=(WIDTH, HEIGHT),
+        judged=[_judged(each) for each in await session.scalars(_past(job.id).limit(_SHOWN))],
+        twins=await _twins(session, job.id),
+    )
+
+
+def _past(job_id: int) -> Select[ValidationJob]:
+    return select(ValidationJob).filter_by(crawl_job_id=job_id).order_by(ValidationJob.id.desc())
+
+
+async def _charts(session: AsyncSession, job: CrawlJob) -> list[Chart]:
+    """None of a job without images, nor of one whose images take too long to count just now."""
+    try:
+        return charts(await statistics(session, job)) if job.downloaded_images else []
+    except ServiceError:
+        return []
+
+
+def _judged(job: ValidationJob) -> Judged:
+    return Judged(
+        id=job.id,
+        status=job.status,
+        progress=job.progress,
+        valid=job.validated_images - job.invalid_images,
+        judged=job.validated_images,
+        rules=", ".join(f"{name} = {value}" for name, value in job.validation_rules.items()) or "no exact duplicates",
+        created_at=job.created_at,
+    )
+
+
+async def _twins(session: AsyncSession, job_id: int) -> list[list[Twin]]:
+    """Groups of images with the same bytes, the largest first."""
+    downloaded = (Image.crawl_job_id == job_id, Image.outcome == ImageOutcome.DOWNLOADED.value)
+    several = (
+        select(Image.sha256)
+        .where(*downloaded)
+        .group_by(Image.sha256)
+        .having(func.count() > 1)
+        .order_by(func.count().desc(), func.min(Image.id))
+        .limit(_GROUPS)
+    )
+    keys = (await session.scalars(several)).all()
+    found = await session.scalars(
+        select(Image).where(*downloaded, Image.sha256.in_(keys)).order_by(Image.id).limit(500)
+    )
+    groups: dict[bytes | None, list[Twin]] = {key: [] for key in keys}
+    for image in found:
+        groups[image.sha256].append(
+            Twin(id=image.id, label=image.label, source=image.source, licence=image.licence, creator=image.creator)
+        )
+    return [group[:_IN_A_GROUP] for group in groups.values() if group]

@@ -1,0 +1,191 @@
+"""From the one-time link to a dataset that is downloaded, unpacked and verified, in Chromium, with a real worker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from backend.demo.web import DemoWeb
+from backend.services import identity
+from tests.browser import Visit, chromium, opened
+from tests.demo import allow_loopback, demo_web, demo_worker
+from tests.serving import Served
+
+WAIT = 90_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[DemoWeb]:
+    with demo_web() as running:
+        yield running
+
+
+def test_the_whole_way(served: Served, browser: Browser, web: DemoWeb, tmp_path: Path) -> None:
+    who = served.person()
+    context, visit = opened(browser, served, None)
+    page = visit.page
+    page.goto(f"/login/{served.run(lambda session: identity.new_link(session, who))}")
+    expect(page.get_by_role("heading", name="No project yet")).to_be_visible()
+    page.get_by_role("link", name="Make your first project").click()
+    page.get_by_label("Name").fill("Harbour")
+    page.get_by_role("button", name="Make the project").click()
+    page.get_by_role("link", name="Start the first crawl").click()
+
+    page.get_by_label("Name of the crawl").fill("Drawn harbour")
+    page.get_by_label("Keywords").fill("\n".join(f"{word}: {word}" for word in web.keywords))
+    expect(page.locator("[data-keyword-count]")).to_have_text(re.compile(r"5 labels, 5 keywords"))
+    page.get_by_label("Images at most").fill("60")
+    page.get_by_label("Pack the valid images").select_option("")
+    page.get_by_role("button", name="Start the crawl").click()
+    expect(page.get_by_text("Waiting for a worker")).to_be_visible()
+    job = int(urlsplit(page.url).path.split("/")[2])
+    allow_loopback(served, job)
+
+    # Somebody else looks on, in a browser of their own, and nobody loads the page again.
+    other_context, other = opened(browser, served, who)
+    other.page.goto(f"/jobs/{job}")
+    other.page.evaluate("window.kept = true")
+    with demo_worker(served, web):
+        for each in (page, other.page):
+            expect(each.locator("[data-state=status]")).to_have_text("completed", timeout=WAIT)
+            expect(each.locator("[data-field='crawl_job.downloaded_images']").first).to_have_text("60")
+            expect(each.locator(".strip rect.completed")).to_have_count(5)
+            expect(each.get_by_role("button", name="Cancel")).to_be_hidden()
+        assert other.page.evaluate("window.kept") is True
+        assert other.page.locator("[data-rows=labels] tr").count() == 5
+
+        page.get_by_role("link", name="Validation", exact=True).click()
+        expect(page.locator("[data-verdict]")).to_have_text(re.compile(r"^\d+ of 60 images would be valid\.$"))
+        page.get_by_label("Width at least").fill("100000")
+        expect(page.locator("[data-verdict]")).to_have_text("0 of 60 images would be valid.")
+        expect(page.locator("[data-rule=min_width]")).to_have_text("would refuse 60")
+        page.get_by_label("Width at least").fill("200")
+        expect(page.locator("[data-verdict]")).not_to_have_text("0 of 60 images would be valid.")
+        page.get_by_role("button", name="Judge the images").click()
+        row = page.get_by_role("row", name=re.compile("min_width = 200"))
+        expect(row.get_by_text("completed")).to_be_visible(timeout=WAIT)
+
+        page.get_by_role("link", name="Exports", exact=True).click()
+        page.get_by_role("radio", name="zip").check()
+        page.get_by_role("button", name="Pack").click()
+        link = page.get_by_role("link", name=re.compile("^Download"))
+        expect(link).to_be_visible(timeout=WAIT)
+    stated = page.locator(".export code").inner_text()
+    with page.expect_download() as download:
+        link.click()
+    file = tmp_path / "dataset.zip"
+    download.value.save_as(file)
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == stated
+    verify(file, tmp_path / "unpacked")
+    assert visit.complaints == other.complaints == []
+    context.close()
+    other_context.close()
+
+
+def verify(file: Path, folder: Path) -> None:
+    """Every file has the sum that the manifest states, and every image its row."""
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(folder)
+    sums = dict(reversed(line.split("  ", 1)) for line in (folder / "MANIFEST.sha256").read_text().splitlines())
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {"MANIFEST.sha256"}
+    assert files == sums.keys()
+    for name, stated in sums.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == stated
+    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
+    assert 0 < len(rows) == sum(name.startswith("images/") for name in files)
+    assert all(row["licence"] and row["width"] >= 200 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def filled(served: Served, browser: Browser, web: DemoWeb) -> tuple[Served, int, int]:
+    """A person's project with a job of the demo that was judged and packed; the project and the job."""
+    who = served.person()
+    context, visit = opened(browser, served, who)
+    page = visit.page
+    page.goto("/projects/new")
+    page.get_by_label("Name").fill("Drawings")
+    page.get_by_role("button", name="Make the project").click()
+    project = int(urlsplit(page.url).path.split("/")[2])
+    page.goto(f"/projects/{project}/new")
+    page.get_by_label("Name of the crawl").fill("All of the demo")
+    page.get_by_label("Keywords").fill("\n".join(web.keywords))
+    page.get_by_role("button", name="Start the crawl").click()
+    job = int(urlsplit(page.url).path.split("/")[2])
+    allow_loopback(served, job)
+    with demo_worker(served, web):
+        expect(page.locator("[data-state='export_job.status']")).to_have_text("completed", timeout=WAIT)
+        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+    context.storage_state(path=served.settings.home / "state.json")
+    context.close()
+    return served, project, job
+
+
+def pages_of(project: int, job: int) -> list[str]:
+    return [
+        "/",
+        "/?archived=1",
+        "/projects/new",
+        f"/projects/{project}",
+        f"/projects/{project}/settings",
+        f"/projects/{project}/new",
+        f"/jobs/{job}",
+        f"/jobs/{job}/validation",
+        f"/jobs/{job}/exports",
+        "/activity",
+        "/api",
+        "/reasons",
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_accessible(filled: tuple[Served, int, int], browser: Browser, theme: str) -> None:
+    served, project, job = filled
+    for width in (360, 1280):
+        context = browser.new_context(
+            base_url=served.url,
+            storage_state=served.settings.home / "state.json",
+            viewport={"width": width, "height": 900},
+            color_scheme="dark" if theme == "dark" else "light",
+        )
+        visit = Visit(context.new_page())
+        for path in pages_of(project, job):
+            answer = visit.page.goto(path)
+            assert answer is not None
+            assert answer.status == 200, path
+            visit.page.wait_for_load_state("networkidle")
+            for details in visit.page.locator("main details").all()[:3]:
+                details.evaluate("each => { each.open = true }")
+            visit.accessible()
+        assert visit.complaints == []
+        context.close()
+
+
+def test_without_javascript_everything_can_be_read(filled: tuple[Served, int, int], browser: Browser) -> None:
+    served, _, job = filled
+    context = browser.new_context(
+        base_url=served.url, storage_state=served.settings.home / "state.json", java_script_enabled=False
+    )
+    page = context.new_page()
+    page.goto(f"/jobs/{job}")
+    expect(page.locator("[data-state=status]")).to_have_text("completed")
+    page.goto(f"/jobs/{job}/validation")
+    page.get_by_label("Width at least").fill("100000")
+    page.get_by_role("button", name="Count only").click()
+    expect(page.locator("[data-verdict]")).to_have_text("0 of 300 images would be valid.")
+    expect(page.get_by_text("min width would refuse 300")).to_be_visible()
+    expect(page.get_by_label("Width at least")).to_have_value("100000")
+    context.close()
