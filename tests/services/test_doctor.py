@@ -252,7 +252,8 @@ async def test_unused_indexes_are_advice(database_url: str, tmp_path: Path) -> N
     execute(
         database_url,
         "SET enable_seqscan = off; SELECT FROM activity_logs WHERE user_id = gen_random_uuid();"
-        "SELECT FROM activity_logs WHERE timestamp > now()",
+        "SELECT FROM activity_logs WHERE timestamp > now();"
+        "SELECT FROM activity_logs WHERE resource_type = 'x' AND resource_id = '1'",
     )
     assert codes(await examine(settings(tmp_path), database_url)) == []
 
