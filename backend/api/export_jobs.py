@@ -11,7 +11,16 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from backend.http.access import Reader, Writer
-from backend.http.downloads import Download, ReaderOrLink, Signature, check_signature, download, link_expires, signature
+from backend.http.downloads import (
+    KINDS,
+    Download,
+    ReaderOrLink,
+    Signature,
+    check_signature,
+    download,
+    link_expires,
+    signature,
+)
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
 from backend.http.service import CurrentService, Session
@@ -112,7 +121,7 @@ async def link_export_job(service: CurrentService, session: Session, actor: Read
     "/{export_job_id}/download",
     response_class=FileResponse,
     responses={
-        200: {"description": "The file.", "content": {"application/zip": {}}},
+        200: {"description": "The file.", "content": {kind: {} for kind in KINDS.values()}},
         206: {"description": "The range of it that was asked for."},
         304: {"description": "The file with this ETag, which is its SHA-256."},
         410: {"description": "The link or the export has expired, or images in it were taken down."},

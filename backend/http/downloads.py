@@ -35,6 +35,7 @@ class _ReaderOrLink(Allow):
 
 ReaderOrLink = Annotated[Actor | None, Depends(_ReaderOrLink(Scope.READ))]
 LINK_LASTS = timedelta(hours=1)
+KINDS = {".zip": "application/zip", ".tar": "application/x-tar", ".gz": "application/gzip"}
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -87,7 +88,8 @@ async def download(file: Path, job: ExportJob) -> Download:
         raise Gone("The file of this export is not there any more. Export again.") from None
     tag = job.sha256.hex() if job.sha256 else f"{found.st_mtime_ns:x}-{found.st_size:x}"
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
-    return Download(file, filename=_file_name(job), stat_result=found, headers=headers)
+    kind = KINDS.get(file.suffix, "application/octet-stream")
+    return Download(file, filename=_file_name(job), stat_result=found, headers=headers, media_type=kind)
 
 
 def _file_name(job: ExportJob) -> str:

@@ -1,8 +1,8 @@
 """Live progress: what the database announces, told to all who follow a job.
 
 One connection a process listens. However many follow a job, its state is read once for an announcement, at most five
-times a second, and encoded once. A follower holds no connection to the database, and of what it was too slow to read
-only the latest state is kept.
+times a second, once a second for two hundred followers, and encoded once. A follower holds no connection to the
+database, and of what it was too slow to read only the latest state is kept.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ HEARTBEAT = 15.0
 """Seconds between comments, without which proxies close a connection on which nothing happens."""
 
 _AT_MOST_EVERY = 0.2
+_EACH_FOLLOWER = 0.004
+"""Seconds more between two states, so that followers cost the machine about the same whether few or hundreds."""
 _READS_AT_ONCE = 4
 _SEND_TIMEOUT = 60.0
 _LOOK_AFTER = 30.0
@@ -164,7 +166,8 @@ class Events:
                 watched.tell()
                 return
             watched.tell()
-            await asyncio.sleep(max(0.0, began + pause - time.monotonic()))
+            pause_for_all = pause + _EACH_FOLLOWER * watched.followers
+            await asyncio.sleep(max(0.0, began + pause_for_all - time.monotonic()))
             await watched.changed.wait()
 
     async def _snapshot(self, crawl_job_id: int, watched: Watched) -> Snapshot:

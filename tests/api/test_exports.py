@@ -192,6 +192,21 @@ def test_a_link_ends_with_its_export(served: Served, me: httpx.Client, export: d
 
 
 @pytest.mark.parametrize(
+    ("name", "kind"), [("zip", "application/zip"), ("tar", "application/x-tar"), ("tar.gz", "application/gzip")]
+)
+def test_every_format_is_told_by_name_and_type(
+    worker: None, me: httpx.Client, crawled: int, name: str, kind: str
+) -> None:
+    made = me.post(JOBS, json={"crawl_job_id": crawled, "name": "Birds", "format": name}).json()
+    job = settled(me, made["id"])
+    answer = me.get(job["download_url"])
+    assert hashlib.sha256(answer.content).hexdigest() == job["sha256"]
+    assert answer.headers["Content-Type"] == kind
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="Birds-{job["id"]}.{name}"'
+    assert "Content-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
     ("values", "word"),
     [
         ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, "expired"),
