@@ -28,11 +28,12 @@ def picture(number: int) -> bytes:
 class PictureWeb:
     """`/N.jpg` is picture N; every 7th is missing and every 11th an HTML page. `delay` is seconds an answer.
 
-    `pages` are HTML by path.
+    `pages` are HTML by path, or text where that ends so; `page_delay` is seconds a page.
     """
 
     def __init__(self, delay: float = 0.0, pages: dict[str, str] | None = None) -> None:
         self.delay = delay
+        self.page_delay = 0.0
         self.pages = pages or {}
         self.asked: Counter[str] = Counter()
         self.url = ""
@@ -56,8 +57,10 @@ class PictureWeb:
 
     async def _page(self, request: web.Request) -> web.Response:
         self.asked[request.path] += 1
-        html = self.pages.get(request.path)
-        return web.Response(status=404) if html is None else web.Response(text=html, content_type="text/html")
+        await asyncio.sleep(self.page_delay)
+        text = self.pages.get(request.path)
+        kind = "text/plain" if request.path.endswith(".txt") else "text/html"
+        return web.Response(status=404) if text is None else web.Response(text=text, content_type=kind)
 
     @contextmanager
     def served(self) -> Iterator[str]:

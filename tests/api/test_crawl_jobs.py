@@ -218,20 +218,41 @@ def test_a_running_job_is_cancelled_and_goes_on_where_it_stopped(
     assert (job["status"], job["downloaded_images"]) == ("completed", len(NUMBERS))
 
 
-def test_a_planning_worker_that_is_killed_neither_loses_nor_doubles_the_job(
+def test_a_worker_that_is_killed_while_it_plans_neither_loses_nor_doubles_the_job(
     served: Served, me: httpx.Client, site: PictureWeb
 ) -> None:
-    paths = [site_job(served, me, site) for _ in range(4)]
-    for path in paths:
-        me.post(f"{path}/start")
-    for _ in range(3):
+    site.pages["/list.txt"] = "".join(f"{site.url}/{number}.jpg\n" for number in NUMBERS)
+    site.page_delay = 2.0  # so long the list takes, which is copied before the job can be planned
+    path = made(me, keywords=[], options={"lists": [{"url": "https://example.org/list.txt"}]})
+    trust_loopback(served, number_of(path), lists=[{"path": f"{site.url}/list.txt"}])
+    me.post(f"{path}/start")
+    for fetches in (1, 2):
         with worker(served) as process:
-            until(lambda: any(me.get(path).json()["status"] != "pending" for path in paths) or process.poll())
+            until(lambda n=fetches: site.asked["/list.txt"] == n)
+            assert process.poll() is None
+    assert me.get(path).json()["status"] == "pending"
+    site.page_delay = 0.0
+    with worker(served), worker(served):
+        job = ended(me, path)
+    assert (job["status"], job["downloaded_images"], job["total_chunks"]) == ("completed", len(NUMBERS), 1)
+    assert job["total_images"] == len(NUMBERS)
+    assert actions(served, path).count("crawl_job.running") == 1
+
+
+def test_a_job_that_is_cancelled_while_it_is_planned_does_not_start(
+    served: Served, me: httpx.Client, site: PictureWeb
+) -> None:
+    site.pages["/list.txt"] = f"{site.url}/1.jpg\n"
+    site.page_delay = 2.0
+    path = made(me, keywords=[], options={"lists": [{"url": "https://example.org/list.txt"}]})
+    trust_loopback(served, number_of(path), lists=[{"path": f"{site.url}/list.txt"}])
+    me.post(f"{path}/start")
     with worker(served):
-        jobs = [ended(me, path) for path in paths]
-    assert [(job["status"], job["downloaded_images"], job["total_chunks"]) for job in jobs] == [
-        ("completed", len(NUMBERS), 1)
-    ] * 4
+        until(lambda: site.asked["/list.txt"] == 1)
+        assert me.post(f"{path}/cancel").json()["status"] == "cancelled"
+        until(lambda: served.run(waiting(path)) == [])
+    assert me.get(path).json()["status"] == "cancelled"
+    assert "crawl_job.running" not in actions(served, path)
 
 
 def test_a_refresh_is_a_job_of_its_own(served: Served, me: httpx.Client, site: PictureWeb) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import pytest
 from backend.config import Settings
 from backend.db import _FROZEN_AFTER  # pyright: ignore[reportPrivateUsage]
 from backend.http.bodies import USUAL
-from tests.api.working import ended, trust_loopback, worker
+from tests.api.working import ended, trust_loopback, until, worker
 from tests.postgres import Server
 from tests.serving import Served, serving
-from tests.web import PictureWeb, expected
+from tests.web import PictureWeb, expected, sha256_of
 
 LISTS = "/api/v1/lists"
 CSV = b"image_url,label\nhttps://example.org/1.jpg,tern\nhttps://example.org/2.jpg,gull\n"
@@ -163,8 +164,18 @@ def test_the_whole_way_from_an_uploaded_list_to_a_dataset(served: Served, me: ht
         trust_loopback(served, job["id"])
         assert me.post(f"{path}/start").status_code == 202
         done = ended(me, path)
+        export = until(lambda: me.get("/api/v1/export-jobs", params={"crawl_job_id": job["id"]}).json()["items"])[0]
+        export = ended(me, f"/api/v1/export-jobs/{export['id']}")
     assert (done["status"], done["total_images"], done["downloaded_images"]) == ("completed", 39, len(good))
     assert {row["source"] for row in me.get(f"{path}/chunks").json()["items"]} == {"urls"}
+    assert (export["status"], export["exported_images"]) == ("completed", len(good))
+    link = me.post(f"/api/v1/export-jobs/{export['id']}/link").json()["url"]
+    with served.anonymous() as nobody, zipfile.ZipFile(io.BytesIO(nobody.get(link).content)) as packed:
+        assert packed.testzip() is None
+        names = [name for name in packed.namelist() if name.endswith(".jpg")]
+        hashes = {hashlib.sha256(packed.read(name)).hexdigest() for name in names}
+    assert hashes == {sha256_of(number) for number in good}
+    assert {name.split("/")[-2] for name in names} == {"odd", "even"}
 
 
 def test_a_disk_that_takes_no_more_is_told(served: Served, me: httpx.Client) -> None:
