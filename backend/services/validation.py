@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     String,
+    Subquery,
     and_,
     case,
     cast,
@@ -142,11 +143,14 @@ class Foretold:
 
 async def foretell(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Foretold:
     """What a validation by these rules would find among the downloads as they are now; writes nothing."""
-    breaks = _breaks(rules)
+    again = _bytes_again(crawl_job_id)
+    breaks = _breaks(rules, Image.id > again.c.first)
     unbroken = ~func.coalesce(or_(false(), *breaks.values()), false())
     counts = [func.count().filter(broken) for broken in breaks.values()]
     query = select(func.count(), func.count().filter(unbroken), *counts).where(*_downloaded(crawl_job_id))
-    total, valid, *broken = (await session.execute(query.select_from(Image))).one()
+    if not rules.keep_duplicates:
+        query = query.outerjoin_from(Image, again, again.c.sha256 == Image.sha256)
+    total, valid, *broken = (await session.execute(query)).one()
     found = {code: count for code, count in zip(breaks, broken, strict=True) if count}
     return Foretold(total, valid, dict(sorted(found.items(), key=lambda item: (-item[1], item[0]))))
 
@@ -173,11 +177,14 @@ def _downloaded(crawl_job_id: int) -> tuple[ColumnElement[bool], ...]:
 
 def _broken(rules: Rules) -> list[ColumnElement[str | None]]:
     """For each rule that asks something: its reason code where the image breaks it, else null."""
-    codes: list[ColumnElement[str | None]] = [case((breaks, literal(code))) for code, breaks in _breaks(rules).items()]
+    twin = _has_earlier_twin()
+    codes: list[ColumnElement[str | None]] = [
+        case((breaks, literal(code))) for code, breaks in _breaks(rules, twin).items()
+    ]
     return codes or [cast(literal(None), String)]
 
 
-def _breaks(rules: Rules) -> dict[str, ColumnElement[bool]]:
+def _breaks(rules: Rules, twin: ColumnElement[bool]) -> dict[str, ColumnElement[bool]]:
     """For each rule that asks something, by its reason code: whether the image breaks it; null if not measured."""
     measures: dict[str, ColumnElement[Any]] = {
         "width": Image.width.expression,
@@ -197,7 +204,7 @@ def _breaks(rules: Rules) -> dict[str, ColumnElement[bool]]:
     if rules.formats is not None:
         breaks["formats"] = Image.format.not_in(rules.formats)
     if not rules.keep_duplicates:
-        breaks[EXACT_DUPLICATE] = _has_earlier_twin()
+        breaks[EXACT_DUPLICATE] = twin
     return breaks
 
 
@@ -205,4 +212,16 @@ def _has_earlier_twin() -> ColumnElement[bool]:
     twin = aliased(Image)
     return exists().where(
         and_(twin.sha256 == Image.sha256, twin.crawl_job_id == Image.crawl_job_id, twin.id < Image.id)
+    )
+
+
+def _bytes_again(crawl_job_id: int) -> Subquery:
+    """The hashes that several images have, and the first of these. For a whole job at once: a question for the twins of
+    each image, as batches ask it, takes three times as long."""
+    return (
+        select(Image.sha256, func.min(Image.id).label("first"))
+        .where(Image.crawl_job_id == crawl_job_id, Image.sha256.is_not(None))
+        .group_by(Image.sha256)
+        .having(func.count() > 1)
+        .subquery()
     )
