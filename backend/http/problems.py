@@ -86,6 +86,10 @@ def add_problems(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if (
+            error.status_code == 400
+        ):  # a body that does not parse; to a caller it is no other thing than one that is wrong
+            return problem(request, 422, "bad_input", str(error.detail))
         code = _CODES.get(error.status_code, "error")
         return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
 
@@ -110,6 +114,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         404: "There is no such thing, or it is not yours.",
         409: "The state does not allow it; `details.current` has the state.",
         410: "It was there, and is not any more.",
+        413: "The body is longer than is taken here.",
         422: "The request is not right; `details.fields` tells where.",
         429: "Too much for now; `Retry-After` tells when to come again.",
     }.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from backend.schemas.base import Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
@@ -176,6 +176,25 @@ class Wanted(Request):
 
 class CrawlRequest(Wanted):
     """A new crawl job. It stays pending until it is started."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project_id": 1,
+                    "name": "Sea birds",
+                    "keywords": {"tern": ["arctic tern", "common tern"], "gull": ["herring gull"]},
+                    "max_images": 600,
+                    "options": {
+                        "sources": ["openverse", "wikimedia"],
+                        "licences": ["cc0", "by"],
+                        "rules": {"min_width": 256, "min_height": 256},
+                        "export": {"format": "zip"},
+                    },
+                }
+            ]
+        }
+    )
 
     project_id: RowId
     name: Name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from backend.schemas.crawl_requests import Wanted
 
@@ -12,6 +12,10 @@ MOST_ITEMS = 24
 
 
 class PreviewRequest(Wanted):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"keywords": ["tern"], "options": {"sources": ["openverse"]}, "limit": 12}]}
+    )
+
     limit: Annotated[int, Field(ge=1, le=MOST_ITEMS)] = 12
 
 

@@ -92,7 +92,14 @@ def test_what_is_no_list_is_refused(me: httpx.Client, name: str, data: bytes, se
 
 
 def test_a_form_without_a_file_is_refused(me: httpx.Client) -> None:
-    for answer in (me.post(LISTS, data={"file": "text"}), me.post(LISTS, json={}), me.post(LISTS)):
+    fields = {f"field {n}": "x" for n in range(9)}
+    for answer in (
+        me.post(LISTS, data={"file": "text"}),
+        me.post(LISTS, json={}),
+        me.post(LISTS),
+        me.post(LISTS, files={"file": ("birds.csv", CSV)}, data=fields),
+        me.post("/api/v1/crawl-jobs", content=b"\xff", headers={"Content-Type": "application/json"}),
+    ):
         assert (answer.status_code, answer.json()["code"]) == (422, "bad_input")
 
 
