@@ -160,7 +160,7 @@ async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
     if job.status != JobStatus.RUNNING:
         return None
     job.attempts += 1
-    job.exported_images = 0
+    job.exported_images = job.taken_down_images = 0
     job.total_images = (await session.scalars(select(func.count()).select_from(_chosen(job).subquery()))).one()
     return job
 
@@ -184,7 +184,7 @@ async def finish(
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
-    job.sha256, job.taken_down_images = sha256, 0
+    job.sha256 = sha256
     job.expires_at = datetime.now(UTC) + timedelta(days=days)
     await move(session, job, JobStatus.COMPLETED)
     return True
