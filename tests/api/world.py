@@ -60,6 +60,7 @@ KINDS: Mapping[str, Kind] = {
     "session_id": Kind.OWN,
     "user_id": Kind.PERSON,
     "token": Kind.ANY,
+    "action": Kind.ANY,
 }
 """What a parameter of this name is, in a path, a query or a body. A new one has to be entered here, and in `World`."""
 
@@ -101,6 +102,7 @@ async def make_world(session: AsyncSession) -> World:
     await session.flush()
     token = await identity.open_session(session, people["owner"].id, "another browser")
     values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()[:16]}
+    values["action"] = "cancel"
     values["token"] = await identity.new_link(session, people["owner"].id)
     return World(people, values)
 
