@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta, nodes
 
-from backend.web import activity, crawls, errors, exports, jobs, projects, reasons, reference, validation
+from backend.web import activity, crawls, errors, exports, gallery, jobs, projects, reasons, reference, validation
 from backend.web.filters import FILTERS, count, duration, number, size
 
 TEMPLATES = Path(errors.__file__).parent / "templates"
@@ -25,6 +25,8 @@ CONTEXTS: dict[str, type[Any]] = {
     "activity.html": activity.ActivityPage,
     "reference.html": reference.ReferencePage,
     "crawl_form.html": crawls.CrawlForm,
+    "gallery.html": gallery.GalleryPage,
+    "image.html": gallery.ImagePage,
 }
 
 

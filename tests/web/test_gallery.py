@@ -1,0 +1,200 @@
+"""The gallery: looked through and decided by keyboard, by mouse, and without a script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.albums import Gathered, gathered, picture, pictures
+from tests.browser import Visit, chromium, opened
+from tests.serving import Served
+
+COUNT = 70  # one more page than the first
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def files() -> list[bytes]:
+    return [*pictures(COUNT - 1), picture("chelsea", 40)]
+
+
+@pytest.fixture
+def job(served: Served, files: list[bytes]) -> Gathered:
+    job = gathered(served, served.person(), files, fields=lambda n: {"label": "cat" if n % 2 else "dog"})
+    job.validate(min_width=100)
+    return job
+
+
+@pytest.fixture
+def visit(browser: Browser, served: Served, job: Gathered) -> Iterator[Visit]:
+    context, visit = opened(browser, served, job.user_id)
+    with context:
+        visit.page.goto(f"/jobs/{job.job_id}/images")
+        yield visit
+    assert visit.complaints == []
+
+
+def choices(page: Page) -> list[str]:
+    """What each tile says of its decision, as far as any is decided."""
+    found = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.dataset.choice)")
+    return [str(choice) for choice in found]
+
+
+def focused(page: Page) -> int:
+    return int(page.evaluate("[...document.querySelectorAll('.tile a')].indexOf(document.activeElement)"))
+
+
+def test_a_review_by_keyboard(visit: Visit, job: Gathered) -> None:
+    page = visit.page
+    says = page.locator("[data-says]")
+    page.locator(".tile a").first.focus()
+    page.keyboard.press("ArrowRight")
+    assert focused(page) == 1
+    page.keyboard.press("k")
+    expect(says).to_have_text("1 image kept.")
+    assert focused(page) == 2  # on to the next
+    page.keyboard.press("r")
+    expect(says).to_have_text("1 image rejected.")
+    page.keyboard.press("ArrowDown")
+    columns = focused(page) - 3
+    assert columns > 1
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Home")
+    assert focused(page) == 0
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.keyboard.press("r")  # both that are ticked
+    expect(says).to_have_text("2 images rejected.")
+    assert choices(page)[:4] == ["reject", "keep", "reject", ""]
+    page.keyboard.press("u")
+    expect(says).to_have_text("1 image undone.")
+    assert choices(page)[:4] == ["reject", "keep", "", ""]
+    assert page.locator(".tile a[tabindex='0']").count() == 1
+    page.reload()
+    assert choices(page)[:4] == ["reject", "keep", "", ""]
+    visit.accessible()
+
+
+def test_an_image_is_enlarged_and_decided_in_the_large(visit: Visit, job: Gathered) -> None:
+    page = visit.page
+    page.locator(".tile a").first.focus()
+    page.keyboard.press(" ")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator("img")).to_have_js_property("naturalWidth", 320)
+    visit.accessible()
+    page.keyboard.press("ArrowRight")
+    expect(dialog.locator("img")).to_have_attribute("src", f"/api/v1/images/{job.images[1]}/file")
+    page.keyboard.press("r")
+    expect(dialog.locator("img")).to_have_attribute("src", f"/api/v1/images/{job.images[2]}/file")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert focused(page) == 2
+    assert choices(page)[:3] == ["", "reject", ""]
+
+
+def test_more_images_come_at_the_end_and_all_are_shown_once(visit: Visit, job: Gathered) -> None:
+    page = visit.page
+    for _ in range(5):
+        page.mouse.wheel(0, 10_000)
+        page.wait_for_timeout(200)
+    expect(page.locator(".tile")).to_have_count(COUNT)
+    expect(page.locator("[data-next]")).to_have_count(0)
+    shown = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => Number(tile.dataset.image))")
+    assert shown == job.images
+    page.locator(".tile a").last.focus()
+    page.keyboard.press("r")
+    expect(page.locator("[data-says]")).to_have_text("1 image rejected.")
+
+
+def test_the_mouse_ticks_and_the_buttons_decide(visit: Visit) -> None:
+    page = visit.page
+    for place in (0, 3):
+        page.locator(".tile input").nth(place).check()
+    page.get_by_role("button", name="Keep", exact=True).click()
+    expect(page.locator("[data-says]")).to_have_text("2 images kept.")
+    assert choices(page)[:4] == ["keep", "", "", "keep"]
+    page.goto(f"{page.url}?decision=keep")
+    expect(page.locator(".tile")).to_have_count(2)
+
+
+def test_filters_without_a_script(served: Served, job: Gathered) -> None:
+    with served.browser(job.user_id) as client:
+        client.headers["Accept"] = "text/html"
+        path = f"/jobs/{job.job_id}/images"
+        shown = client.get(path, params={"label": "cat", "min_width": "", "text": ""})
+        assert shown.text.count('class="tile"') == COUNT // 2
+        assert "<option selected>cat</option>" in shown.text
+        [small] = re.findall(r'data-image="(\d+)"', client.get(path, params={"valid": "false"}).text)
+        assert int(small) == job.images[-1]
+        wrong = client.get(path, params={"min_width": "wide"})
+        assert (wrong.status_code, "A number, please." in wrong.text) == (422, True)
+        assert "No image is like that" in client.get(path, params={"text": "<nothing>"}).text
+        lost = client.get(path, params={"outcome": "failed"}).text
+        assert (lost.count('class="tile"'), "/thumbnail" in lost) == (1, False)
+
+
+def test_pages_and_decisions_without_a_script(browser: Browser, served: Served, job: Gathered) -> None:
+    context, visit = opened(browser, served, job.user_id, scripts=False, width=360)
+    with context:
+        page = visit.page
+        page.goto(f"/jobs/{job.job_id}/images?label=dog")
+        page.locator(".tile input").nth(1).check()
+        page.get_by_role("button", name="Reject", exact=True).click()
+        expect(page.get_by_text("1 picture rejected.")).to_be_visible()
+        assert page.url.endswith("?label=dog")
+        assert choices(page)[:3] == ["", "reject", ""]
+        page.goto(f"/jobs/{job.job_id}/images")
+        page.locator("[data-next]").click()
+        expect(page.locator(".tile")).to_have_count(COUNT - 60)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 2560])
+def test_the_pages_are_accessible(browser: Browser, served: Served, job: Gathered, width: int, dark: bool) -> None:
+    context, visit = opened(browser, served, job.user_id, width=width, dark=dark)
+    with context:
+        visit.page.goto(f"/jobs/{job.job_id}/images?min_width=1")
+        visit.page.locator(".tile a").first.focus()
+        visit.page.keyboard.press("k")
+        visit.page.keyboard.press("r")
+        expect(visit.page.locator(".tile[data-choice=reject]")).to_have_count(1)
+        visit.accessible()
+        visit.page.goto(f"/images/{job.images[0]}")
+        visit.accessible()
+    assert visit.complaints == []
+
+
+def test_the_page_of_an_image_tells_everything(served: Served, job: Gathered) -> None:
+    with served.browser(job.user_id, follow_redirects=True) as client:
+        client.headers["Accept"] = "text/html"
+        path = f"/images/{job.images[-1]}"
+        text = client.get(path).text
+        for told in ("Ann", "by-sa 4.0", "https://example.org/69.jpg", "min width", "40 × ", "Nobody has decided"):
+            assert told in text, told
+        body = {"image_ids": str(job.images[-1]), "choice": "keep", "note": "the <only> one"}
+        decided = client.post(path, data=body)
+        assert "1 picture kept." in decided.text
+        assert "the &lt;only&gt; one" in decided.text
+        assert f"{job.user_id.hex[:12]}@example.org on" in decided.text
+        assert "Nobody has decided" in client.post(path, data=body | {"choice": "undo"}).text
+        assert client.post(path, data=body | {"choice": "burn"}).status_code == 422
+        twin = gathered(served, job.user_id, [picture("china"), picture("china", 640), picture("china")])
+        assert client.get(f"/images/{twin.images[0]}").text.count('class="tile"') == 2
+
+
+def test_others_see_and_decide_nothing(served: Served, job: Gathered, me: httpx.Client) -> None:
+    for path in (f"/jobs/{job.job_id}/images", f"/images/{job.images[0]}"):
+        assert me.get(path).status_code == 404
+        assert me.post(path, data={"image_ids": str(job.images[0]), "choice": "keep"}).status_code == 404
