@@ -13,7 +13,7 @@ COMPILE = $(PY) -m uv --quiet --no-config pip compile pyproject.toml --universal
 RUNNING = $(VENV)/.running
 DEVELOPING = $(VENV)/.developing
 
-.PHONY: help demo install dev test lint fmt fuzz week bench pictures wheel requirements clean
+.PHONY: help demo install dev test lint fmt fuzz week bench pictures screenshots wheel requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -50,6 +50,9 @@ bench: $(DEVELOPING) ## the benchmarks: python -m benchmarks
 
 pictures: $(RUNNING) ## the README's picture, from a real run of the demo
 	@$(PY) docs/images/make_run.py
+
+screenshots: $(DEVELOPING) ## every page in both themes, from a real run of the demo, into docs/images
+	@$(PY) docs/images/make_screenshots.py
 
 wheel: $(DEVELOPING) ## build the wheel into dist/
 	@$(PY) -m build --wheel --no-isolation

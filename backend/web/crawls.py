@@ -8,20 +8,22 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.errors import BadInput
+from backend.errors import BadInput, ServiceError
 from backend.http.access import Writer
 from backend.http.paging import Id
-from backend.http.service import CurrentService, Service, Session
+from backend.http.service import CurrentService, Service, Session, release
 from backend.models import Project
 from backend.schemas.crawl_requests import CrawlRequest
+from backend.schemas.previews import PreviewRequest, PreviewResponse
 from backend.services import crawl_requests
 from backend.services.access import owned
 from backend.services.allowances import Allowance
 from backend.web import rules
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.render import go, page
-from gleanset.errors import SourceError
+from gleanset.errors import GleansetError, SourceError
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
 
@@ -68,6 +70,7 @@ class CrawlForm:
     formats: Sequence[str]
     chosen_formats: Sequence[str]
     exports: Sequence[str]
+    preview: PreviewResponse | None
 
 
 @router.get("")
@@ -88,6 +91,10 @@ async def create_crawl(
     given, sources = await fields_of(request), await chosen_of(request, "sources")
     formats = await chosen_of(request, "rule_formats")
     asked, errors = rules.rules_of(given, formats)
+    if given.get("action") == "preview":
+        found, errors = await _preview(service, session, project.id, given, sources)
+        form = _form(service, project, given, errors, sources, formats, found)
+        return page(request, "crawl_form.html", form, 422 if errors else 200)
     wanted, wrong = checked(CrawlRequest, _request(project.id, given, sources, asked or {}))
     errors |= {_field(name): sentence for name, sentence in wrong.items()}
     if wanted is not None and not errors:
@@ -102,6 +109,21 @@ async def create_crawl(
             await crawl_requests.start(session, job, actor.user_id, allowance)
             return go(f"/jobs/{job.id}", "The crawl is on its way.")
     return page(request, "crawl_form.html", _form(service, project, given, errors, sources, formats), 422)
+
+
+async def _preview(
+    service: Service, session: AsyncSession, project_id: int, given: Mapping[str, str], sources: list[str]
+) -> tuple[PreviewResponse | None, dict[str, str]]:
+    """The first results of what stands in the form, or what is wrong with that."""
+    asked = _request(project_id, given, sources, {})
+    wanted, wrong = checked(PreviewRequest, {name: asked[name] for name in ("keywords", "options")})
+    if wanted is None:
+        return None, {_field(name): sentence for name, sentence in wrong.items()}
+    await release(session)
+    try:
+        return await service.preview(wanted.keywords, wanted.plan(), wanted.limit), {}
+    except (ServiceError, GleansetError) as error:
+        return None, {"form": str(error)}
 
 
 def keywords_of(text: str) -> dict[str, list[str]]:
@@ -122,8 +144,10 @@ def _request(project_id: int, given: Mapping[str, str], sources: list[str], aske
     licences = given.get("licences", "").strip() or given.get("licence", "")
     if licences:
         options["licences"] = [licences]
-    if address := given.get("list_url", "").strip():
-        options["lists"] = [{"url": address, "label_column": given.get("label_column", "").strip() or None}]
+    column = given.get("label_column", "").strip() or None
+    places = {"url": given.get("list_url", "").strip(), "key": given.get("list_key", "").strip()}
+    if lists := [{name: place, "label_column": column} for name, place in places.items() if place]:
+        options["lists"] = lists
     if site := given.get("website", "").strip():
         options["websites"] = [{"url": site, "depth": given.get("depth"), "max_pages": given.get("max_pages")}]
     if form := given.get("export"):
@@ -153,6 +177,7 @@ def _form(
     errors: Mapping[str, str],
     chosen: Sequence[str],
     formats: Sequence[str],
+    preview: PreviewResponse | None = None,
 ) -> CrawlForm:
     return CrawlForm(
         project_id=project.id,
@@ -167,6 +192,7 @@ def _form(
         formats=rules.FORMATS,
         chosen_formats=formats,
         exports=list(FORMATS),
+        preview=preview,
     )
 
 

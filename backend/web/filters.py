@@ -45,6 +45,11 @@ def words(code: str) -> str:
     return code.replace("_", " ").replace(".", " ")
 
 
+def elsewhere(url: str | None) -> str:
+    """An address that somebody else stated, for a link: only ones of the web."""
+    return url if url is not None and url.startswith(("http://", "https://")) else "#"
+
+
 def count(amount: int, noun: str, plural: str | None = None) -> str:
     """`1 image`, `2 images`."""
     return f"{number(amount)} {noun if amount == 1 else plural or noun + 's'}"
@@ -57,4 +62,5 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "when": when,
     "words": words,
     "count": count,
+    "elsewhere": elsewhere,
 }

@@ -189,3 +189,21 @@ def test_every_reason_has_its_meaning(me: httpx.Client) -> None:
     for reason in Reason:
         assert f'<tr id="{reason.value}">' in text
     assert '<tr id="exact_duplicate">' in text
+
+
+def test_a_first_look_says_what_is_wrong_and_keeps_the_input(me: httpx.Client, project: int) -> None:
+    answer = me.post(f"/projects/{project}/new", data={"action": "preview", "keywords": "", "name": "Kept"})
+    assert answer.status_code == 422
+    assert "Give at least one keyword" in answer.text
+    assert 'value="Kept"' in answer.text
+
+
+def test_a_first_look_shows_what_a_list_offers(me: httpx.Client, project: int) -> None:
+    rows = b"url,title,licence,page_url\nhttps://example.org/1.jpg,<Gull>,by-sa 4.0,javascript:alert(1)\n"
+    kept = me.post("/api/v1/lists", files={"file": ("birds.csv", rows)}).json()
+    text = me.post(f"/projects/{project}/new", data={"action": "preview", "list_key": kept["key"]}).text
+    shown = text.partition('id="preview"')[2].partition("</section>")[0]
+    assert "&lt;Gull&gt;" in shown
+    assert "by-sa" in shown
+    assert "javascript:" not in text
+    assert f'name="list_key" value="{kept["key"]}"' in text

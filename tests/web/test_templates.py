@@ -65,3 +65,9 @@ def test_numbers_as_people_write_them() -> None:
 def test_every_page_is_held_to_its_context() -> None:
     parts = {"base.html"}
     assert {file.name for file in TEMPLATES.glob("*.html")} - parts == CONTEXTS.keys()
+
+
+def test_there_is_little_javascript() -> None:
+    lines = {file.name: len(file.read_text().splitlines()) for file in (TEMPLATES.parent / "static").glob("*.js")}
+    assert sum(lines.values()) < 300, lines
+    assert lines["live.js"] < 100

@@ -110,6 +110,24 @@ def verify(file: Path, folder: Path) -> None:
     assert all(row["licence"] and row["width"] >= 200 for row in rows)
 
 
+def test_a_list_is_uploaded_from_the_form(served: Served, browser: Browser, tmp_path: Path) -> None:
+    context, visit = opened(browser, served, served.person())
+    page = visit.page
+    page.goto("/projects/new")
+    page.get_by_label("Name").fill("Lists")
+    page.get_by_role("button", name="Make the project").click()
+    page.get_by_role("link", name="Start the first crawl").click()
+    file = tmp_path / "birds.csv"
+    file.write_text("url,label\nhttps://example.org/1.jpg,gull\nhttps://example.org/2.jpg,tern\n")
+    page.get_by_label("A list of image URLs").set_input_files(file)
+    expect(page.get_by_text("birds.csv: 2 rows, ready.")).to_be_visible()
+    page.get_by_label("Name of the crawl").fill("From a list")
+    page.get_by_role("button", name="Start the crawl").click()
+    expect(page.get_by_text("an uploaded list")).to_be_visible()
+    assert visit.complaints == []
+    context.close()
+
+
 @pytest.fixture(scope="module")
 def filled(served: Served, browser: Browser, web: DemoWeb) -> tuple[Served, int, int]:
     """A person's project with a job of the demo that was judged and packed; the project and the job."""

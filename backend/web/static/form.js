@@ -1,61 +1,57 @@
-// What forms gain by a script: a count of keywords, what rules would refuse, text to copy. All of them work without.
+// What forms gain by a script: a count of keywords, lists that are uploaded, what rules would refuse.
+
+const token = document.querySelector("meta[name=csrf-token]").content;
+const say = (n) => n.toLocaleString("en");
+const counted = (n, noun) => `${say(n)} ${noun}${n === 1 ? "" : "s"}`;
+const post = (url, options) =>
+  fetch(url, { ...options, method: "POST", headers: { ...options.headers, "X-CSRF-Token": token } });
 
 for (const field of document.querySelectorAll("[data-keywords]")) {
-  const output = document.querySelector("[data-keyword-count]");
-  const count = () => {
-    const lines = field.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    const words = lines.flatMap((line) => (line.includes(":") ? line.slice(line.indexOf(":") + 1).split(",") : [line]));
-    const labels = new Set(lines.map((line) => line.split(":")[0].trim())).size;
+  field.addEventListener("input", () => {
+    const lines = field.value.split("\n").filter((line) => line.trim());
+    const labels = new Set(lines.map((line) => line.split(":")[0].trim()));
+    const words = lines.flatMap((line) => line.replace(/^[^:]*:/, "").split(line.includes(":") ? "," : "\n"));
     const keywords = words.filter((word) => word.trim()).length;
-    output.textContent = lines.length ? `${labels} label${labels === 1 ? "" : "s"}, ${keywords} keyword${keywords === 1 ? "" : "s"}` : "";
-  };
-  field.addEventListener("input", count);
-  count();
+    document.querySelector("[data-keyword-count]").textContent = `${counted(labels.size, "label")}, ${counted(keywords, "keyword")}`;
+  });
+}
+
+for (const field of document.querySelectorAll("[data-upload]")) {
+  const [file, key] = field.querySelectorAll("input");
+  field.hidden = false;
+  file.addEventListener("change", async () => {
+    const body = new FormData();
+    body.append("file", file.files[0] ?? "");
+    const answer = await post(field.dataset.upload, { body }).catch(() => null);
+    const list = (await answer?.json()) ?? { message: "The server cannot be reached just now." };
+    key.value = list.key ?? "";
+    field.querySelector("[role=status]").textContent = list.key ? `${list.name}: ${counted(list.rows, "row")}, ready.` : list.message;
+  });
 }
 
 for (const form of document.querySelectorAll("[data-rules]")) {
-  const verdict = form.querySelector("[data-verdict]");
   for (const spare of form.querySelectorAll("[data-without-script]")) spare.hidden = true;
   let waiting, asking;
-
-  const rules = () => {
-    const asked = {};
-    const formats = new FormData(form).getAll("rule_formats");
-    for (const field of form.querySelectorAll("input[type=number]")) {
-      if (field.value.trim()) asked[field.name.replace("rule_", "")] = field.value.trim();
-    }
-    if (formats.length) asked.formats = formats;
-    if (form.elements.rule_keep_duplicates.checked) asked.keep_duplicates = true;
-    return asked;
-  };
-
   const count = async () => {
     asking?.abort();
     asking = new AbortController();
-    const headers = {
-      "Content-Type": "application/json",
-      "X-CSRF-Token": document.querySelector("meta[name=csrf-token]").content,
-    };
-    try {
-      const body = JSON.stringify({ rules: rules() });
-      const answer = await fetch(form.dataset.rules, { method: "POST", headers, body, signal: asking.signal });
-      const found = await answer.json();
-      const say = (n) => n.toLocaleString("en");
-      verdict.textContent = answer.ok
-        ? `${say(found.valid)} of ${say(found.total)} images would be valid.`
-        : found.message.replace(/^body\.rules: (Value error, )?/, "");
-      for (const output of form.querySelectorAll("[data-rule]")) {
-        const refused = answer.ok ? found.invalid[output.dataset.rule] : 0;
-        output.textContent = refused ? `would refuse ${say(refused)}` : "";
-      }
-    } catch (error) {
-      if (error.name !== "AbortError") verdict.textContent = "The server cannot be reached just now.";
+    const given = [...form.querySelectorAll("input[type=number]")].filter((field) => field.value);
+    const rules = Object.fromEntries(given.map((field) => [field.name.replace("rule_", ""), field.value]));
+    const formats = new FormData(form).getAll("rule_formats");
+    if (formats.length) rules.formats = formats;
+    rules.keep_duplicates = form.elements.rule_keep_duplicates.checked;
+    const options = { body: JSON.stringify({ rules }), headers: { "Content-Type": "application/json" }, signal: asking.signal };
+    const answer = await post(form.dataset.rules, options).catch(() => null);
+    if (!answer) return;
+    const found = await answer.json();
+    form.querySelector("[data-verdict]").textContent = answer.ok
+      ? `${say(found.valid)} of ${say(found.total)} images would be valid.`
+      : found.message.replace(/^body\.rules: (Value error, )?/, "");
+    for (const output of form.querySelectorAll("[data-rule]")) {
+      const refused = found.invalid?.[output.dataset.rule];
+      output.textContent = refused ? `would refuse ${say(refused)}` : "";
     }
   };
-
-  form.addEventListener("input", () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(count, 250);
-  });
+  form.addEventListener("input", () => (clearTimeout(waiting), (waiting = setTimeout(count, 250))));
   count();
 }

@@ -7,16 +7,14 @@ const formats = {
   number: (n) => n.toLocaleString("en", { maximumFractionDigits: Number.isInteger(n) ? 0 : 1 }),
   bytes(n) {
     const units = ["B", "kB", "MB", "GB", "TB"];
-    let step = 0;
-    for (; n >= 1000 && step < units.length - 1; step++) n /= 1000;
-    return `${n.toFixed(step === 0 || n >= 100 ? 0 : 1)} ${units[step]}`;
+    while (n >= 1000 && units.length > 1) [n] = [n / 1000, units.shift()];
+    return `${n.toFixed(units[0] === "B" || n >= 100 ? 0 : 1)} ${units[0]}`;
   },
   duration(seconds) {
     const whole = Math.max(0, Math.round(seconds));
-    for (const [unit, length, below, part] of [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]]) {
-      if (whole >= length) return `${Math.floor(whole / length)} ${unit} ${Math.floor((whole % length) / part)} ${below}`;
-    }
-    return `${whole} s`;
+    const spans = [["d", 86400, "h", 3600], ["h", 3600, "min", 60], ["min", 60, "s", 1]];
+    const [unit, length, below, part] = spans.find((span) => whole >= span[1]) ?? [];
+    return unit ? `${Math.floor(whole / length)} ${unit} ${Math.floor((whole % length) / part)} ${below}` : `${whole} s`;
   },
 };
 
@@ -31,14 +29,9 @@ function showFields(run) {
     if (badge.textContent !== state) [badge.textContent, badge.className] = [state, `badge ${state}`];
   }
   for (const part of root.querySelectorAll("[data-part]")) part.hidden = !run[part.dataset.part];
-  for (const part of root.querySelectorAll("[data-when]")) {
-    part.hidden = !part.dataset.when.split(" ").includes(run.status);
-  }
+  for (const part of root.querySelectorAll("[data-when]")) part.hidden = !part.dataset.when.split(" ").includes(run.status);
   const failed = ["crawl_job", "validation_job", "export_job"].map((job) => run[job]?.error_message).find(Boolean);
-  const message = root.querySelector("[data-error]");
-  if (!message) return;
-  message.hidden = !failed;
-  message.textContent = failed ?? "";
+  for (const message of root.querySelectorAll("[data-error]")) [message.hidden, message.textContent] = [!failed, failed ?? ""];
 }
 
 function showChunks(chunks) {
