@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     accounts: Literal["local", "team"] = Field(
         default="local", description="One owner who logs in by a link (local), or people with accounts (team)."
     )
+    failures_per_account: int = Field(
+        default=10, ge=1, description="Failed log-ins of one account in 15 minutes before it has to wait."
+    )
+    failures_per_address: int = Field(
+        default=50, ge=1, description="Failed log-ins from one address in 15 minutes before it has to wait."
+    )
 
     max_running_jobs: int | None = Field(
         default=None,

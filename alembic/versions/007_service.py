@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     token_hash bytea CONSTRAINT pk_sessions PRIMARY KEY,
     user_id uuid NOT NULL CONSTRAINT fk_sessions_user_id REFERENCES profiles (id) ON DELETE CASCADE,
     user_agent text,
+    by_link boolean DEFAULT false NOT NULL,
     created_at timestamptz DEFAULT now() NOT NULL,
     last_seen_at timestamptz DEFAULT now() NOT NULL,
     expires_at timestamptz NOT NULL

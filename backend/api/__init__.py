@@ -8,10 +8,13 @@ from backend.api import (
     decisions,
     export_jobs,
     images,
+    keys,
     lists,
+    profile,
     progress,
     projects,
     sources,
+    users,
     validation_jobs,
 )
 
@@ -27,5 +30,8 @@ for noun in (
     lists,
     progress,
     export_jobs,
+    profile,
+    keys,
+    users,
 ):
     router.include_router(noun.router)

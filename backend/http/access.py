@@ -11,6 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -36,12 +37,22 @@ async def actor_of(request: Request, session: Session) -> Actor | None:
             raise NotLoggedIn("Send an API key as `Authorization: Bearer KEY`.")
         request.state.actor = await identity.of_key(session, given.strip())
         return request.state.actor
-    cookie = request.cookies.get(COOKIE)
+    cookie = session_token(request)
     actor = await identity.of_session(session, cookie) if cookie else None
     request.state.actor = actor  # for the frame of pages
     if actor is not None and cookie and request.method not in SAFE:
         await _check_csrf(request, cookie)
     return actor
+
+
+def cookie_name(request: Request) -> str:
+    """Over https browsers hold a cookie of this prefix to be secure, of this host alone and of all its paths."""
+    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE
+
+
+def session_token(request: Request) -> str | None:
+    """What the session cookie says."""
+    return request.cookies.get(cookie_name(request))
 
 
 def csrf_token(cookie: str) -> str:
@@ -59,6 +70,20 @@ async def _check_csrf(request: Request, cookie: str) -> None:
     if given is None or not hmac.compare_digest(given.encode(), csrf_token(cookie).encode()):
         await request.close()  # and with it the files of the form
         raise NotAllowed("The form's CSRF token is missing or old. Load the page again, then send it once more.")
+
+
+def from_here(request: Request) -> None:
+    """For forms of people who have no session yet, and so no token. Raises NotAllowed when another site sent it.
+
+    Every browser of today says where a form comes from; what says nothing is no browser, and has no cookies to lose.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if site is not None:
+        good = site in {"same-origin", "none"}
+    else:
+        good = origin is None or urlsplit(origin).netloc == request.headers.get("Host")
+    if not good:
+        raise NotAllowed("This form was sent by another site. Open the log-in page here, then try again.")
 
 
 class Allow:

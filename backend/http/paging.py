@@ -9,13 +9,15 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Path, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from backend.errors import BadInput
 
 Item = TypeVar("Item")
+
+_NOT_OURS = "This cursor is not one of ours. Begin again without it."
 
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next` of the page before; the first page without it.")
@@ -32,20 +34,24 @@ class Page(BaseModel, Generic[Item]):
     next: str | None = Field(default=None, description="Send it as `cursor` to get the page behind this one.")
 
 
-def encode_cursor(key: int) -> str:
+def encode_cursor(key: int | str) -> str:
     """An opaque word for a place in a list."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> int:
     """The place. Raises BadInput for what `encode_cursor` has not made."""
-    try:
-        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
-        key = None
+    key = _decoded(cursor)
     if not isinstance(key, int) or isinstance(key, bool) or not -(2**63) <= key < 2**63:
-        raise BadInput("This cursor is not one of ours. Begin again without it.")
+        raise BadInput(_NOT_OURS)
     return key
+
+
+def _decoded(cursor: str) -> object:
+    try:
+        return json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError):
+        raise BadInput(_NOT_OURS) from None
 
 
 async def paged(
@@ -66,3 +72,17 @@ async def paged(
     more = len(rows) > limit
     rows = rows[:limit]
     return Page(items=rows, next=encode_cursor(getattr(rows[-1], column.key)) if more else None)
+
+
+async def paged_by_text(
+    session: AsyncSession, query: Select[Any], key: ColumnElement[str], cursor: str | None, limit: int
+) -> Page[Any]:
+    """A page of the query's objects, ordered by a text that is unique."""
+    if cursor is not None:
+        place = _decoded(cursor)
+        if not isinstance(place, str) or not place.isprintable():
+            raise BadInput(_NOT_OURS)
+        query = query.where(key > place)
+    rows = list(await session.execute(query.add_columns(key).order_by(key).limit(limit + 1)))
+    shown = rows[:limit]
+    return Page(items=[row[0] for row in shown], next=encode_cursor(shown[-1][1]) if len(rows) > limit else None)

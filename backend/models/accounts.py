@@ -29,13 +29,17 @@ class Credential(Base):
 
 
 class LoginSession(Base):
-    """A browser that is logged in. `token_hash` is the SHA-256 of what its cookie says."""
+    """A browser that is logged in. `token_hash` is the SHA-256 of what its cookie says.
+
+    Who came `by_link` may choose a password without knowing the one before.
+    """
 
     __tablename__ = "sessions"
 
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
     user_agent: Mapped[str | None]
+    by_link: Mapped[bool] = mapped_column(default=False, server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]

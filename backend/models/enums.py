@@ -13,6 +13,14 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+class Scope(StrEnum):
+    """What an API key is good for. Each includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
 class ProjectStatus(StrEnum):
     ACTIVE = "active"
     ARCHIVED = "archived"

@@ -9,12 +9,14 @@ from pydantic import Field
 from backend.models.enums import Role
 from backend.schemas.base import Prose, Request, Response
 
+_WEB = r"^https?://[^\s]+$"
+
 
 class ProfileUpdate(Request):
     """A field that is left out stays as it is; None clears it."""
 
     full_name: Annotated[Prose, Field(max_length=100)] | None = None
-    avatar_url: Prose | None = None
+    avatar_url: Annotated[Prose, Field(max_length=2000, pattern=_WEB)] | None = None
 
 
 class ProfileResponse(Response):

@@ -7,7 +7,6 @@ may not see does not exist for them (NotFound), so that ids tell nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -16,16 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import NotAllowed, NotFound
 from backend.models import CrawlChunk, CrawlJob, ExportJob, Image, Project, ValidationJob
-from backend.models.enums import ProjectStatus, Role
-
-
-class Scope(StrEnum):
-    """What an API key is good for. Each includes those before it."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
-
+from backend.models.enums import ProjectStatus, Role, Scope
 
 _RANK = {Role.USER: 0, Role.MODERATOR: 1, Role.ADMIN: 2}
 _WIDTH = {Scope.READ: 0, Scope.WRITE: 1, Scope.ADMIN: 2}

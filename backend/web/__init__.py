@@ -6,12 +6,12 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from backend.web import (
-    account,
     activity,
     crawls,
     exports,
     gallery,
     jobs,
+    login,
     projects,
     reasons,
     reference,
@@ -25,7 +25,7 @@ from backend.web.render import STATIC
 def mount(app: FastAPI) -> None:
     """Add the pages and what they load."""
     router = APIRouter(include_in_schema=False)
-    for page in (account, theme, projects, crawls, jobs, gallery, validation, exports, activity, reasons, reference):
+    for page in (login, theme, projects, crawls, jobs, gallery, validation, exports, activity, reasons, reference):
         router.include_router(page.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

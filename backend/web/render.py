@@ -13,7 +13,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from backend.http.access import COOKIE, csrf_token
+from backend.http.access import csrf_token, session_token
 from backend.web.filters import FILTERS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def go(path: str, message: str | None = None) -> RedirectResponse:
 
 
 def _frame(request: Request) -> Frame:
-    cookie = request.cookies.get(COOKIE)
+    cookie = session_token(request)
     # A page that nobody found has not asked who looks.
     unasked = cookie is not None and not hasattr(request.state, "actor")
     actor = cast("Actor | None", getattr(request.state, "actor", None))

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.params import File
 from fastapi.routing import RouteContext
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from tests.api.world import KINDS, Kind, World
 
@@ -18,6 +18,8 @@ BODIES: Mapping[tuple[str, str], Schema] = {
     ("POST", "/api/v1/crawl-jobs"): {"keywords": ["cat"]},
     ("POST", "/api/v1/crawl-jobs/preview"): {"options": {"lists": [{"url": "https://example.org/list.csv"}]}},
 }
+FORMS: Mapping[str, tuple[str, ...]] = {"/login": ("email", "password")}
+"""Fields of forms without which nobody gets in, by path."""
 
 # What reads its form itself, and so declares no field.
 UPLOADS = {"/api/v1/lists"}
@@ -48,7 +50,7 @@ def request_of(route: RouteContext, method: str, world: World) -> dict[str, Any]
     elif schema := _schema(route):
         made["json"] = _example(schema, schema.get("$defs", {}), world) | BODIES.get((method, str(route.path)), {})
     elif method == "POST" and not str(route.path).startswith("/api/"):
-        made["data"] = {"any": "thing"}
+        made["data"] = {name: world.values[name] for name in FORMS.get(path, ())} or {"any": "thing"}
     return made
 
 
@@ -61,7 +63,14 @@ def _path(route: RouteContext) -> list[str]:
 
 
 def _query(route: RouteContext) -> list[str]:
-    return [field.alias for field in _all_query(route.dependant) if field.field_info.is_required()]
+    names: list[str] = []
+    for field in _all_query(route.dependant):
+        annotation = field.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):  # its fields are the parameters
+            names += [name for name, inner in annotation.model_fields.items() if inner.is_required()]
+        elif field.field_info.is_required():
+            names.append(field.alias)
+    return names
 
 
 def _all_query(dependant: Any) -> Iterator[Any]:

@@ -13,12 +13,15 @@ from typing import Any
 from uuid import uuid4
 
 from PIL import Image as Picture
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import (
     ApiKey,
     CrawlChunk,
     CrawlJob,
+    Credential,
     ExportJob,
     Image,
     Profile,
@@ -89,6 +92,11 @@ def keep_picture(served: Served) -> None:
     path.write_bytes(data)
 
 
+@cache
+def _password_hash() -> str:
+    return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64),)).hash(PASSWORD)
+
+
 async def make_world(session: AsyncSession) -> World:
     """The owner of everything, an other user, a moderator and an admin."""
     roles = {"owner": Role.USER, "other": Role.USER, "moderator": Role.MODERATOR, "admin": Role.ADMIN}
@@ -101,9 +109,11 @@ async def make_world(session: AsyncSession) -> World:
     session.add(key)
     await session.flush()
     token = await identity.open_session(session, people["owner"].id, "another browser")
-    values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()[:16]}
+    values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()}
+    session.add(Credential(user_id=target.id, password_hash=_password_hash()))
+    values |= {"email": target.email, "password": PASSWORD}
+    values["token"] = await identity.new_link(session, target.id)
     values["action"] = "cancel"
-    values["token"] = await identity.new_link(session, people["owner"].id)
     return World(people, values)
 
 
@@ -122,7 +132,7 @@ async def _things(session: AsyncSession, owner: Profile) -> dict[str, Any]:
     chunk = CrawlChunk(crawl_job=job, position=0, source="openverse", label="cat", keyword="cat", status="completed")
     image = Image(
         crawl_job=job, original_url="https://example.org/1.jpg", outcome="downloaded", label="cat", source="openverse",
-        filename="1.jpg", storage_url=blob_key(sha256, "jpeg"), width=64, height=48, file_size=len(data),
+        filename=f"{sha256}.jpg", storage_url=blob_key(sha256, "jpeg"), width=64, height=48, file_size=len(data),
         format="jpeg", sha256=bytes.fromhex(sha256), fetched_at=now,
     )  # fmt: skip
     check = ValidationJob(name="Check", crawl_job=job, validated_images=1, **done)
@@ -153,4 +163,5 @@ async def give_key(session: AsyncSession, person: Profile, scope: Scope, **field
     return secret
 
 
+PASSWORD = "three unlikely words"
 PAST = timedelta(minutes=-5)

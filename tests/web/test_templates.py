@@ -9,12 +9,26 @@ from typing import Any
 import pytest
 from jinja2 import Environment, meta, nodes
 
-from backend.web import activity, crawls, errors, exports, gallery, jobs, projects, reasons, reference, validation
+from backend.web import (
+    activity,
+    crawls,
+    errors,
+    exports,
+    gallery,
+    jobs,
+    login,
+    projects,
+    reasons,
+    reference,
+    validation,
+)
 from backend.web.filters import FILTERS, count, duration, number, size
 
 TEMPLATES = Path(errors.__file__).parent / "templates"
 CONTEXTS: dict[str, type[Any]] = {
     "error.html": errors.ErrorPage,
+    "login.html": login.LoginPage,
+    "login_link.html": login.LinkPage,
     "projects.html": projects.ProjectsPage,
     "project.html": projects.ProjectPage,
     "project_form.html": projects.ProjectForm,

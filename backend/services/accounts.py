@@ -1,0 +1,112 @@
+"""What people do with their own account: log in, choose a password, see and end sessions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.errors import BadInput, NotAllowed, NotFound, NotLoggedIn
+from backend.models import Credential, LoginSession, Profile
+from backend.schemas.accounts import SessionResponse
+from backend.schemas.profile import ProfileUpdate
+from backend.services import identity, passwords
+from backend.services.activity import note
+from backend.services.secrets import token_hash
+
+_MOST_SESSIONS = 200
+_FRESH = timedelta(minutes=30)
+"""How long after a log-in by link a password may be chosen without the old one."""
+
+
+async def by_email(session: AsyncSession, email: str) -> Profile | None:
+    """The person with this e-mail, in whatever case."""
+    email = email.strip()
+    if "\0" in email or len(email) > 255:
+        return None
+    return await session.scalar(select(Profile).where(func.lower(Profile.email) == email.lower()))
+
+
+async def authenticate(session: AsyncSession, email: str, password: str) -> Profile:
+    """Who logs in. Raises NotLoggedIn for a wrong password, an unknown e-mail and a disabled person alike, after the
+    same time."""
+    person = await by_email(session, email)
+    kept = await session.scalar(select(Credential.password_hash).filter_by(user_id=person.id)) if person else None
+    good = await passwords.matches(password, kept)
+    if not good or person is None or person.disabled_at is not None:
+        raise NotLoggedIn("E-mail and password do not belong together.")
+    return person
+
+
+async def may_choose_freely(session: AsyncSession, token: str | None) -> bool:
+    """Whether a password may be chosen without the one before: shortly after a log-in by link."""
+    opened = await session.get(LoginSession, token_hash(token)) if token else None
+    return opened is not None and opened.by_link and opened.created_at > datetime.now(UTC) - _FRESH
+
+
+async def change_password(session: AsyncSession, person: Profile, old: str | None, new: str, token: str | None) -> None:
+    """Another password; all sessions but that of the token end. Raises BadInput, or NotAllowed for a wrong old one."""
+    passwords.check_new(new, person.email)
+    if not await may_choose_freely(session, token):
+        kept = await session.scalar(select(Credential.password_hash).filter_by(user_id=person.id))
+        if kept is None:
+            raise BadInput("You have no password yet. Log in by a link, which an admin can make, and choose one then.")
+        if old is None or not await passwords.matches(old, kept):
+            raise NotAllowed("The old password is not right.")
+    await set_password(session, person, new, person.id)
+    await identity.close_others(session, person.id, token)
+
+
+async def set_password(session: AsyncSession, person: Profile, new: str, by: UUID | None) -> None:
+    """Give the person this password. Raises BadInput when it is none."""
+    passwords.check_new(new, person.email)
+    values = {"password_hash": await passwords.hashed(new), "changed_at": datetime.now(UTC)}
+    giving = insert(Credential).values(user_id=person.id, **values)
+    await session.execute(giving.on_conflict_do_update(index_elements=["user_id"], set_=values))
+    note(session, by, "user.password_changed", person)
+
+
+async def update_profile(session: AsyncSession, person: Profile, wanted: ProfileUpdate) -> Profile:
+    """Change what is given; null clears it."""
+    before = {name: getattr(person, name) for name in wanted.model_fields_set}
+    for name, value in wanted.model_dump(exclude_unset=True).items():
+        setattr(person, name, value)
+    await session.flush()
+    after = {name: getattr(person, name) for name in before}
+    if after != before:
+        note(session, person.id, "user.updated", person, **{"from": before, "to": after})
+    return person
+
+
+async def sessions_of(session: AsyncSession, user_id: UUID, token: str | None) -> list[SessionResponse]:
+    """Where the person is logged in, the latest seen first; `current` is the session of the token."""
+    mine = token_hash(token) if token else None
+    query = select(LoginSession).filter_by(user_id=user_id).where(LoginSession.expires_at > datetime.now(UTC))
+    return [
+        SessionResponse(
+            id=each.token_hash.hex(),
+            user_agent=each.user_agent,
+            current=each.token_hash == mine,
+            created_at=each.created_at,
+            last_seen_at=each.last_seen_at,
+            expires_at=each.expires_at,
+        )
+        for each in await session.scalars(query.order_by(LoginSession.last_seen_at.desc()).limit(_MOST_SESSIONS))
+    ]
+
+
+async def end_others(session: AsyncSession, user_id: UUID, token: str | None) -> None:
+    """Log the person out everywhere but in the session of the token."""
+    await identity.close_others(session, user_id, token)
+    note(session, user_id, "session.others_ended", await session.get_one(Profile, user_id))
+
+
+async def end_session(session: AsyncSession, user_id: UUID, session_id: str) -> None:
+    """Log one of the person's browsers out. Raises NotFound."""
+    one = delete(LoginSession).filter_by(user_id=user_id, token_hash=bytes.fromhex(session_id))
+    if await session.scalar(one.returning(LoginSession.user_id)) is None:
+        raise NotFound("There is no such session; perhaps it has ended.")
+    note(session, user_id, "session.ended", await session.get_one(Profile, user_id))
