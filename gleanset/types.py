@@ -40,6 +40,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable", "The file cannot be read from its folder or archive."
 
     # Refused: Gleanset declined, before or after reading the bytes.
+    TAKEN_DOWN = "taken_down", "Its owner asked for it to be taken down."
     LICENCE = "licence", "The licence is not one of those asked for."
     BAD_URL = "bad_url", "The URL is not an absolute http(s) URL, or carries credentials or a port that is not allowed."
     PRIVATE_ADDRESS = "private_address", "The host resolves to a loopback, private or otherwise internal address."

@@ -14,6 +14,7 @@ from backend.api import (
     progress,
     projects,
     sources,
+    takedowns,
     users,
     validation_jobs,
 )
@@ -23,6 +24,7 @@ for noun in (
     projects,
     validation_jobs,
     sources,
+    takedowns,
     activity,
     crawl_jobs,
     images,

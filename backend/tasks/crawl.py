@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
 from procrastinate import JobContext
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
-from backend.services import chunks
+from backend.services import chunks, takedowns
 from backend.services.chunks import Claim
 from backend.services.images import known_urls
 from backend.services.refreshes import KNOWN, owned_urls
 from backend.tasks.errors import aborted_by_user, passing, sentence
 from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
-from gleanset.crawl import CrawlOptions, crawl
-from gleanset.types import Candidate
+from gleanset.crawl import Batch, CrawlOptions, crawl
+from gleanset.store import Store
+from gleanset.types import Candidate, Outcome
+
+Gather = Callable[[Candidate], Awaitable[Outcome]]
 
 ATTEMPTS = 3
 """How often a chunk is tried when its source or the database fails in passing."""
@@ -60,8 +65,11 @@ async def _run(runtime: Runtime, held: Claim) -> None:
     again = held.query.source == KNOWN
     source = KnownSource(runtime.database) if again else client.source(held.query.source)
 
+    taken_down: set[str] = set()
+
     async def known(candidates: Sequence[Candidate]) -> Collection[str]:
         async with runtime.database.transaction() as session:
+            taken_down.update(await takedowns.refused_urls(session, candidates))
             found = set(await known_urls(session, held.crawl_job_id, candidates))
             if refresh_of is not None and not again:
                 found.update(await owned_urls(session, held.crawl_job_id, refresh_of, candidates))
@@ -72,16 +80,30 @@ async def _run(runtime: Runtime, held: Claim) -> None:
     pages = source.pages(held.query, held.cursor)
     async with (
         runtime.gatherer(client, source, held.plan, held.query) as gatherer,
-        aclosing(crawl(pages, gatherer.gather, known, options, held.cursor, runtime.stopping)) as batches,
+        aclosing(
+            crawl(pages, _unless(taken_down, gatherer.gather), known, options, held.cursor, runtime.stopping)
+        ) as batches,
     ):
         async for batch in batches:
-            recording = partial(
-                chunks.record,
-                held=held,
-                outcomes=batch.outcomes,
-                cursor=batch.cursor,
-                exhausted=batch.exhausted,
-                storage_url=runtime.store.url,
-            )
-            if not await runtime.ledger.run(recording):
+            go_on, unwanted = await runtime.ledger.run(partial(_record, held=held, batch=batch, store=runtime.store))
+            await runtime.store.erase(unwanted)
+            if not go_on:
                 return
+
+
+async def _record(session: AsyncSession, *, held: Claim, batch: Batch, store: Store) -> tuple[bool, Collection[str]]:
+    """Whether to go on, and the blobs of what was taken down, to be erased behind the transaction."""
+    outcomes, unwanted = await takedowns.sift(session, batch.outcomes)
+    go_on = await chunks.record(session, held, outcomes, batch.cursor, exhausted=batch.exhausted, storage_url=store.url)
+    return go_on, unwanted
+
+
+def _unless(taken_down: Collection[str], gather: Gather) -> Gather:
+    """What was taken down is not even asked for."""
+
+    async def gather_or_refuse(candidate: Candidate) -> Outcome:
+        if candidate.url in taken_down:
+            return takedowns.refused(candidate, datetime.now(UTC))
+        return await gather(candidate)
+
+    return gather_or_refuse

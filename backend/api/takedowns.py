@@ -1,0 +1,34 @@
+"""Takedowns: images that nobody may have any more."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from sqlalchemy import select
+
+from backend.http.access import Moderator
+from backend.http.paging import Cursor, Limit, Page, paged
+from backend.http.service import CurrentService, Session
+from backend.models import Takedown
+from backend.schemas.takedowns import TakedownCreate, TakedownMade, TakedownResponse
+from backend.services import takedowns
+
+router = APIRouter(prefix="/takedowns", tags=["takedowns"])
+
+
+@router.get("")
+async def list_takedowns(
+    session: Session, _: Moderator, cursor: Cursor = None, limit: Limit = 50
+) -> Page[TakedownResponse]:
+    """The newest first."""
+    return await paged(session, select(Takedown), Takedown.id, cursor, limit)
+
+
+@router.post("", status_code=201)
+async def take_down(service: CurrentService, actor: Moderator, body: TakedownCreate) -> TakedownMade:
+    """Remove an image everywhere, and refuse it from now on. Sent again, it goes on where the store failed."""
+    digest = bytes.fromhex(body.sha256) if body.sha256 else None
+    async with service.database.transaction() as session:
+        done = await takedowns.take_down(session, url=body.url, sha256=digest, why=body.note, user_id=actor.user_id)
+        made = TakedownResponse.model_validate(done.takedown).model_dump()
+    await service.store.erase(done.keys)
+    return TakedownMade(**made, images=done.images, exports=done.exports)

@@ -1,0 +1,190 @@
+"""Takedowns: an image that nobody may have any more, in any project, and that is refused when it is met again.
+
+Whoever takes down holds TURN alone, and whoever records a batch shares it, from before the lock of the job on: so no
+batch that has asked before the takedown is committed after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, Uuid, case, cast, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.models import CrawlJob, Decision, ExportJob, Image, Takedown, Verdict
+from backend.models.enums import Choice, ImageOutcome, JobStatus
+from backend.services.activity import note
+from backend.services.decisions import valid_counts
+from backend.services.states import announce
+from gleanset.store import EXTENSIONS, blob_key
+from gleanset.types import Candidate, Downloaded, Outcome, Reason, Refused
+
+TURN = 0x676C7464  # "gltd", a number that nothing else locks
+_CLEARED = (
+    "filename", "storage_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality", "brightness",
+    "contrast", "sharpness", "entropy", "orientation", "animated", "etag", "last_modified",
+    "resized_sha256", "resized_width", "resized_height", "resized_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TakenDown:
+    """`keys` are blobs to erase when the transaction is committed; taking down again gives those of the bytes again."""
+
+    takedown: Takedown
+    images: int
+    exports: int
+    keys: frozenset[str]
+
+
+async def take_down(
+    session: AsyncSession, *, url: str | None, sha256: bytes | None, why: str | None = None, user_id: UUID | None
+) -> TakenDown:
+    """Remove every image of this URL, or of these bytes (original or resized), and refuse them from now on."""
+    await session.execute(select(func.pg_advisory_xact_lock(TURN)))
+    hashes = await _hashes(session, url, sha256)
+    made = await _remember(session, url, hashes, why, user_id)
+    condition = Image.sha256.in_(hashes) & (Image.outcome == ImageOutcome.DOWNLOADED.value)
+    having = select(Image.crawl_job_id).where(condition)
+    locked = select(CrawlJob).where(CrawlJob.id.in_(having)).order_by(CrawlJob.id).with_for_update()
+    jobs = (await session.scalars(locked.execution_options(populate_existing=True))).all()
+    exports = await _mark_exports(session, condition)
+    keys = await _keys(session, hashes)
+    images = await _clear(session, jobs, hashes, condition)
+    metadata = {"url": url, "sha256": [each.hex() for each in hashes], "images": images, "exports": exports}
+    note(session, user_id, "takedown.made", made, **metadata | ({"note": why} if why else {}))
+    return TakenDown(made, images, exports, keys)
+
+
+async def refused_urls(session: AsyncSession, candidates: Sequence[Candidate]) -> Collection[str]:
+    """Which of the candidates' URLs were taken down."""
+    return await _urls(session, {candidate.url for candidate in candidates})
+
+
+async def sift(session: AsyncSession, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], frozenset[str]]:
+    """The outcomes with what was taken down refused, and the blobs to erase when the transaction is committed.
+
+    The first thing in a transaction that records.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock_shared(TURN)))
+    had = [outcome for outcome in outcomes if isinstance(outcome, Downloaded)]
+    hashes = {bytes.fromhex(each) for outcome in had for each in _hashes_of(outcome)}
+    found: set[bytes | None] = set()
+    if hashes:
+        found.update(await session.scalars(select(Takedown.sha256).where(Takedown.sha256.in_(hashes))))
+    urls = await _urls(session, {url for outcome in had for url in (outcome.candidate.url, outcome.final_url)})
+    sifted: list[Outcome] = []
+    keys: set[str] = set()
+    for outcome in outcomes:
+        if isinstance(outcome, Downloaded) and (
+            {bytes.fromhex(each) for each in _hashes_of(outcome)} & found
+            or {outcome.candidate.url, outcome.final_url} & set(urls)
+        ):
+            keys |= {outcome.key} | ({blob_key(outcome.resized.sha256, "jpeg")} if outcome.resized else set())
+            sifted.append(refused(outcome.candidate, outcome.fetched_at))
+        else:
+            sifted.append(outcome)
+    return sifted, frozenset(keys)
+
+
+async def _hashes(session: AsyncSession, url: str | None, sha256: bytes | None) -> list[bytes]:
+    """Of the originals: those asked for, those whose resized copy was asked for, and those that came from the URL."""
+    found = {sha256} if sha256 else set[bytes]()
+    if sha256:
+        copies = select(Image.sha256).where(Image.resized_sha256 == sha256, Image.sha256.is_not(None))
+        found |= {each for each in await session.scalars(copies) if each}
+    if url:
+        from_url = or_(_md5(Image.original_url) == _md5(url), Image.final_url == url)
+        had = select(Image.sha256).where(from_url, Image.sha256.is_not(None))
+        found |= {each for each in await session.scalars(had) if each}
+    return sorted(found)
+
+
+async def _remember(
+    session: AsyncSession, url: str | None, hashes: Sequence[bytes], why: str | None, user_id: UUID | None
+) -> Takedown:
+    rows = [{"url": url, "sha256": None}] if url else []
+    values = [row | {"note": why, "user_id": user_id} for row in (*rows, *({"url": None, "sha256": h} for h in hashes))]
+    await session.execute(insert(Takedown).values(values).on_conflict_do_nothing())
+    mine = _md5(Takedown.url) == _md5(url) if url else Takedown.sha256 == hashes[0]
+    return (await session.scalars(select(Takedown).where(mine))).one()
+
+
+async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -> int:
+    """Count in each finished export the images that it holds."""
+    judge = cast(ExportJob.export_options["validation_job_id"].as_string(), Integer)
+    judged = (Verdict.image_id == Image.id) & (Verdict.validation_job_id == judge)
+    decided = (Decision.project_id == CrawlJob.project_id) & (Decision.sha256 == Image.sha256)
+    held = case(
+        ((Decision.choice == Choice.REJECT.value) & (Decision.decided_at < ExportJob.started_at), False),
+        (judge.is_(None), True),
+        else_=func.coalesce(Verdict.valid, False) | func.coalesce(Decision.choice == Choice.KEEP.value, False),
+    )
+    query = select(ExportJob.id, func.count()).join(CrawlJob, CrawlJob.id == ExportJob.crawl_job_id)
+    query = query.join(Image, Image.crawl_job_id == CrawlJob.id).outerjoin(Verdict, judged).outerjoin(Decision, decided)
+    query = query.where(condition, ExportJob.status == JobStatus.COMPLETED.value, held).group_by(ExportJob.id)
+    rows = (await session.execute(query)).all()
+    for number, count in rows:
+        counted = ExportJob.taken_down_images + count
+        await session.execute(update(ExportJob).where(ExportJob.id == number).values(taken_down_images=counted))
+    return len(rows)
+
+
+async def _keys(session: AsyncSession, hashes: Sequence[bytes]) -> frozenset[str]:
+    """Every name that the bytes can have in the store, and those of copies that no other image uses."""
+    copies = select(Image.resized_sha256).where(Image.sha256.in_(hashes), Image.resized_sha256.is_not(None))
+    shared = select(Image.resized_sha256).where(Image.resized_sha256.in_(copies), Image.sha256.not_in(hashes))
+    mine = {each for each in await session.scalars(copies) if each} - set(await session.scalars(shared))
+    originals = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
+    return frozenset(originals | {blob_key(each.hex(), "jpeg") for each in mine})
+
+
+async def _clear(
+    session: AsyncSession, jobs: Sequence[CrawlJob], hashes: Sequence[bytes], condition: ColumnElement[bool]
+) -> int:
+    """Rows stay as refused, without what leads to the bytes; the counts of their jobs follow."""
+    valid = await valid_counts(session, jobs, hashes)
+    counted = select(Image.crawl_job_id, func.count(), func.count(Image.sha256.distinct())).where(condition)
+    counts = {job: (n, kinds) for job, n, kinds in await session.execute(counted.group_by(Image.crawl_job_id))}
+    gone = {"outcome": ImageOutcome.REFUSED.value, "reason": Reason.TAKEN_DOWN.value} | dict.fromkeys(_CLEARED)
+    await session.execute(update(Image).where(condition).values(gone).execution_options(synchronize_session=False))
+    for job in jobs:
+        images, kinds = counts[job.id]
+        job.downloaded_images = max(0, job.downloaded_images - images)
+        job.duplicate_images = max(0, job.duplicate_images - (images - kinds))
+        job.valid_images = max(0, job.valid_images - valid.get(job.id, 0))
+        await announce(session, job.id)
+    return sum(images for images, _ in counts.values())
+
+
+async def _urls(session: AsyncSession, urls: Collection[str]) -> set[str]:
+    if not urls:
+        return set()
+    by_hash = {
+        UUID(bytes=hashlib.md5(url.encode("utf-8", "replace"), usedforsecurity=False).digest()): url for url in urls
+    }
+    found = await session.scalars(
+        text(
+            "SELECT CAST(md5(url) AS uuid) FROM takedowns WHERE url IS NOT NULL AND CAST(md5(url) AS uuid) = ANY(:urls)"
+        ),
+        {"urls": list(by_hash)},
+    )
+    return {by_hash[each] for each in found}
+
+
+def _md5(url: object) -> ColumnElement[UUID]:
+    return cast(func.md5(url), Uuid)
+
+
+def refused(candidate: Candidate, at: datetime) -> Refused:
+    """What becomes of a candidate that was taken down."""
+    return Refused(candidate=candidate, reason=Reason.TAKEN_DOWN, detail="", fetched_at=at)
+
+
+def _hashes_of(outcome: Downloaded) -> list[str]:
+    return [outcome.inspection.sha256, *([outcome.resized.sha256] if outcome.resized else [])]
