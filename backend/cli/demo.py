@@ -12,7 +12,6 @@ from backend.cli.display import note
 from backend.cli.run import Interrupted
 from backend.config import Settings, get_settings
 from backend.db import Database
-from backend.demo.web import DemoWeb
 from backend.schemas.plans import CrawlPlan, Overrides
 from backend.services import crawl_jobs, profiles
 
@@ -27,6 +26,8 @@ def demo(*, out: Out = None, json: Json = False) -> None:
 
 
 async def _demo(settings: Settings, out: Path | None, *, json: bool) -> None:
+    from backend.demo.web import DemoWeb  # numpy, Pillow and OpenCV, which no other command needs to begin
+
     export = export_plan("zip", out)
     async with DemoWeb() as web, await asyncio.to_thread(Database.ready, settings) as database:
         if not json:
