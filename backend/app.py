@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from backend import api, web
 from backend.api import operation
+from backend.api.document import complete_document, operation_id
 from backend.config import Settings
 from backend.db import Database
 from backend.http.access import check_routes, endpoints
@@ -59,6 +60,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         responses=PROBLEMS,
+        generate_unique_id_function=operation_id,
     )
     app.add_middleware(BodyLimit, uploads={"/api/v1/lists": settings.max_upload_bytes})
     app.add_middleware(RequestLine)
@@ -68,5 +70,6 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.include_router(operation.router)
     web.mount(app)
     check_routes(app)
+    complete_document(app)
     metrics.name_routes(endpoints(app))
     return app

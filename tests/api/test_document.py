@@ -1,0 +1,64 @@
+"""The OpenAPI document tells enough of each operation to write a client from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from backend.api.document import EXAMPLES
+from backend.app import create_app
+from backend.config import Settings
+from backend.db import Database
+from backend.services.access import Scope
+from tests.api.world import give_key, make_world
+from tests.serving import Served
+
+DOCUMENT = create_app(Settings(), Database("postgresql+psycopg://nowhere/none")).openapi()
+OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    operation["operationId"]: (method, path, operation)
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+}
+WITH_BODY = [
+    name
+    for name, (_, _, operation) in OPERATIONS.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+]
+
+
+def test_it_is_of_openapi_3_1_and_every_operation_has_a_name_of_its_own() -> None:
+    assert DOCUMENT["openapi"].startswith("3.1")
+    assert len(OPERATIONS) == sum(len(operations) for operations in DOCUMENT["paths"].values()) > 40
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in OPERATIONS)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_each_operation_is_described_with_its_problems(name: str) -> None:
+    _, _, operation = OPERATIONS[name]
+    assert operation["summary"]
+    assert operation["description"].endswith((".", "`"))
+    problems = {status: answer for status, answer in operation["responses"].items() if status[0] in "45"}
+    assert {"401", "404", "422", "429"} <= problems.keys()
+    for status in ("401", "404", "422", "429"):
+        schema = problems[status]["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_examples_are_of_operations_with_bodies_and_of_all_of_them() -> None:
+    assert sorted(EXAMPLES) == sorted(WITH_BODY)
+    for name in WITH_BODY:
+        content = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
+        assert content["example"] == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_BODY if name != "preview_crawl"])  # it asks the internet
+def test_examples_are_bodies_that_are_taken(served: Served, name: str) -> None:
+    method, path, _ = OPERATIONS[name]
+    world = served.run(make_world)
+    key = served.run(lambda session: give_key(session, world.people["owner"], Scope.ADMIN))
+    body = EXAMPLES[name] | {field: world.values[field] for field in EXAMPLES[name] if field in world.values}
+    with served.anonymous(headers={"Authorization": f"Bearer {key}"}) as client:
+        answer = client.request(method, path.format(**world.values), json=body)
+    assert answer.status_code < 300 or answer.status_code == 409, answer.text
