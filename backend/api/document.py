@@ -28,6 +28,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """Bodies by the name of the operation."""
 
+_EVENTS = "text/event-stream"
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data", "retry")},
+}
+
 
 def operation_id(route: APIRoute) -> str:
     """The name of the endpoint's function, which is unique and can be read: clients are generated from it."""
@@ -53,6 +60,8 @@ def _complete(operation: dict[str, Any]) -> None:
     if body is not None and operation["operationId"] in EXAMPLES:
         body["example"] = EXAMPLES[operation["operationId"]]
     for status, answer in operation["responses"].items():
+        if status == "200" and _EVENTS in answer.get("content", {}):
+            answer["content"][_EVENTS]["schema"] = _EVENT
         if status.startswith("4") and "content" in answer:
             [content] = answer["content"].values()
             answer["content"] = {"application/json": content}

@@ -28,7 +28,7 @@ from backend.services.access import Scope
 from tests.api.world import give_key, keep_picture, make_world
 from tests.serving import Served
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "5"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -37,7 +37,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 DOCUMENT = create_app(Settings(), Database("postgresql+psycopg://nowhere/none")).openapi()
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+# A preview asks the sources' services on the internet; tests/api/test_lists.py has its own to ask.
+schema = schemathesis.openapi.from_dict(DOCUMENT).exclude(operation_id="preview_crawl")
 
 
 @dataclass
