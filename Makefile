@@ -14,7 +14,7 @@ RUNNING = $(VENV)/.running
 DEVELOPING = $(VENV)/.developing
 
 .PHONY: help demo install dev test lint fmt fuzz week bench pictures screenshots wheel requirements clean
-.PHONY: help demo install dev test lint fmt fuzz schemathesis week bench pictures wheel requirements clean
+.PHONY: help demo install dev test lint fmt fuzz week bench pictures wheel requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -39,9 +39,6 @@ lint: $(DEVELOPING) ## ruff, format check, import-linter, strict types
 fmt: $(DEVELOPING) ## format, and mend what ruff can mend
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
-
-schemathesis: $(DEVELOPING) ## many requests made from the OpenAPI document; ARGS="-x"
-	@SCHEMATHESIS_EXAMPLES=500 $(PY) -m pytest tests/api/test_schemathesis.py --numprocesses auto $(ARGS)
 
 fuzz: $(DEVELOPING) ## 100,000 damaged pictures; ARGS="--first 5000 --count 1000" chooses others
 	@$(PY) -m tests.fuzz $(ARGS)

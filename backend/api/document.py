@@ -25,6 +25,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "create_export_job": {"crawl_job_id": 1, "name": "For training", "format": "zip", "export_options": {}},
     "decide": {"choice": "reject", "image_ids": [17, 19], "note": "Drawings, not photographs."},
     "undo_decisions": {"image_ids": [17]},
+    "update_profile": {"full_name": "Ada Lovelace"},
+    "change_password": {"old": "the one until now", "new": "a longer one from now on"},
+    "create_key": {"name": "Nightly export", "scopes": ["read"]},
+    "invite_user": {"email": "ada@example.org", "role": "user"},
+    "update_user": {"role": "moderator"},
 }
 """Bodies by the name of the operation."""
 
