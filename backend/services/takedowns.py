@@ -10,14 +10,16 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, LiteralString
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Uuid, case, cast, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Integer, Uuid, case, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import CrawlJob, Decision, ExportJob, Image, Takedown, Verdict
 from backend.models.enums import Choice, ImageOutcome, JobStatus
+from backend.queue import psycopg_connection
 from backend.services.activity import note
 from backend.services.decisions import valid_counts
 from backend.services.states import announce
@@ -76,7 +78,7 @@ async def sift(session: AsyncSession, outcomes: Sequence[Outcome]) -> tuple[list
     hashes = {bytes.fromhex(each) for outcome in had for each in _hashes_of(outcome)}
     found: set[bytes | None] = set()
     if hashes:
-        found.update(await session.scalars(select(Takedown.sha256).where(Takedown.sha256.in_(hashes))))
+        found.update(await _known(session, "SELECT sha256 FROM takedowns WHERE sha256 = ANY(%b::bytea[])", hashes))
     urls = await _urls(session, {url for outcome in had for url in (outcome.candidate.url, outcome.final_url)})
     sifted: list[Outcome] = []
     keys: set[str] = set()
@@ -168,13 +170,15 @@ async def _urls(session: AsyncSession, urls: Collection[str]) -> set[str]:
     by_hash = {
         UUID(bytes=hashlib.md5(url.encode("utf-8", "replace"), usedforsecurity=False).digest()): url for url in urls
     }
-    found = await session.scalars(
-        text(
-            "SELECT CAST(md5(url) AS uuid) FROM takedowns WHERE url IS NOT NULL AND CAST(md5(url) AS uuid) = ANY(:urls)"
-        ),
-        {"urls": list(by_hash)},
-    )
+    asked = "SELECT md5(url)::uuid FROM takedowns WHERE url IS NOT NULL AND md5(url)::uuid = ANY(%b::uuid[])"
+    found = await _known(session, asked, by_hash)
     return {by_hash[each] for each in found}
+
+
+async def _known(session: AsyncSession, query: LiteralString, keys: Collection[bytes] | Collection[UUID]) -> list[Any]:
+    """What the query finds of a thousand keys, which go over as one binary array."""
+    found = await (await psycopg_connection(session)).execute(query, [list(keys)])
+    return [row[0] for row in await found.fetchall()]
 
 
 def _md5(url: object) -> ColumnElement[UUID]:
