@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from backend import logs
-from backend.cli import crawl, database, demo, jobs, serve, sources, takedown, up, worker
+from backend.cli import crawl, database, demo, jobs, serve, sources, takedown, up, users, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.config import get_settings
@@ -40,6 +40,7 @@ app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
 app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(users.app, name="users")
 app.add_typer(database.app, name="db")
 app.command("takedown")(takedown.takedown)
 app.command("worker")(worker.worker)
