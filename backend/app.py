@@ -18,6 +18,7 @@ from backend.http.bodies import BodyLimit
 from backend.http.events import open_events
 from backend.http.metrics import Measured, Metrics
 from backend.http.middleware import RequestLine
+from backend.http.oidc import provider_of
 from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
 from backend.services.thumbnails import Thumbnails
@@ -48,6 +49,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
                 thumbnails=thumbnails,
                 metrics=metrics,
                 preview=preview,
+                provider=provider_of(settings),
             )
             yield
 

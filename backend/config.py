@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gleanset.fetch import FetchOptions, user_agent
@@ -98,6 +98,16 @@ class Settings(BaseSettings):
         default=50, ge=1, description="Failed log-ins from one address in 15 minutes before it has to wait."
     )
 
+    oidc_issuer: str | None = Field(
+        default=None, description="Identity provider whose tokens count beside API keys: their `iss`, to the letter."
+    )
+    oidc_audience: str | None = Field(
+        default=None, validate_default=True, description="For whom those tokens have to be made: their `aud`."
+    )
+    oidc_jwks_url: str | None = Field(
+        default=None, description="Where the provider's public keys are. Default: ISSUER/.well-known/jwks.json."
+    )
+
     max_running_jobs: int | None = Field(
         default=None,
         ge=1,
@@ -125,6 +135,25 @@ class Settings(BaseSettings):
     def _networks(cls, value: str | None) -> str | None:
         for network in value.split(",") if value else ():
             ip_network(network.strip(), strict=False)
+        return value
+
+    @field_validator("oidc_issuer", "oidc_jwks_url")
+    @classmethod
+    def _guarded(cls, value: str | None) -> str | None:
+        """Whoever could change the keys on their way could be anybody here."""
+        parts = urlsplit(value) if value else None
+        if parts is not None and not (parts.hostname and parts.scheme == "https"):
+            own = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1", "::1"}
+            if not own:
+                raise ValueError("it has to be an address that begins with https://")
+        return value
+
+    @field_validator("oidc_audience")
+    @classmethod
+    def _for_whom(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """A token that was made for another application must not open this one."""
+        if not value and info.data.get("oidc_issuer"):
+            raise ValueError("GLEANSET_OIDC_ISSUER needs it too")
         return value
 
     @field_validator("home")

@@ -11,6 +11,7 @@ ServiceError
 ├── TooMany                429  carries after how many seconds to try again
 ├── TookTooLong            503  a question to the database that was given up
 ├── DatabaseUnavailable    503
+├── ProviderUnavailable    503  the identity provider cannot be asked
 └── SchemaOutdated         503
 """
 
@@ -106,6 +107,13 @@ class DatabaseUnavailable(ServiceError):
 
     status = 503
     code = "database_unavailable"
+
+
+class ProviderUnavailable(ServiceError):
+    """The identity provider did not tell its keys, so that its tokens cannot be checked."""
+
+    status = 503
+    code = "provider_unavailable"
 
 
 class SchemaOutdated(ServiceError):

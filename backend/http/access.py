@@ -1,8 +1,8 @@
 """Every route says who may use it: one of the rules here, or it does not start (`check_routes`).
 
-A browser proves itself by its session cookie, a program by `Authorization: Bearer` with an API key. A request that
-changes something and comes with a cookie has to carry the session's CSRF token too, in a header or a form field, which
-another site's page cannot know.
+A browser proves itself by its session cookie, a program by `Authorization: Bearer` with an API key or a token of the
+identity provider. A request that changes something and comes with a cookie has to carry the session's CSRF token too,
+in a header or a form field, which another site's page cannot know.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 
 from backend.errors import NotAllowed, NotLoggedIn
-from backend.http.service import Session
+from backend.http.service import Session, service_of
 from backend.models.enums import Role
-from backend.services import identity
+from backend.services import claims, identity
 from backend.services.access import Actor, Scope
 
 COOKIE = "gleanset_session"
@@ -35,7 +35,7 @@ async def actor_of(request: Request, session: Session) -> Actor | None:
     if kind:
         if kind.lower() != "bearer" or not given.strip():
             raise NotLoggedIn("Send an API key as `Authorization: Bearer KEY`.")
-        request.state.actor = await identity.of_key(session, given.strip())
+        request.state.actor = await _of_bearer(request, session, given.strip())
         return request.state.actor
     cookie = session_token(request)
     actor = await identity.of_session(session, cookie) if cookie else None
@@ -43,6 +43,14 @@ async def actor_of(request: Request, session: Session) -> Actor | None:
     if actor is not None and cookie and request.method not in SAFE:
         await _check_csrf(request, cookie)
     return actor
+
+
+async def _of_bearer(request: Request, session: Session, given: str) -> Actor:
+    """Who an API key or a token belongs to. Raises NotLoggedIn, and NotAllowed for a person who cannot be let in."""
+    provider = service_of(request).provider
+    if provider is None or given.startswith(identity.KEY_PREFIX):
+        return await identity.of_key(session, given)
+    return await claims.of_token_claims(session, provider.issuer, await provider.claims(given))
 
 
 def cookie_name(request: Request) -> str:

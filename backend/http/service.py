@@ -15,6 +15,7 @@ from backend.config import Settings
 from backend.db import Database
 from backend.http.events import Events
 from backend.http.metrics import Metrics
+from backend.http.oidc import Provider
 from backend.schemas.crawl_jobs import Keywords
 from backend.schemas.plans import CrawlPlan
 from backend.schemas.previews import PreviewResponse
@@ -30,7 +31,7 @@ class Preview(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """secret: 32 bytes that sign links, the same in all web processes."""
+    """secret: 32 bytes that sign links, the same in all web processes. provider: whose tokens count beside API keys."""
 
     settings: Settings
     database: Database
@@ -40,6 +41,7 @@ class Service:
     thumbnails: Thumbnails
     metrics: Metrics
     preview: Preview
+    provider: Provider | None
 
 
 def service_of(request: Request) -> Service:

@@ -29,6 +29,7 @@ from backend.models.enums import Role
 from backend.services import identity
 from backend.services.access import Scope
 from backend.services.secrets import token_hash
+from tests.api.issuer import Issuer, issuing, trusting
 from tests.api.requests import kinds_of, objects_of, request_of, unknown_of
 from tests.api.world import PAST, Kind, World, give_key, keep_picture, make_world
 from tests.postgres import Server
@@ -55,7 +56,9 @@ ENDPOINTS = [
 ]
 PEOPLE = ("other", "owner", "moderator", "admin")
 KEYS = ("unknown key", "revoked key", "expired key", "disabled key", "narrow key", "wide key")
-COLUMNS = ("anonymous", *PEOPLE, "disabled session", "expired session", "cookie without token", *KEYS)
+TOKENS = ("token", "expired token", "disabled token")
+"""Of the identity provider."""
+COLUMNS = ("anonymous", *PEOPLE, "disabled session", "expired session", "cookie without token", *KEYS, *TOKENS)
 RANK = list(Role)
 NARROWER = {Scope.WRITE: Scope.READ, Scope.ADMIN: Scope.WRITE}
 
@@ -72,7 +75,7 @@ def expected(endpoint: Endpoint, column: str) -> int | None:
     asks = actor_of in set(calls_of(endpoint.route.dependant))
     if not asks:
         return None
-    if column in {"unknown key", "revoked key", "expired key", "disabled key"}:
+    if column in {"unknown key", "revoked key", "expired key", "disabled key", "expired token", "disabled token"}:
         return 401
     if column in {"anonymous", "disabled session", "expired session"}:
         return 401 if rule else None
@@ -108,13 +111,15 @@ def entitled(endpoint: Endpoint, world: World) -> Profile:
     return world.people["owner" if rule is None or own or rule.role == Role.USER else rule.role.value]
 
 
-async def credential(session: AsyncSession, endpoint: Endpoint, column: str, world: World) -> dict[str, Any]:
+async def credential(
+    session: AsyncSession, endpoint: Endpoint, column: str, world: World, issuer: Issuer
+) -> dict[str, Any]:
     """The headers and cookies of the caller in this column."""
     rule = rule_of(endpoint.route)
     scope = rule.scope if rule else Scope.READ
     person = world.people[column] if column in PEOPLE else entitled(endpoint, world)
     now = datetime.now(UTC)
-    if column in {"disabled session", "disabled key"}:
+    if column in {"disabled session", "disabled key", "disabled token"}:
         person.disabled_at = now
     match column:
         case "anonymous":
@@ -129,6 +134,10 @@ async def credential(session: AsyncSession, endpoint: Endpoint, column: str, wor
             return _bearer(await give_key(session, person, NARROWER[scope]))
         case "wide key" | "disabled key":
             return _bearer(await give_key(session, person, scope))
+        case "token" | "disabled token":
+            return _bearer(issuer.token(sub=str(person.id)))
+        case "expired token":
+            return _bearer(issuer.token(sub=str(person.id), exp=(now + PAST).timestamp()))
         case _:
             return await _cookie(session, column, person)
 
@@ -147,9 +156,15 @@ def _bearer(secret: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def served(embedded: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def issuer() -> Iterator[Issuer]:
+    with issuing() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(embedded: Server, issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home: Path = tmp_path_factory.mktemp("home")
-    with embedded.migrated() as url, serving(Settings(home=home, database_url=url, accounts="team"), url) as running:
+    with embedded.migrated() as url, serving(trusting(issuer, home, url), url) as running:
         keep_picture(running)
         yield running
 
@@ -164,10 +179,10 @@ def _cases() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("endpoint", "column"), list(_cases()))
-def test_who_gets_in(served: Served, endpoint: Endpoint, column: str) -> None:
+def test_who_gets_in(served: Served, issuer: Issuer, endpoint: Endpoint, column: str) -> None:
     async def prepare(session: AsyncSession) -> tuple[World, dict[str, Any]]:
         world = await make_world(session)
-        return world, await credential(session, endpoint, column, world)
+        return world, await credential(session, endpoint, column, world, issuer)
 
     world, proof = served.run(prepare)
     page = not str(endpoint.route.path).startswith("/api/")
