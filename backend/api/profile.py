@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 
 from backend.http.access import Owner, Reader, Writer, session_token
 from backend.http.guessing import guessing
-from backend.http.paging import Page
+from backend.http.paging import Page, SessionId
 from backend.http.service import CurrentService, Session
 from backend.models import Profile
 from backend.schemas.accounts import PasswordChange, SessionResponse
@@ -16,8 +14,6 @@ from backend.schemas.profile import ProfileResponse, ProfileUpdate
 from backend.services import accounts
 
 router = APIRouter(prefix="/profile", tags=["account"])
-
-SessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="`id` of a session.")]
 
 
 @router.get("")

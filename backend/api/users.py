@@ -7,10 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from backend.errors import Conflict
 from backend.http.access import Admin, Allow
 from backend.http.paging import Cursor, Limit, Page, paged_by_text
-from backend.http.service import CurrentService, Service, Session
+from backend.http.service import CurrentService, Session
+from backend.http.team import link_of, only_in_a_team
 from backend.models.enums import Role, Scope
 from backend.schemas.accounts import LinkResponse, NewUserResponse, UserCreate, UserResponse, UserUpdate
 from backend.services import people
@@ -63,15 +63,3 @@ async def make_link(request: Request, session: Session, actor: Admin, user_id: U
 async def delete_user(session: Session, actor: Admin, user_id: UUID) -> None:
     """The person, with all their projects and what was gathered."""
     await people.remove(session, await people.found(session, user_id), actor.user_id)
-
-
-def only_in_a_team(service: Service) -> None:
-    """Raises Conflict in local mode."""
-    if service.settings.accounts != "team":
-        raise Conflict("This Gleanset has one owner. For several people start it with GLEANSET_ACCOUNTS=team.")
-
-
-async def link_of(request: Request, session: Session, by: UUID, user_id: UUID) -> LinkResponse:
-    """A new link, at the address under which the request came."""
-    token, until = await people.new_link(session, await people.found(session, user_id), by)
-    return LinkResponse(url=str(request.url_for("show_link", token=token)), expires_at=until)

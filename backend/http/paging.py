@@ -24,6 +24,7 @@ Cursor = Annotated[
 ]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 """The number of a thing in a route's path; no table counts further."""
+SessionId = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="`id` of a session.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Most items on the page.")]
 
 

@@ -6,12 +6,15 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from backend.web import (
+    account,
     activity,
     crawls,
     exports,
     gallery,
     jobs,
+    keys,
     login,
+    people,
     projects,
     reasons,
     reference,
@@ -25,7 +28,9 @@ from backend.web.render import STATIC
 def mount(app: FastAPI) -> None:
     """Add the pages and what they load."""
     router = APIRouter(include_in_schema=False)
-    for page in (login, theme, projects, crawls, jobs, gallery, validation, exports, activity, reasons, reference):
+    for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation):
+        router.include_router(page.router)
+    for page in (exports, activity, reasons, reference):
         router.include_router(page.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

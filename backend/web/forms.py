@@ -37,6 +37,8 @@ def _sentence(error: Any) -> str:
             return "Please fill this in."
         case "string_too_long":
             return f"At most {limits['max_length']} characters, please."
+        case "too_long" if isinstance(error["input"], str):  # where a check of ours comes before the length
+            return f"At most {limits['max_length']} characters, please."
         case "int_parsing" | "int_from_float" | "float_parsing":
             return "A number, please."
         case "greater_than_equal":

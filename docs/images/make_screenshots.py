@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from backend.config import Settings
+from backend.models.enums import Role
 from tests.browser import chromium, opened
 from tests.demo import allow_loopback, demo_web, demo_worker
 from tests.postgres import embedded_server
@@ -68,7 +69,7 @@ def main() -> None:
         serving(Settings(home=Path(home), database_url=url), url) as served,
         chromium() as browser,
     ):
-        context, visit = opened(browser, served, served.person())
+        context, visit = opened(browser, served, served.person(Role.ADMIN))
         page = visit.page
         project, job = fill(page, web.keywords)
         allow_loopback(served, job)
@@ -91,6 +92,7 @@ def main() -> None:
             "api": "/api",
             "account": "/account",
             "keys": "/account/keys",
+            "people": "/admin/users",
         }
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)

@@ -18,8 +18,16 @@ BODIES: Mapping[tuple[str, str], Schema] = {
     ("POST", "/api/v1/crawl-jobs"): {"keywords": ["cat"]},
     ("POST", "/api/v1/crawl-jobs/preview"): {"options": {"lists": [{"url": "https://example.org/list.csv"}]}},
 }
-FORMS: Mapping[str, tuple[str, ...]] = {"/login": ("email", "password")}
-"""Fields of forms without which nobody gets in, by path."""
+FORMS: Mapping[str, Mapping[str, str]] = {
+    "/login": {"email": "email", "password": "password"},
+    "/account": {"full_name": "name"},
+    "/account/password": {"old": "password", "new": "new_password", "again": "new_password"},
+    "/account/keys": {"name": "name", "scope": "scope"},
+    "/admin/users": {"email": "new_email", "role": "role"},
+    "/admin/users/{user_id}/role": {"role": "role"},
+    "/admin/users/{user_id}/status": {"disabled": "disabled"},
+}
+"""Fields of forms by the path of their route, and which value of the world each has."""
 
 # What reads its form itself, and so declares no field.
 UPLOADS = {"/api/v1/lists"}
@@ -50,7 +58,9 @@ def request_of(route: RouteContext, method: str, world: World) -> dict[str, Any]
     elif schema := _schema(route):
         made["json"] = _example(schema, schema.get("$defs", {}), world) | BODIES.get((method, str(route.path)), {})
     elif method == "POST" and not str(route.path).startswith("/api/"):
-        made["data"] = {name: world.values[name] for name in FORMS.get(path, ())} or {"any": "thing"}
+        made["data"] = {name: world.values[value] for name, value in FORMS.get(str(route.path), {}).items()} or {
+            "any": "thing"
+        }
     return made
 
 

@@ -110,10 +110,18 @@ async def make_world(session: AsyncSession) -> World:
     await session.flush()
     token = await identity.open_session(session, people["owner"].id, "another browser")
     values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()}
-    session.add(Credential(user_id=target.id, password_hash=_password_hash()))
+    session.add_all(
+        Credential(user_id=person.id, password_hash=_password_hash()) for person in (target, *people.values())
+    )
     values |= {"email": target.email, "password": PASSWORD}
     values["token"] = await identity.new_link(session, target.id)
     values["action"] = "cancel"
+    values |= {
+        "name": "Somebody",
+        "new_email": f"{uuid4().hex}@example.org",
+        "new_password": "four other unlikely words",
+    }
+    values |= {"scope": "read", "role": "moderator", "disabled": "true"}
     return World(people, values)
 
 

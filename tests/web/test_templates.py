@@ -10,13 +10,16 @@ import pytest
 from jinja2 import Environment, meta, nodes
 
 from backend.web import (
+    account,
     activity,
     crawls,
     errors,
     exports,
     gallery,
     jobs,
+    keys,
     login,
+    people,
     projects,
     reasons,
     reference,
@@ -29,6 +32,9 @@ CONTEXTS: dict[str, type[Any]] = {
     "error.html": errors.ErrorPage,
     "login.html": login.LoginPage,
     "login_link.html": login.LinkPage,
+    "account.html": account.AccountPage,
+    "keys.html": keys.KeysPage,
+    "people.html": people.PeoplePage,
     "projects.html": projects.ProjectsPage,
     "project.html": projects.ProjectPage,
     "project_form.html": projects.ProjectForm,

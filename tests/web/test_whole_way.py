@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from backend.demo.web import DemoWeb
+from backend.models.enums import Role
 from backend.services import identity
 from tests.browser import Visit, chromium, opened
 from tests.demo import allow_loopback, demo_web, demo_worker
@@ -130,8 +131,8 @@ def test_a_list_is_uploaded_from_the_form(served: Served, browser: Browser, tmp_
 
 @pytest.fixture(scope="module")
 def filled(served: Served, browser: Browser, web: DemoWeb) -> tuple[Served, int, int]:
-    """A person's project with a job of the demo that was judged and packed; the project and the job."""
-    who = served.person()
+    """An admin's project with a job of the demo that was judged and packed; the project and the job."""
+    who = served.person(Role.ADMIN)
     context, visit = opened(browser, served, who)
     page = visit.page
     page.goto("/projects/new")
@@ -164,6 +165,9 @@ def pages_of(project: int, job: int) -> list[str]:
         f"/jobs/{job}/validation",
         f"/jobs/{job}/exports",
         "/activity",
+        "/account",
+        "/account/keys",
+        "/admin/users",
         "/api",
         "/reasons",
     ]
