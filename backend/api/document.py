@@ -30,6 +30,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "create_key": {"name": "Nightly export", "scopes": ["read"]},
     "invite_user": {"email": "ada@example.org", "role": "user"},
     "update_user": {"role": "moderator"},
+    "take_down": {"url": "https://pictures.example.org/7.jpg", "note": "Asked for by the photographer."},
 }
 """Bodies by the name of the operation."""
 

@@ -27,8 +27,8 @@ WITH_BODY = [
     if "application/json" in operation.get("requestBody", {}).get("content", {})
 ]
 
-ELSEWHERE = {"preview_crawl", "change_password", "invite_user", "update_user"}
-"""Operations that ask the internet, know the old password, or are an admin's."""
+ELSEWHERE = {"preview_crawl", "change_password", "invite_user", "update_user", "take_down"}
+"""Operations that ask the internet, know the old password, or are an admin's or a moderator's."""
 
 
 def test_it_is_of_openapi_3_1_and_every_operation_has_a_name_of_its_own() -> None:
