@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AfterValidator
 
 from backend.http.access import Admin, Allow
 from backend.http.paging import Cursor, Limit, Page, paged_by_text
@@ -13,12 +14,13 @@ from backend.http.service import CurrentService, Session
 from backend.http.team import link_of, only_in_a_team
 from backend.models.enums import Role, Scope
 from backend.schemas.accounts import LinkResponse, NewUserResponse, UserCreate, UserResponse, UserUpdate
+from backend.schemas.base import storable
 from backend.services import people
 
 router = APIRouter(prefix="/users", tags=["administration"])
 
 admins = Allow(Scope.ADMIN, Role.ADMIN)
-Search = Annotated[str | None, Query(max_length=255, description="Part of the e-mail.")]
+Search = Annotated[str | None, Query(max_length=255, description="Part of the e-mail."), AfterValidator(storable)]
 
 
 @router.get("", dependencies=[Depends(admins)])

@@ -54,7 +54,7 @@ def link_expires(job: ExportJob) -> int:
 def check_signature(secret: bytes, job: ExportJob, expires: int, given: str) -> None:
     """Raises NotFound for a signature that is not ours, Gone for a link that is too old."""
     if not hmac.compare_digest(signature(secret, job, expires).encode(), given.encode()):
-        raise NotFound(f"There is no export job {job.id}, or this link to it is not right.")
+        raise NotFound(f"There is no export job {job.id}.")  # as of one that is not there: links tell nothing
     if expires <= datetime.now(UTC).timestamp():
         raise Gone("This link has expired. Make a new one where the export is shown.")
 

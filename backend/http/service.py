@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
@@ -13,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.config import Settings
 from backend.db import Database
+from backend.errors import BadInput
 from backend.http.events import Events
 from backend.http.metrics import Metrics
 from backend.http.oidc import Provider
@@ -21,6 +25,8 @@ from backend.schemas.plans import CrawlPlan
 from backend.schemas.previews import PreviewResponse
 from backend.services.thumbnails import Thumbnails
 from gleanset.store import Store
+
+_KEY_BYTES = 32
 
 
 class Preview(Protocol):
@@ -68,13 +74,23 @@ async def release(session: AsyncSession) -> None:
 
 
 def load_secret(settings: Settings) -> bytes:
-    """The signing key: that of the setting, or one that is made once and lies in the data folder."""
+    """The signing key: that of the setting, or one that is made once and lies in the data folder.
+
+    Raises BadInput when the file in the data folder is not whole.
+    """
     if settings.secret_key:
         return settings.secret_key.get_secret_value().encode()
     file = settings.home / "secret"
-    with suppress(FileExistsError):
+    if not file.exists():
         settings.home.mkdir(parents=True, exist_ok=True)
-        with file.open("xb") as new:
-            file.chmod(0o600)
-            new.write(secrets.token_bytes(32))
-    return file.read_bytes()
+        # Whole or not there: another process that starts meanwhile must not read half a key.
+        handle, name = tempfile.mkstemp(prefix=".secret-", dir=settings.home)
+        with os.fdopen(handle, "wb") as new:
+            new.write(secrets.token_bytes(_KEY_BYTES))
+        with suppress(FileExistsError):
+            file.hardlink_to(name)
+        Path(name).unlink()
+    key = file.read_bytes()
+    if len(key) < _KEY_BYTES:
+        raise BadInput(f"The key in {file} is not whole. Remove the file: a new one is made, and old links end.")
+    return key

@@ -21,6 +21,7 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import validation
 from backend.services.access import owned, seen
 from backend.services.activity import note
+from backend.services.search import bounded
 from backend.services.states import locked
 from backend.services.statistics import statistics
 from backend.services.validation import Foretold
@@ -35,6 +36,8 @@ router = APIRouter(prefix="/jobs/{job_id}/validation")
 _OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
 _SHOWN = 20
 _GROUPS, _IN_A_GROUP = 8, 6
+_PATIENCE = 10
+"""Seconds that looking for copies may take before the page does without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +137,8 @@ def _past(job_id: int) -> Select[ValidationJob]:
 async def _charts(session: AsyncSession, job: CrawlJob) -> list[Chart]:
     """None of a job without images, nor of one whose images take too long to count just now."""
     try:
-        return charts(await statistics(session, job)) if job.downloaded_images else []
+        async with session.begin_nested():  # a statement that was given up ends no more than this
+            return charts(await statistics(session, job)) if job.downloaded_images else []
     except ServiceError:
         return []
 
@@ -152,7 +156,15 @@ def _judged(job: ValidationJob) -> Judged:
 
 
 async def _twins(session: AsyncSession, job_id: int) -> list[list[Twin]]:
-    """Groups of images with the same bytes, the largest first."""
+    """Groups of images with the same bytes, the largest first; none when they take too long to find just now."""
+    try:
+        async with session.begin_nested(), bounded(session, _PATIENCE):
+            return await _found_twins(session, job_id)
+    except ServiceError:
+        return []
+
+
+async def _found_twins(session: AsyncSession, job_id: int) -> list[list[Twin]]:
     downloaded = (Image.crawl_job_id == job_id, Image.outcome == ImageOutcome.DOWNLOADED.value)
     several = (
         select(Image.sha256)

@@ -163,3 +163,8 @@ def test_an_owner_alone_invites_nobody(embedded: Server, tmp_path: Path) -> None
         with local.browser(local.person(Role.ADMIN)) as owner:
             answer = owner.post(USERS, json={"email": "ann@example.org"})
         assert (answer.status_code, "GLEANSET_ACCOUNTS" in answer.json()["message"]) == (409, True)
+
+
+def test_a_search_that_no_database_can_hold_is_refused(admin: httpx.Client) -> None:
+    answer = admin.get(USERS, params={"search": "a\0b"})
+    assert (answer.status_code, set(answer.json()["details"]["fields"])) == (422, {"query.search"})
