@@ -11,7 +11,7 @@ from backend.http.access import Reader
 from backend.http.files import FILE_HEADERS, blob_answer, not_modified
 from backend.http.paging import Page, decode_cursor, encode_cursor
 from backend.http.problems import Problem
-from backend.http.service import CurrentService, Session
+from backend.http.service import CurrentService, Session, release
 from backend.models import CrawlJob, Image
 from backend.schemas.images import ImageDetail, ImageItem, ImageQuery, Neighbours, Statistics
 from backend.services import statistics
@@ -71,7 +71,10 @@ async def show_neighbours(
 
 
 async def _key(session: Session, actor: Reader, image_id: int) -> str:
-    return stored_key(await seen(session, actor, Image, image_id))
+    """Nothing else is asked of the database, and the store and the decoder may take long: no connection waits."""
+    key = stored_key(await seen(session, actor, Image, image_id))
+    await release(session)
+    return key
 
 
 StoredKey = Annotated[str, Depends(_key)]

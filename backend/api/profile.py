@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from backend.http.access import Owner, Reader, Writer, session_token
 from backend.http.guessing import guessing
 from backend.http.paging import Page, SessionId
-from backend.http.service import CurrentService, Session
+from backend.http.service import CurrentService, Session, release
 from backend.models import Profile
 from backend.schemas.accounts import PasswordChange, SessionResponse
 from backend.schemas.profile import ProfileResponse, ProfileUpdate
@@ -35,8 +35,9 @@ async def change_password(
 ) -> None:
     """Every other session ends; API keys stay as they are."""
     person = await session.get_one(Profile, actor.user_id)
+    await release(session)
     async with guessing(request, service, person.email):
-        await accounts.change_password(session, person, body.old, body.new, session_token(request))
+        await accounts.change_password(service.database, person, body.old, body.new, session_token(request))
 
 
 @router.get("/sessions")

@@ -59,7 +59,9 @@ def cookie_name(request: Request) -> str:
 
 
 def session_token(request: Request) -> str | None:
-    """What the session cookie says."""
+    """What the session cookie says; nothing beside `Authorization`, where nobody has looked whose cookie it is."""
+    if request.headers.get("Authorization"):
+        return None
     return request.cookies.get(cookie_name(request))
 
 

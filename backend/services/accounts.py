@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.db import Database
 from backend.errors import BadInput, NotAllowed, NotFound, NotLoggedIn
 from backend.models import Credential, LoginSession, Profile
 from backend.schemas.accounts import SessionResponse
@@ -17,6 +19,7 @@ from backend.services import identity, passwords
 from backend.services.activity import note
 from backend.services.secrets import token_hash
 
+_WRONG = "E-mail and password do not belong together."
 _MOST_SESSIONS = 200
 _FRESH = timedelta(minutes=30)
 """How long after a log-in by link a password may be chosen without the old one."""
@@ -30,40 +33,78 @@ async def by_email(session: AsyncSession, email: str) -> Profile | None:
     return await session.scalar(select(Profile).where(func.lower(Profile.email) == email.lower()))
 
 
-async def authenticate(session: AsyncSession, email: str, password: str) -> Profile:
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Whose password was right, and what the database kept of it then."""
+
+    user_id: UUID
+    password_hash: str
+
+
+async def authenticate(database: Database, email: str, password: str) -> Proven:
     """Who logs in. Raises NotLoggedIn for a wrong password, an unknown e-mail and a disabled person alike, after the
-    same time."""
-    person = await by_email(session, email)
-    kept = await session.scalar(select(Credential.password_hash).filter_by(user_id=person.id)) if person else None
+    same time. Hashing waits for its turn, and holds no connection meanwhile."""
+    async with database.transaction() as session:
+        person = await by_email(session, email)
+        kept = await _kept(session, person.id) if person else None
     good = await passwords.matches(password, kept)
-    if not good or person is None or person.disabled_at is not None:
-        raise NotLoggedIn("E-mail and password do not belong together.")
-    return person
+    if not good or person is None or kept is None or person.disabled_at is not None:
+        raise NotLoggedIn(_WRONG)
+    return Proven(person.id, kept)
 
 
-async def may_choose_freely(session: AsyncSession, token: str | None) -> bool:
-    """Whether a password may be chosen without the one before: shortly after a log-in by link."""
+async def still(session: AsyncSession, proven: Proven) -> Profile:
+    """The person, whose password stays what it was until the transaction ends. Raises NotLoggedIn when it was changed
+    since."""
+    same = select(Credential.user_id).filter_by(user_id=proven.user_id, password_hash=proven.password_hash)
+    if await session.scalar(same.with_for_update(read=True)) is None:
+        raise NotLoggedIn(_WRONG)
+    return await session.get_one(Profile, proven.user_id)
+
+
+async def may_choose_freely(session: AsyncSession, user_id: UUID, token: str | None) -> bool:
+    """Whether the person may choose a password without the one before: shortly after a log-in by link."""
     opened = await session.get(LoginSession, token_hash(token)) if token else None
-    return opened is not None and opened.by_link and opened.created_at > datetime.now(UTC) - _FRESH
+    now = datetime.now(UTC)
+    return (
+        opened is not None
+        and opened.user_id == user_id
+        and opened.by_link
+        and opened.expires_at > now
+        and opened.created_at > now - _FRESH
+    )
 
 
-async def change_password(session: AsyncSession, person: Profile, old: str | None, new: str, token: str | None) -> None:
-    """Another password; all sessions but that of the token end. Raises BadInput, or NotAllowed for a wrong old one."""
+async def change_password(database: Database, person: Profile, old: str | None, new: str, token: str | None) -> None:
+    """Another password; all sessions but that of the token end. Raises BadInput, or NotAllowed for a wrong old one.
+
+    In transactions of its own, since hashing waits for its turn.
+    """
     passwords.check_new(new, person.email)
-    if not await may_choose_freely(session, token):
-        kept = await session.scalar(select(Credential.password_hash).filter_by(user_id=person.id))
-        if kept is None:
-            raise BadInput("You have no password yet. Log in by a link, which an admin can make, and choose one then.")
-        if old is None or not await passwords.matches(old, kept):
-            raise NotAllowed("The old password is not right.")
-    await set_password(session, person, new, person.id)
-    await identity.close_others(session, person.id, token)
+    async with database.transaction() as session:
+        free = await may_choose_freely(session, person.id, token)
+        kept = await _kept(session, person.id)
+    if not free and kept is None:
+        raise BadInput("You have no password yet. Log in by a link, which an admin can make, and choose one then.")
+    if not free and (old is None or not await passwords.matches(old, kept)):
+        raise NotAllowed("The old password is not right.")
+    hashed = await passwords.hashed(new)
+    async with database.transaction() as session:
+        locked = select(Profile).filter_by(id=person.id).with_for_update(key_share=True)
+        await session.execute(locked)
+        if await _kept(session, person.id) != kept:
+            raise NotAllowed("The password was changed meanwhile. Log in with the new one.")
+        await set_password(session, person, hashed, person.id)
+        await identity.close_others(session, person.id, token)
 
 
-async def set_password(session: AsyncSession, person: Profile, new: str, by: UUID | None) -> None:
-    """Give the person this password. Raises BadInput when it is none."""
-    passwords.check_new(new, person.email)
-    values = {"password_hash": await passwords.hashed(new), "changed_at": datetime.now(UTC)}
+async def _kept(session: AsyncSession, user_id: UUID) -> str | None:
+    return await session.scalar(select(Credential.password_hash).filter_by(user_id=user_id))
+
+
+async def set_password(session: AsyncSession, person: Profile, hashed: str, by: UUID | None) -> None:
+    """Let the person log in with the password that has this hash."""
+    values = {"password_hash": hashed, "changed_at": datetime.now(UTC)}
     giving = insert(Credential).values(user_id=person.id, **values)
     await session.execute(giving.on_conflict_do_update(index_elements=["user_id"], set_=values))
     note(session, by, "user.password_changed", person)

@@ -14,7 +14,7 @@ from backend.errors import BadInput, NotAllowed, TooMany
 from backend.http.access import Owner, session_token
 from backend.http.guessing import guessing
 from backend.http.paging import SessionId
-from backend.http.service import CurrentService, Service, Session
+from backend.http.service import CurrentService, Service, Session, release
 from backend.models import Profile
 from backend.schemas.accounts import PasswordChange, SessionResponse
 from backend.schemas.profile import ProfileUpdate
@@ -73,12 +73,14 @@ async def choose_password(request: Request, service: CurrentService, session: Se
     if wanted is None or errors:
         return await _page(request, service, session, actor, {}, errors, 422)
     person = await session.get_one(Profile, actor.user_id)
+    await release(session)
     try:
         async with guessing(request, service, person.email):
-            await accounts.change_password(session, person, wanted.old, wanted.new, session_token(request))
+            await accounts.change_password(service.database, person, wanted.old, wanted.new, session_token(request))
     except (BadInput, NotAllowed, TooMany) as error:
         errors = {"new" if isinstance(error, BadInput) else "old": str(error)}
-        return await _page(request, service, session, actor, {}, errors, error.status)
+        async with service.database.transaction() as again:
+            return await _page(request, service, again, actor, {}, errors, error.status)
     return go("/account", "The password is changed. All other sessions have ended.")
 
 
@@ -111,7 +113,7 @@ async def _page(
         role=person.role,
         since=person.created_at,
         team=service.settings.accounts == "team",
-        free=await accounts.may_choose_freely(session, token),
+        free=await accounts.may_choose_freely(session, actor.user_id, token),
         sessions=await accounts.sessions_of(session, actor.user_id, token),
         values=values or {"full_name": person.full_name or "", "avatar_url": person.avatar_url or ""},
         errors=errors or {},

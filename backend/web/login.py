@@ -65,9 +65,11 @@ async def log_in(request: Request, service: CurrentService) -> Response:
 
 async def _by_password(request: Request, service: Service, email: str, password: str) -> str:
     """The token of a new session. Raises NotLoggedIn or TooMany."""
-    async with guessing(request, service, email), service.database.transaction() as session:
-        person = await accounts.authenticate(session, email, password)
-        return await _open(request, session, person, by_link=False)
+    async with guessing(request, service, email):
+        proven = await accounts.authenticate(service.database, email, password)
+        async with service.database.transaction() as session:
+            person = await accounts.still(session, proven)
+            return await _open(request, session, person, by_link=False)
 
 
 @router.get("/login/{token}", dependencies=[Depends(public)])

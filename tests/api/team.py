@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +14,7 @@ from sqlalchemy import select
 
 from backend.models import ActivityLog, Profile
 from backend.models.enums import Role
-from backend.services import accounts
+from backend.services import accounts, passwords
 from tests.serving import Served
 
 PASSWORD = "rather unlikely words"
@@ -22,10 +26,29 @@ def member(served: Served, role: Role = Role.USER) -> tuple[UUID, str]:
 
     async def make(session: Any) -> str:
         person = await session.get_one(Profile, user_id)
-        await accounts.set_password(session, person, PASSWORD, None)
+        await accounts.set_password(session, person, await passwords.hashed(PASSWORD), None)
         return person.email
 
     return user_id, served.run(make)
+
+
+@contextmanager
+def no_hashing() -> Iterator[Callable[[int], None]]:
+    """Nobody's turn at hashing comes until the end of the block; what it gives waits until so many wait for theirs."""
+    free = Event()
+    held = [passwords._THREADS.submit(free.wait, 60) for _ in range(2)]
+
+    def waiting(count: int) -> None:
+        until = monotonic() + 15
+        while passwords._THREADS._work_queue.qsize() < count:
+            assert monotonic() < until, f"{passwords._THREADS._work_queue.qsize()} wait, not {count}"
+            sleep(0.02)
+
+    try:
+        yield waiting
+    finally:
+        free.set()
+        assert all(future.result(10) for future in held)
 
 
 def log_in(client: httpx.Client, email: str, password: str = PASSWORD, **more: Any) -> httpx.Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,9 +18,9 @@ from sqlalchemy import func, select, update
 from backend.config import Settings
 from backend.http.access import COOKIE, csrf_token
 from backend.models import ApiKey, LoginSession, Profile
-from backend.services import identity
+from backend.services import accounts, identity
 from backend.services.secrets import token_hash
-from tests.api.team import PASSWORD, actions, log_in, member
+from tests.api.team import PASSWORD, actions, log_in, member, no_hashing
 from tests.postgres import Server
 from tests.serving import Served, serving
 
@@ -126,6 +127,52 @@ def test_after_a_link_the_old_password_is_not_asked_for(served: Served, person: 
         earlier = datetime.now(UTC) - timedelta(hours=1)
         served.run(lambda session: session.execute(update(LoginSession).values(created_at=earlier)))
         assert me.put("/api/v1/profile/password", json={"new": PASSWORD}).status_code == 403
+
+
+def test_ones_own_link_sets_nobody_else_s_password(served: Served, person: tuple[UUID, str]) -> None:
+    mine, _ = member(served)
+    link = served.run(lambda session: identity.new_link(session, mine))
+    with browser(served, person[1]) as victim:
+        secret = victim.post(KEYS, json={"name": "CI", "scopes": ["admin"]}).json()["secret"]
+        with served.anonymous() as thief:
+            thief.post(f"/login/{link}")
+            token = thief.cookies[COOKIE]
+            thief.headers["Authorization"] = f"Bearer {secret}"
+            assert thief.get("/api/v1/profile").json()["id"] == str(person[0])
+            assert thief.put("/api/v1/profile/password", json={"new": OTHER}).status_code == 403
+            assert [each["current"] for each in thief.get("/api/v1/profile/sessions").json()["items"]] == [False]
+    for user_id, free in ((mine, True), (person[0], False)):
+        assert served.run(partial(accounts.may_choose_freely, user_id=user_id, token=token)) is free
+    served.run(lambda session: session.execute(update(LoginSession).values(expires_at=datetime.now(UTC))))
+    assert not served.run(partial(accounts.may_choose_freely, user_id=mine, token=token))
+
+
+def test_changes_that_wait_for_their_turn_at_hashing_hold_no_connection(
+    served: Served, person: tuple[UUID, str]
+) -> None:
+    """More than the database has connections for."""
+    people = [member(served) for _ in range(35)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(served.browser(user_id)) for user_id, _ in people]
+        threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
+
+        def change(client: httpx.Client) -> int:
+            return client.put("/api/v1/profile/password", json={"old": PASSWORD, "new": OTHER}).status_code
+
+        with no_hashing() as waiting:
+            changes = [threads.submit(change, client) for client in clients]
+            waiting(len(clients))
+            assert clients[0].get("/api/v1/profile", timeout=5).status_code == 200
+        assert {each.result(60) for each in changes} == {204}
+
+
+def test_of_two_changes_at_once_one_is_made(served: Served, person: tuple[UUID, str]) -> None:
+    with served.browser(person[0]) as first, served.browser(person[0]) as second, ThreadPoolExecutor(2) as threads:
+        body = {"old": PASSWORD, "new": OTHER}
+        with no_hashing() as waiting:
+            made = [threads.submit(each.put, "/api/v1/profile/password", json=body) for each in (first, second)]
+            waiting(2)
+        assert sorted(each.result(30).status_code for each in made) == [204, 403]
 
 
 def test_sessions_are_listed_and_ended(served: Served, person: tuple[UUID, str]) -> None:

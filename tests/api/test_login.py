@@ -18,7 +18,7 @@ from backend.config import Settings
 from backend.http.access import COOKIE, csrf_token
 from backend.models import Credential, LoginFailure, LoginSession, Profile
 from backend.services import identity, throttle
-from tests.api.team import PASSWORD, actions, log_in, member
+from tests.api.team import PASSWORD, actions, log_in, member, no_hashing
 from tests.postgres import Server
 from tests.serving import Served, serving
 
@@ -76,6 +76,36 @@ def test_a_wrong_password_does_not(served: Served, client: httpx.Client, passwor
 def test_an_unknown_person_is_told_the_same(client: httpx.Client, email: str) -> None:
     answer = log_in(client, email)
     assert (answer.status_code, "do not belong together" in answer.text) == (401, True)
+
+
+def test_log_ins_that_wait_for_their_turn_at_hashing_hold_no_connection(served: Served, client: httpx.Client) -> None:
+    """More than the database has connections for."""
+    with ThreadPoolExecutor(35) as threads:
+
+        def enter(number: int) -> int:
+            with served.anonymous() as each:
+                return log_in(each, f"somebody{number}@example.org").status_code
+
+        with no_hashing() as waiting:
+            answers = [threads.submit(enter, number) for number in range(35)]
+            waiting(35)
+            assert client.get("/api/v1/profile", timeout=5).status_code == 401
+        assert {each.result(60) for each in answers} == {401}
+
+
+def test_a_password_that_is_changed_meanwhile_lets_nobody_in(served: Served, client: httpx.Client) -> None:
+    user_id, email = member(served)
+
+    async def change(session: Any) -> None:
+        changing = update(Credential).filter_by(user_id=user_id)
+        await session.execute(changing.values(password_hash="of another password"))
+
+    with ThreadPoolExecutor(1) as threads, no_hashing() as waiting:
+        answer = threads.submit(log_in, client, email)
+        waiting(1)
+        served.run(change)
+    assert answer.result(30).status_code == 401
+    assert COOKIE not in client.cookies
 
 
 def test_the_time_does_not_tell_who_is_there(served: Served, client: httpx.Client) -> None:
