@@ -6,12 +6,13 @@ import hashlib
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from time import sleep
+from typing import Any, cast
 
 import httpx
 import pytest
 from PIL import Image as Pillow
-from sqlalchemy import text
+from sqlalchemy import QueuePool, text
 
 from backend.models import Image
 from gleanset.store import Store, thumbnail_key
@@ -266,6 +267,22 @@ def test_a_thumbnail_is_made_once_however_many_ask(served: Served) -> None:
         assert len({answer.content for answer in answers}) == 1
         store.put_now(thumbnail_key(key), b"kept")
         assert client.get(path).content == b"kept"
+
+
+def test_thumbnails_that_wait_for_their_turn_hold_no_connection(served: Served) -> None:
+    """More than the database has connections for; all come back before the first picture is made."""
+    large = encode(photo("china").resize((6000, 4000)), "png", compress_level=1)
+    job = gathered(served, served.person(), [large])
+    pool = cast("QueuePool", served.database.engine.pool)
+    with served.browser(job.user_id) as client, ThreadPoolExecutor(40) as threads:
+        asked = [threads.submit(client.get, f"/api/v1/images/{job.images[0]}/thumbnail") for _ in range(40)]
+        taken = [pool.checkedout()]
+        while not any(each.done() for each in asked):
+            taken.append(pool.checkedout())
+            sleep(0.001)
+        assert {each.result(30).status_code for each in asked} == {200}
+    assert max(taken) > 0
+    assert 0 in taken[taken.index(max(taken)) :]
 
 
 def test_files_that_are_gone_or_spoilt_are_a_404(served: Served) -> None:
