@@ -46,6 +46,6 @@ async def update_project(session: Session, actor: Writer, project_id: int, body:
 
 @router.delete("/{project_id}", status_code=204)
 async def delete_project(session: Session, actor: Writer, project_id: int) -> None:
-    """Hide the project and all that is in it."""
+    """Hide the project and all that is in it; what is under way is cancelled."""
     project = await owned(session, actor, Project, project_id)
     await projects.update(session, project, ProjectUpdate(status=ProjectStatus.DELETED), actor.user_id)

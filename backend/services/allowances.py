@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.config import Settings
 from backend.errors import NotAllowed, TooMany
 from backend.models import CrawlChunk, CrawlJob, Profile, Project
-from backend.models.enums import JobStatus
+from backend.models.enums import JobStatus, ProjectStatus
 
 RETRY_AFTER = 60
 
@@ -88,7 +88,7 @@ async def _check_bytes(session: AsyncSession, owner_id: UUID, allowance: Allowan
     if allowance.bytes is None:
         return
     query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
-    had = int((await session.scalars(query.where(Project.user_id == owner_id))).one())
+    had = int((await session.scalars(query.where(_counted(owner_id)))).one())
     if had >= allowance.bytes:
         raise NotAllowed(
             f"{allowance.bytes:,} bytes are allowed, and {had:,} are there. Delete jobs that are not needed any more.",
@@ -99,8 +99,7 @@ async def _check_bytes(session: AsyncSession, owner_id: UUID, allowance: Allowan
 
 async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tuple[int, int]:
     """Jobs under way, and images there or asked for."""
-    started = (CrawlJob.status == JobStatus.PENDING.value) & (func.jsonb_array_length(CrawlJob.task_ids) > 0)
-    under_way = (CrawlJob.status == JobStatus.RUNNING.value) | started
+    under_way = _under_way()
     there = func.sum(CrawlJob.downloaded_images - CrawlJob.duplicate_images).filter(~under_way)
     query = (
         select(
@@ -108,9 +107,19 @@ async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tu
             func.coalesce(func.sum(CrawlJob.max_images).filter(under_way), 0) + func.coalesce(there, 0),
         )
         .join(CrawlJob.project)
-        .where(Project.user_id == owner_id)
+        .where(_counted(owner_id))
     )
     if without is not None:
         query = query.where(CrawlJob.id != without)
     running, images = (await session.execute(query)).one()
     return running, int(images)
+
+
+def _under_way() -> ColumnElement[bool]:
+    started = (CrawlJob.status == JobStatus.PENDING.value) & (func.jsonb_array_length(CrawlJob.task_ids) > 0)
+    return (CrawlJob.status == JobStatus.RUNNING.value) | started
+
+
+def _counted(owner_id: UUID) -> ColumnElement[bool]:
+    """The person's jobs, but for those of deleted projects, which nobody could delete to make room."""
+    return (Project.user_id == owner_id) & ((Project.status != ProjectStatus.DELETED.value) | _under_way())

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend import queue
 from backend.config import Settings
-from backend.models import CrawlChunk
+from backend.models import CrawlChunk, CrawlJob, ValidationJob
 from tests.api.gathered import gathered
 from tests.postgres import Server
 from tests.services.helpers import downloaded
@@ -70,6 +71,27 @@ def test_jobs_started_at_once_do_not_pass_a_limit_together(served: Served, me: h
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda path: me.post(f"{path}/start").status_code, paths))
     assert sorted(answers) == [202, 202, *[429] * 8]
+
+
+def test_a_deleted_project_leaves_nothing_under_way_and_counts_no_more(served: Served, me: httpx.Client) -> None:
+    running, waiting = made(me, 90), gathered(served, me, [downloaded(f"d{n}") for n in range(10)], max_images=10)
+    assert me.post(f"{running}/start").status_code == 202
+    judging = me.post("/api/v1/validation-jobs", json={"crawl_job_id": waiting})
+    assert judging.status_code == 201
+    assert asked(me, 1).status_code == 403
+    for path in (running, f"{JOBS}/{waiting}"):
+        project = me.get(path).json()["project_id"]
+        assert me.delete(f"/api/v1/projects/{project}").status_code == 204
+        assert me.get(path).status_code == 404
+
+    async def states(session: AsyncSession) -> list[str]:
+        crawl = await session.get_one(CrawlJob, int(running.rpartition("/")[2]))
+        judged = await session.get_one(ValidationJob, judging.json()["id"])
+        return [crawl.status, judged.status, (await session.get_one(CrawlJob, waiting)).status]
+
+    assert served.run(states) == ["cancelled", "cancelled", "completed"]
+    assert not served.run(lambda session: queue.has_tasks(session, int(running.rpartition("/")[2])))
+    assert me.post(f"{made(me, 100)}/start").status_code == 202
 
 
 def test_who_has_all_the_bytes_starts_no_more(served: Served, me: httpx.Client) -> None:
