@@ -112,6 +112,9 @@ INDEXES = (
     "CREATE INDEX IF NOT EXISTS ix_images_label ON images (crawl_job_id, CAST(md5(label) AS uuid), id)"
     " WHERE outcome = 'downloaded'",
     "CREATE INDEX IF NOT EXISTS ix_images_not_downloaded ON images (crawl_job_id, id) WHERE outcome <> 'downloaded'",
+    # Whom a redirect led to a URL; most images need none, and cost nothing here.
+    "CREATE INDEX IF NOT EXISTS ix_images_final_url ON images (CAST(md5(final_url) AS uuid))"
+    " WHERE final_url <> original_url",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_url ON takedowns ((md5(url)::uuid)) WHERE url IS NOT NULL",
     "CREATE UNIQUE INDEX IF NOT EXISTS uq_takedowns_sha256 ON takedowns (sha256) WHERE sha256 IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS ix_activity_log_resource ON activity_logs (resource_type, resource_id)",
@@ -120,6 +123,7 @@ INDEXES = (
 
 ON_OLDER_TABLES = (
     "ix_images_label",
+    "ix_images_final_url",
     "ix_images_not_downloaded",
     "ix_activity_log_resource",
     "ix_verdicts_invalid",

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from backend.http.access import Moderator
 from backend.http.paging import Cursor, Limit, Page, paged
-from backend.http.service import CurrentService, Session
+from backend.http.service import CurrentService, Session, release
 from backend.models import Takedown
 from backend.schemas.takedowns import TakedownCreate, TakedownMade, TakedownResponse
 from backend.services import takedowns
@@ -24,9 +24,12 @@ async def list_takedowns(
 
 
 @router.post("", status_code=201)
-async def take_down(service: CurrentService, actor: Moderator, body: TakedownCreate) -> TakedownMade:
+async def take_down(
+    service: CurrentService, request_session: Session, actor: Moderator, body: TakedownCreate
+) -> TakedownMade:
     """Remove an image everywhere, and refuse it from now on. Sent again, it goes on where the store failed."""
     digest = bytes.fromhex(body.sha256) if body.sha256 else None
+    await release(request_session)
     async with service.database.transaction() as session:
         done = await takedowns.take_down(session, url=body.url, sha256=digest, why=body.note, user_id=actor.user_id)
         made = TakedownResponse.model_validate(done.takedown).model_dump()

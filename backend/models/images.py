@@ -100,5 +100,11 @@ class Image(Base):
             "id",
             postgresql_where=text("outcome = 'downloaded'"),
         ),
+        # Those that a redirect led to a URL: a takedown asks for them.
+        Index(
+            "ix_images_final_url",
+            text("(md5(final_url)::uuid)"),
+            postgresql_where=text("final_url <> original_url"),
+        ),
         Index("ix_images_not_downloaded", "crawl_job_id", "id", postgresql_where=text("outcome <> 'downloaded'")),
     )

@@ -7,17 +7,17 @@ batch that has asked before the takedown is committed after it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Uuid, case, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlJob, Decision, ExportJob, Image, Takedown, Verdict
+from backend.models import ActivityLog, CrawlJob, Decision, ExportJob, Image, Takedown
 from backend.models.enums import Choice, ImageOutcome, JobStatus
 from backend.queue import psycopg_connection
 from backend.services.activity import note
@@ -27,6 +27,12 @@ from gleanset.store import EXTENSIONS, blob_key
 from gleanset.types import Candidate, Downloaded, Outcome, Reason, Refused
 
 TURN = 0x676C7464  # "gltd", a number that nothing else locks
+_HOLDING = (JobStatus.RUNNING.value, JobStatus.COMPLETED.value)
+_IN_USE = """
+SELECT hash FROM unnest(%b::bytea[]) AS asked (hash)
+WHERE EXISTS (SELECT FROM images WHERE sha256 = hash AND outcome = 'downloaded')
+   OR EXISTS (SELECT FROM images WHERE resized_sha256 = hash AND outcome = 'downloaded')
+"""
 _CLEARED = (
     "filename", "storage_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality", "brightness",
     "contrast", "sharpness", "entropy", "orientation", "animated", "etag", "last_modified",
@@ -36,7 +42,7 @@ _CLEARED = (
 
 @dataclass(frozen=True, slots=True)
 class TakenDown:
-    """`keys` are blobs to erase when the transaction is committed; taking down again gives those of the bytes again."""
+    """`keys` are blobs to erase when the transaction is committed; taking down again gives them again."""
 
     takedown: Takedown
     images: int
@@ -50,17 +56,21 @@ async def take_down(
     """Remove every image of this URL, or of these bytes (original or resized), and refuse them from now on."""
     await session.execute(select(func.pg_advisory_xact_lock(TURN)))
     hashes = await _hashes(session, url, sha256)
-    made = await _remember(session, url, hashes, why, user_id)
+    made = await _remember(session, url, sha256, hashes, why, user_id)
+    hashes = sorted({*hashes, *await _earlier(session, made, "sha256")})
     condition = Image.sha256.in_(hashes) & (Image.outcome == ImageOutcome.DOWNLOADED.value)
     having = select(Image.crawl_job_id).where(condition)
     locked = select(CrawlJob).where(CrawlJob.id.in_(having)).order_by(CrawlJob.id).with_for_update()
     jobs = (await session.scalars(locked.execution_options(populate_existing=True))).all()
     exports = await _mark_exports(session, condition)
-    keys = await _keys(session, hashes)
+    had = select(Image.resized_sha256).where(Image.sha256.in_(hashes), Image.resized_sha256.is_not(None))
+    copies = {each for each in await session.scalars(had) if each} | await _earlier(session, made, "copies")
     images = await _clear(session, jobs, hashes, condition)
-    metadata = {"url": url, "sha256": [each.hex() for each in hashes], "images": images, "exports": exports}
+    metadata = {"url": url, "sha256": _hex(hashes), "copies": _hex(copies), "images": images, "exports": exports}
     note(session, user_id, "takedown.made", made, **metadata | ({"note": why} if why else {}))
-    return TakenDown(made, images, exports, keys)
+    keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
+    keys |= {blob_key(each.hex(), "jpeg") for each in copies - await _in_use(session, copies)}
+    return TakenDown(made, images, exports, frozenset(keys))
 
 
 async def refused_urls(session: AsyncSession, candidates: Sequence[Candidate]) -> Collection[str]:
@@ -69,81 +79,83 @@ async def refused_urls(session: AsyncSession, candidates: Sequence[Candidate]) -
 
 
 async def sift(session: AsyncSession, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], frozenset[str]]:
-    """The outcomes with what was taken down refused, and the blobs to erase when the transaction is committed.
+    """The outcomes with what was taken down refused, and the blobs that no image has, to erase behind the commit.
 
     The first thing in a transaction that records.
     """
     await session.execute(select(func.pg_advisory_xact_lock_shared(TURN)))
     had = [outcome for outcome in outcomes if isinstance(outcome, Downloaded)]
-    hashes = {bytes.fromhex(each) for outcome in had for each in _hashes_of(outcome)}
+    hashes = {each for outcome in had for each in _hashes_of(outcome)}
     found: set[bytes | None] = set()
     if hashes:
         found.update(await _known(session, "SELECT sha256 FROM takedowns WHERE sha256 = ANY(%b::bytea[])", hashes))
     urls = await _urls(session, {url for outcome in had for url in (outcome.candidate.url, outcome.final_url)})
     sifted: list[Outcome] = []
-    keys: set[str] = set()
+    unwanted: dict[bytes, str] = {}
     for outcome in outcomes:
         if isinstance(outcome, Downloaded) and (
-            {bytes.fromhex(each) for each in _hashes_of(outcome)} & found
-            or {outcome.candidate.url, outcome.final_url} & set(urls)
+            _hashes_of(outcome) & found or {outcome.candidate.url, outcome.final_url} & set(urls)
         ):
-            keys |= {outcome.key} | ({blob_key(outcome.resized.sha256, "jpeg")} if outcome.resized else set())
+            unwanted |= _blobs(outcome)
             sifted.append(refused(outcome.candidate, outcome.fetched_at))
         else:
             sifted.append(outcome)
-    return sifted, frozenset(keys)
+    kept = {each for outcome in sifted if isinstance(outcome, Downloaded) for each in _blobs(outcome)}
+    erased = unwanted.keys() - kept
+    return sifted, frozenset(unwanted[each] for each in erased - await _in_use(session, erased))
 
 
 async def _hashes(session: AsyncSession, url: str | None, sha256: bytes | None) -> list[bytes]:
-    """Of the originals: those asked for, those whose resized copy was asked for, and those that came from the URL."""
+    """Of the originals: those asked for or had from the URL, and those of which these are the resized copies."""
     found = {sha256} if sha256 else set[bytes]()
-    if sha256:
-        copies = select(Image.sha256).where(Image.resized_sha256 == sha256, Image.sha256.is_not(None))
-        found |= {each for each in await session.scalars(copies) if each}
     if url:
-        from_url = or_(_md5(Image.original_url) == _md5(url), Image.final_url == url)
-        had = select(Image.sha256).where(from_url, Image.sha256.is_not(None))
+        redirected = (_md5(Image.final_url) == _md5(url)) & (Image.final_url != Image.original_url)
+        had = select(Image.sha256).where(or_(_md5(Image.original_url) == _md5(url), redirected))
         found |= {each for each in await session.scalars(had) if each}
-    return sorted(found)
+    copies = select(Image.sha256).where(Image.resized_sha256.in_(found))
+    return sorted(found | {each for each in await session.scalars(copies) if each})
 
 
 async def _remember(
-    session: AsyncSession, url: str | None, hashes: Sequence[bytes], why: str | None, user_id: UUID | None
+    session: AsyncSession,
+    url: str | None,
+    sha256: bytes | None,
+    hashes: Sequence[bytes],
+    why: str | None,
+    user_id: UUID | None,
 ) -> Takedown:
     rows = [{"url": url, "sha256": None}] if url else []
     values = [row | {"note": why, "user_id": user_id} for row in (*rows, *({"url": None, "sha256": h} for h in hashes))]
     await session.execute(insert(Takedown).values(values).on_conflict_do_nothing())
-    mine = _md5(Takedown.url) == _md5(url) if url else Takedown.sha256 == hashes[0]
+    mine = _md5(Takedown.url) == _md5(url) if url else Takedown.sha256 == sha256
     return (await session.scalars(select(Takedown).where(mine))).one()
 
 
-async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -> int:
-    """Count in each finished export the images that it holds."""
-    judge = cast(ExportJob.export_options["validation_job_id"].as_string(), Integer)
-    judged = (Verdict.image_id == Image.id) & (Verdict.validation_job_id == judge)
-    decided = (Decision.project_id == CrawlJob.project_id) & (Decision.sha256 == Image.sha256)
-    held = case(
-        ((Decision.choice == Choice.REJECT.value) & (Decision.decided_at < ExportJob.started_at), False),
-        (judge.is_(None), True),
-        else_=func.coalesce(Verdict.valid, False) | func.coalesce(Decision.choice == Choice.KEEP.value, False),
+async def _earlier(session: AsyncSession, made: Takedown, name: str) -> set[bytes]:
+    """Hashes that earlier takedowns of the same noted: their rows lead nowhere any more, their blobs may still lie."""
+    noted = select(func.jsonb_array_elements_text(ActivityLog.metadata_[name])).where(
+        ActivityLog.resource_type == Takedown.__tablename__,
+        ActivityLog.resource_id == str(made.id),
+        ActivityLog.action == "takedown.made",
     )
+    return {bytes.fromhex(each) for each in await session.scalars(noted)}
+
+
+async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -> int:
+    """Count in each export that is made, or being made, the images that it may hold.
+
+    All downloads of its job but those rejected before it began: decisions and verdicts of then may be forgotten.
+    """
+    decided = (Decision.project_id == CrawlJob.project_id) & (Decision.sha256 == Image.sha256)
+    left_out = (Decision.choice == Choice.REJECT.value) & (Decision.decided_at < ExportJob.started_at)
     query = select(ExportJob.id, func.count()).join(CrawlJob, CrawlJob.id == ExportJob.crawl_job_id)
-    query = query.join(Image, Image.crawl_job_id == CrawlJob.id).outerjoin(Verdict, judged).outerjoin(Decision, decided)
-    query = query.where(condition, ExportJob.status == JobStatus.COMPLETED.value, held).group_by(ExportJob.id)
-    rows = (await session.execute(query)).all()
+    query = query.join(Image, Image.crawl_job_id == CrawlJob.id).outerjoin(Decision, decided)
+    query = query.where(condition, ExportJob.status.in_(_HOLDING), ~func.coalesce(left_out, False))
+    rows = (await session.execute(query.group_by(ExportJob.id))).all()
     for number, count in rows:
         counted = ExportJob.taken_down_images + count
         await session.execute(update(ExportJob).where(ExportJob.id == number).values(taken_down_images=counted))
     return len(rows)
-
-
-async def _keys(session: AsyncSession, hashes: Sequence[bytes]) -> frozenset[str]:
-    """Every name that the bytes can have in the store, and those of copies that no other image uses."""
-    copies = select(Image.resized_sha256).where(Image.sha256.in_(hashes), Image.resized_sha256.is_not(None))
-    shared = select(Image.resized_sha256).where(Image.resized_sha256.in_(copies), Image.sha256.not_in(hashes))
-    mine = {each for each in await session.scalars(copies) if each} - set(await session.scalars(shared))
-    originals = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
-    return frozenset(originals | {blob_key(each.hex(), "jpeg") for each in mine})
 
 
 async def _clear(
@@ -162,6 +174,11 @@ async def _clear(
         job.valid_images = max(0, job.valid_images - valid.get(job.id, 0))
         await announce(session, job.id)
     return sum(images for images, _ in counts.values())
+
+
+async def _in_use(session: AsyncSession, hashes: Collection[bytes]) -> set[bytes]:
+    """Those that an image has as its bytes, or as those of its resized copy."""
+    return set(await _known(session, _IN_USE, hashes)) if hashes else set()
 
 
 async def _urls(session: AsyncSession, urls: Collection[str]) -> set[str]:
@@ -190,5 +207,19 @@ def refused(candidate: Candidate, at: datetime) -> Refused:
     return Refused(candidate=candidate, reason=Reason.TAKEN_DOWN, detail="", fetched_at=at)
 
 
-def _hashes_of(outcome: Downloaded) -> list[str]:
-    return [outcome.inspection.sha256, *([outcome.resized.sha256] if outcome.resized else [])]
+def _hashes_of(outcome: Downloaded) -> set[bytes]:
+    return {bytes.fromhex(each.sha256) for each in (outcome.inspection, outcome.resized) if each}
+
+
+def _blobs(outcome: Downloaded) -> dict[bytes, str]:
+    """The keys of what it put into the store, by hash; of the original bytes there may be none."""
+    found: dict[bytes, str] = {}
+    if outcome.resized:
+        found[bytes.fromhex(outcome.resized.sha256)] = blob_key(outcome.resized.sha256, "jpeg")
+    if outcome.key not in found.values():
+        found[bytes.fromhex(outcome.inspection.sha256)] = outcome.key
+    return found
+
+
+def _hex(hashes: Iterable[bytes]) -> list[str]:
+    return sorted(each.hex() for each in hashes)

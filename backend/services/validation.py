@@ -164,11 +164,19 @@ async def _finish(session: AsyncSession, job: ValidationJob) -> None:
     )
     if not await session.scalar(select(newer)):
         decided = await decisions.adjustment(session, crawl_job, job.id)
-        crawl_job.valid_images = max(0, job.validated_images - job.invalid_images + decided)
+        gone = await _taken_down_since(session, job)
+        crawl_job.valid_images = max(0, job.validated_images - job.invalid_images - gone + decided)
     await move(session, job, JobStatus.COMPLETED)
     plan = CrawlPlan.model_validate(crawl_job.options)
     if plan.export is not None and crawl_job.status == JobStatus.COMPLETED:
         await exports.create_planned(session, crawl_job, job, plan.export)
+
+
+async def _taken_down_since(session: AsyncSession, job: ValidationJob) -> int:
+    """How many images that this job found valid are not there any more."""
+    gone = (Image.crawl_job_id == job.crawl_job_id, Image.outcome != ImageOutcome.DOWNLOADED.value)
+    query = select(func.count()).select_from(Verdict).join(Image, Image.id == Verdict.image_id)
+    return (await session.scalars(query.where(Verdict.validation_job_id == job.id, Verdict.valid, *gone))).one()
 
 
 def _downloaded(crawl_job_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlJob, Image
-from backend.models.enums import Role
-from backend.services import takedowns
+from backend.models import CrawlJob, ExportJob, Image, Project
+from backend.models.enums import Choice, JobStatus, Role
+from backend.services import crawl_jobs, decisions, exports, takedowns, validation
+from backend.services.images import insert_outcomes
+from gleanset.export import Packed
 from gleanset.store import Store, blob_key, thumbnail_key
-from gleanset.types import Reason
-from tests.api.albums import gathered, pictures
+from gleanset.types import Downloaded, Reason, ResizedFile
+from tests.api.albums import Gathered, gathered, picture, pictures
 from tests.services.helpers import candidate, downloaded
 from tests.serving import Served
 
@@ -69,6 +72,116 @@ def test_what_is_met_again_is_refused(served: Served) -> None:
     assert [getattr(each, "reason", None) for each in sifted] == [Reason.TAKEN_DOWN, Reason.TAKEN_DOWN, None]
     assert keys == {mine.key, by_url.key}
     assert set(urls) == {by_url.final_url}
+
+
+def test_a_blob_that_other_images_have_is_not_erased(served: Served) -> None:
+    job = gathered(served, served.person(), [picture("china", 200)])
+    owned = hashlib.sha256(picture("china", 200)).hexdigest()
+    gone = "https://cdn.example/gone"
+    redirected = replace(downloaded("x", sha256=owned), final_url=gone)
+    shared = replace(with_copy("y", owned), final_url=gone)
+    stays = downloaded("stays")
+    twin = replace(downloaded("z", sha256=stays.inspection.sha256), final_url=gone)
+
+    async def meet(session: AsyncSession) -> Any:
+        await takedowns.take_down(session, url=gone, sha256=None, user_id=None)
+        return await takedowns.sift(session, [redirected, shared, stays, twin])
+
+    sifted, keys = served.run(meet)
+    assert [isinstance(each, Downloaded) for each in sifted] == [False, False, True, False]
+    assert keys == {shared.key}
+    assert job.row(Image, job.images[0]).sha256 == bytes.fromhex(owned)
+
+
+def with_copy(name: str, copy: str) -> Downloaded:
+    return replace(downloaded(name), resized=ResizedFile(width=64, height=48, file_size=1000, sha256=copy))
+
+
+@pytest.mark.parametrize("by", ["url", "sha256"])
+def test_taken_down_again_it_tells_the_blobs_again(served: Served, by: str) -> None:
+    job = gathered(served, served.person(), [picture("china", 210)])
+    copy = hashlib.sha256(f"copy {by}".encode()).hexdigest()
+    shared = hashlib.sha256(f"shared {by}".encode()).hexdigest()
+    mine, also, other = with_copy(f"mine {by}", copy), with_copy(f"also {by}", shared), with_copy(f"other {by}", shared)
+    also = replace(also, final_url=mine.final_url)
+    target = {"url": mine.final_url, "sha256": None}
+    if by == "sha256":
+        target = {"url": None, "sha256": bytes.fromhex(copy)}
+
+    async def record(session: AsyncSession) -> None:
+        await insert_outcomes(session, job.job_id, [mine, also, other], lambda key: f"file:///{key}", None)
+
+    async def take(session: AsyncSession) -> takedowns.TakenDown:
+        return await takedowns.take_down(session, user_id=None, **target)
+
+    served.run(record)
+    first, again = served.run(take), served.run(take)
+    assert (first.images, again.images) == (2 if by == "url" else 1, 0)
+    assert first.keys == again.keys
+    assert {mine.key, blob_key(copy, "jpeg")} < first.keys
+    assert blob_key(shared, "jpeg") not in first.keys
+    assert first.takedown.id == again.takedown.id
+
+
+def test_an_export_is_marked_whose_image_was_kept_when_it_was_packed(served: Served) -> None:
+    job = gathered(served, served.person(), [picture("china", 220), picture("flower", 220)])
+    job.validate(min_width=10_000)
+    kept, rejected = job.images
+
+    async def decide(session: AsyncSession) -> None:
+        project = await project_of(session, job)
+        await decisions.decide(session, project, [kept], Choice.KEEP, user_id=job.user_id)
+        await decisions.decide(session, project, [rejected], Choice.REJECT, user_id=job.user_id)
+
+    async def begin(session: AsyncSession) -> ExportJob:
+        made = await exports.create(session, await session.get_one(CrawlJob, job.job_id), job.user_id)
+        assert await exports.begin(session, made.id)
+        return made
+
+    async def finish(session: AsyncSession, made: ExportJob) -> bool:
+        return await exports.finish(session, made.id, 1, Packed(1, 9), "file:///a.zip", sha256=bytes(32), days=1)
+
+    async def undo(session: AsyncSession) -> None:
+        await decisions.undo(session, await project_of(session, job), [kept], user_id=job.user_id)
+
+    async def take(session: AsyncSession) -> takedowns.TakenDown:
+        target = (await session.get_one(Image, rejected)).sha256
+        await takedowns.take_down(session, url=None, sha256=target, user_id=None)
+        target = (await session.get_one(Image, kept)).sha256
+        return await takedowns.take_down(session, url=None, sha256=target, user_id=None)
+
+    served.run(decide)
+    completed, running = served.run(begin), served.run(begin)
+    assert served.run(lambda session: finish(session, completed))
+    served.run(undo)
+    assert served.run(take).exports == 2
+    assert served.run(lambda session: finish(session, running))
+    for made in (completed, running):
+        row = job.row(ExportJob, made.id)
+        assert (row.status, row.taken_down_images) == (JobStatus.COMPLETED, 1)
+
+
+async def project_of(session: AsyncSession, job: Gathered) -> Project:
+    return await session.get_one(Project, job.project_id)
+
+
+def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: Served) -> None:
+    job = gathered(served, served.person(), [picture("china", width) for width in (230, 240, 250)])
+
+    async def begin(session: AsyncSession) -> int:
+        made = await validation.create(session, await crawl_jobs.finished(session, job.job_id), {})
+        await validation.begin(session, made.id)
+        assert await validation.judge_batch(session, made.id)
+        return made.id
+
+    async def take(session: AsyncSession) -> None:
+        target = (await session.get_one(Image, job.images[1])).sha256
+        await takedowns.take_down(session, url=None, sha256=target, user_id=None)
+
+    number = served.run(begin)
+    served.run(take)
+    assert not served.run(lambda session: validation.judge_batch(session, number))
+    assert job.row(CrawlJob, job.job_id).valid_images == 2
 
 
 def test_a_takedown_names_one_thing(served: Served) -> None:

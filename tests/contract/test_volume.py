@@ -26,8 +26,9 @@ INSERT INTO projects (name, user_id, created_at)
 INSERT INTO crawl_jobs (project_id, name, keywords, status)
     SELECT n % {PROJECTS} + 1, 'c' || n, '["cat"]', (ARRAY['completed', 'running', 'failed', 'pending'])[n / 7 % 4 + 1]
     FROM generate_series(1, {JOBS}) n;
-INSERT INTO images (crawl_job_id, original_url, label, outcome, sha256)
-    SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n / 20 + 1 END, 'https://example.org/images/' || n, 'label ' || n / 20000,
+INSERT INTO images (crawl_job_id, original_url, final_url, label, outcome, sha256)
+    SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n / 20 + 1 END, 'https://example.org/images/' || n,
+        'https://example.org/images/' || CASE WHEN n % 10 = 0 THEN n + 1 ELSE n END, 'label ' || n / 20000,
         CASE WHEN n % 7 = 0 THEN 'failed' ELSE 'downloaded' END, sha256(int8send(n))
     FROM generate_series(1, {IMAGES}) n;
 INSERT INTO activity_logs (user_id, action, timestamp)
@@ -121,6 +122,11 @@ def test_recent_activity(filled: psycopg.Connection[TupleRow], user: str, index:
             "SELECT * FROM images WHERE md5(original_url)::uuid = md5('https://example.org/images/77')::uuid"
             " AND crawl_job_id = 4",
             "uq_images_original_url_crawl_job_id",
+        ),
+        (
+            "SELECT * FROM images WHERE md5(final_url)::uuid = md5('https://example.org/images/77')::uuid"
+            " AND final_url != original_url",
+            "ix_images_final_url",
         ),
         (
             "SELECT * FROM images WHERE sha256 = sha256(int8send(77)) AND crawl_job_id = 4",
