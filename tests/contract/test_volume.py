@@ -28,7 +28,7 @@ INSERT INTO crawl_jobs (project_id, name, keywords, status)
     FROM generate_series(1, {JOBS}) n;
 INSERT INTO images (crawl_job_id, original_url, final_url, label, outcome, sha256)
     SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n / 20 + 1 END, 'https://example.org/images/' || n,
-        'https://example.org/images/' || CASE WHEN n % 10 = 0 THEN n + 1 ELSE n END, 'label ' || n / 20000,
+        CASE WHEN n % 100 = 0 THEN 'https://example.org/images/' || n + 1 END, 'label ' || n / 20000,
         CASE WHEN n % 7 = 0 THEN 'failed' ELSE 'downloaded' END, sha256(int8send(n))
     FROM generate_series(1, {IMAGES}) n;
 INSERT INTO activity_logs (user_id, action, timestamp)
