@@ -13,8 +13,7 @@ COMPILE = $(PY) -m uv --quiet --no-config pip compile pyproject.toml --universal
 RUNNING = $(VENV)/.running
 DEVELOPING = $(VENV)/.developing
 
-.PHONY: help demo install dev test lint fmt fuzz week bench pictures screenshots wheel requirements clean
-.PHONY: help demo install dev test lint fmt fuzz week bench pictures wheel requirements clean
+.PHONY: help demo install dev test lint fmt fuzz week schemathesis bench pictures screenshots wheel requirements clean
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -45,6 +44,9 @@ fuzz: $(DEVELOPING) ## 100,000 damaged pictures; ARGS="--first 5000 --count 1000
 
 week: $(DEVELOPING) ## 200,000 URLs with workers killed; ARGS="--urls 50000 --hosts 1000 --seconds 5"
 	@$(PY) -m tests.week $(ARGS)
+
+schemathesis: $(DEVELOPING) ## requests made up from the OpenAPI document; SCHEMATHESIS_EXAMPLES=50 asks more
+	@$(PY) -m pytest -p tests.api.conftest tests/schemathesis/check.py $(ARGS)
 
 bench: $(DEVELOPING) ## the benchmarks: python -m benchmarks
 	@$(PY) -m benchmarks $(ARGS)
