@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from backend.http.access import COOKIE
 from backend.services import identity
@@ -17,6 +17,8 @@ from tests.serving import Served
 
 CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = ["--no-sandbox", "--disable-quic", "--disable-background-networking"]
+
+expect.set_options(timeout=30_000)  # of a busy machine; what is there sooner is not waited for
 
 
 @contextmanager
