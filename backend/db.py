@@ -82,7 +82,8 @@ def _server(folder: Path) -> Any:
     # Registered behind the library's own exit handler, so it runs before it.
     @atexit.register
     def decide() -> None:  # pyright: ignore[reportUnusedFunction]
-        _forget_killed_users(server)
+        with suppress(FileNotFoundError):  # whoever removed the data folder wants no word about it
+            _forget_killed_users(server)
         server.cleanup_mode = None if _pin(folder).exists() else "stop"
 
     return server
