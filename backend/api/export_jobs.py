@@ -101,7 +101,7 @@ async def delete_export_job(
     """Remove an export that has ended, and its file."""
     await owned(session, actor, ExportJob, export_job_id)
     job = await exports.delete(session, export_job_id, user_id=actor.user_id)
-    afterwards.add_task(exports.file_of(service.settings.exports, job).unlink, missing_ok=True)
+    afterwards.add_task(exports.discard, exports.file_of(service.settings.exports, job))
 
 
 @router.post("/{export_job_id}/link", responses={410: {"description": "There is no file to download any more."}})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from pathlib import Path, PurePath
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 
+from backend.cli.delivery import deliver, export_plan
 from backend.cli.display import Display, as_json, note, print_summary
 from backend.cli.run import Interrupted, run_to_end
 from backend.config import Settings, get_settings
@@ -20,7 +19,7 @@ from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD
 from backend.schemas.plans import OWN_HOST, CrawlPlan, ExportPlan, PictureFolder, UrlList, Website
 from backend.services import crawl_jobs, exports, profiles, validation
-from backend.services.reports import Report, report
+from backend.services.reports import report
 from backend.tasks.lists import copy_lists
 from gleanset.export import FORMATS
 from gleanset.sources import SOURCES
@@ -32,7 +31,15 @@ Rule = Annotated[
     list[str] | None,
     typer.Option("--rule", metavar="NAME=VALUE", help="A rule every image must keep, e.g. min_width=256. Repeatable."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the dataset; must not exist yet.")]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="PATH",
+        help="Where to put the dataset: a file such as pets.zip, a folder, or s3://bucket/place. Must not exist yet.",
+    ),
+]
 SEARCHED = [name for name, info in SOURCES.items() if info.searched]
 Format = Annotated[str | None, typer.Option("--export", help=f"Pack the valid images: {', '.join(FORMATS)}.")]
 
@@ -255,9 +262,7 @@ def export(
             async with database.transaction() as session:
                 crawl_job = await crawl_jobs.finished(session, job)
                 owner = await profiles.local_owner(session)
-                options: dict[str, Any] = {"validation_job_id": validation_job}
-                if plan.out is not None:
-                    options["out"] = str(plan.out)
+                options = {"validation_job_id": validation_job, **exports.options_of(plan)}
                 await exports.create(session, crawl_job, owner.id, plan.format, options)
             await run_and_report(settings, database, job, json=json)
 
@@ -282,42 +287,6 @@ async def run_and_report(
         print_summary(now, path)
     if now.status != JobStatus.COMPLETED:
         raise typer.Exit(1)
-
-
-def dataset_path(now: Report) -> str | None:
-    """Where the run's dataset lies: where the person asked for it, or else among the exports."""
-    job = now.export
-    if job is None or job.status != JobStatus.COMPLETED or job.download_url is None:
-        return None
-    wanted = job.export_options.get("out")
-    if wanted is not None and Path(wanted).exists():
-        return str(wanted)
-    return unquote(urlsplit(job.download_url).path)
-
-
-def deliver(now: Report) -> str | None:
-    """Put the dataset of a run that has just ended where the person asked for it; its path."""
-    path = dataset_path(now)
-    wanted = now.export.export_options.get("out") if now.export else None
-    if path is None or wanted is None or path == wanted:
-        return path
-    packed = Path(path)
-    if not packed.exists():
-        note(f"The dataset was packed on another machine, as {now.export.download_url if now.export else path}.")
-        return None
-    _copy(packed, Path(wanted))
-    return str(wanted)
-
-
-def _copy(file: Path, out: Path) -> None:
-    """A second name for the file where the disk allows it, a copy otherwise; whole or not at all."""
-    part = out.with_name(f".{out.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        part.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, part)
-    part.rename(out)
 
 
 def absolute(given: str) -> str:
@@ -360,18 +329,3 @@ def parse_rules(given: list[str] | None) -> dict[str, Any]:
             raise BadInput(f"A rule looks like min_width=256, not {text!r}.")
         rules[name.strip()] = value.strip()
     return rules
-
-
-def export_plan(export_format: str | None, out: Path | None) -> ExportPlan | None:
-    """What is to be packed and where to; checked before anything is gathered. Raises BadInput."""
-    if export_format is None and out is None:
-        return None
-    named = next((name for name in FORMATS if out and out.name.endswith(f".{name}")), "zip")
-    plan = ExportPlan(format=export_format or named, out=out.absolute() if out else None)
-    if plan.format not in FORMATS:
-        raise BadInput(f"There is no export format {plan.format!r}. The formats are: {', '.join(FORMATS)}.")
-    if plan.out is not None and plan.out.exists():
-        raise BadInput(f"{out} exists already. Choose another name, or move it away.")
-    if plan.out is not None and not plan.out.parent.is_dir():
-        raise BadInput(f"The folder {plan.out.parent} does not exist. Make it first, or choose another place.")
-    return plan

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import typer
 
-from backend.cli.crawl import Json, Out, export_plan, run_and_report
+from backend.cli.crawl import Json, Out, run_and_report
+from backend.cli.delivery import export_plan
 from backend.cli.display import note
 from backend.cli.run import Interrupted
 from backend.config import Settings, get_settings
@@ -25,7 +25,7 @@ def demo(*, out: Out = None, json: Json = False) -> None:
     asyncio.run(_demo(get_settings(), out, json=json))
 
 
-async def _demo(settings: Settings, out: Path | None, *, json: bool) -> None:
+async def _demo(settings: Settings, out: str | None, *, json: bool) -> None:
     from backend.demo.web import DemoWeb  # numpy, Pillow and OpenCV, which no other command needs to begin
 
     export = export_plan("zip", out)

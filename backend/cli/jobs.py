@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from backend.cli.crawl import Json, dataset_path, run_and_report
+from backend.cli.crawl import Json, run_and_report
+from backend.cli.delivery import dataset_path
 from backend.cli.display import as_json, print_summary
 from backend.config import get_settings
 from backend.db import Database

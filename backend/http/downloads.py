@@ -20,6 +20,7 @@ from backend.errors import Gone, NotFound
 from backend.http.access import Allow, actor_of
 from backend.models import ExportJob
 from backend.services.access import Actor, Scope
+from backend.services.exports import container_of
 
 Signature = Annotated[str | None, Query(alias="signature", max_length=200)]
 
@@ -35,7 +36,7 @@ class _ReaderOrLink(Allow):
 
 ReaderOrLink = Annotated[Actor | None, Depends(_ReaderOrLink(Scope.READ))]
 LINK_LASTS = timedelta(hours=1)
-KINDS = {".zip": "application/zip", ".tar": "application/x-tar", ".gz": "application/gzip"}
+KINDS = {".zip": "application/zip", ".tar": "application/x-tar", ".gz": "application/gzip", ".zst": "application/zstd"}
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -95,4 +96,4 @@ async def download(file: Path, job: ExportJob) -> Download:
 def _file_name(job: ExportJob) -> str:
     """A name that no file system and no header trips over."""
     plain = re.sub(r"[^\w\-]+", "-", unicodedata.normalize("NFC", job.name)).strip("-_")[:60].strip("-_")
-    return f"{plain or 'export'}-{job.id}.{job.format}"
+    return f"{plain or 'export'}-{job.id}.{container_of(job)}"

@@ -16,7 +16,7 @@ from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, che
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
 from backend.schemas.rules import RuleSet
 from gleanset.errors import GleansetError
-from gleanset.export import FORMATS
+from gleanset.export import DOWNLOADED
 from gleanset.sources import source_info, website
 from gleanset.sources.licence import parse_licences
 from gleanset.sources.lists import SUFFIXES
@@ -58,8 +58,8 @@ def _licences(given: list[str]) -> list[str]:
 
 
 def _format(name: str) -> str:
-    if name not in FORMATS:
-        raise ValueError(f"There is no export format {name!r}. The formats are: {', '.join(FORMATS)}.")
+    if name not in DOWNLOADED:
+        raise ValueError(f"There is no export format {name!r}. The formats are: {', '.join(DOWNLOADED)}.")
     return name
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -52,12 +51,16 @@ class PictureFolder(BaseModel):
 
 
 class ExportPlan(BaseModel):
-    """The export that follows a validation. `out` is where the command line wants a copy of the file."""
+    """The export that follows a validation. `container`: see `gleanset.export.CONTAINERS`; the format's own when None.
+
+    `out` is where the command line wants it: an absolute path, or an s3:// address.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     format: str = "zip"
-    out: Path | None = None
+    container: str | None = None
+    out: str | None = None
 
 
 class Overrides(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from backend.schemas.plans import ExportPlan
 from backend.services.activity import note
 from backend.services.decisions import chosen
 from backend.services.states import announce, locked, move
-from gleanset.export import FORMATS, Entry, Packed
+from gleanset.export import DOWNLOADED, FORMATS, Entry, Packed
 from gleanset.store import blob_key
 from gleanset.types import Licence
 
@@ -64,6 +65,8 @@ async def create(
 
 async def order(session: AsyncSession, wanted: ExportJobCreate, user_id: UUID) -> ExportJob:
     """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput for other options."""
+    if wanted.format not in DOWNLOADED:
+        raise BadInput(f"There is no export format {wanted.format!r} to download. They are: {', '.join(DOWNLOADED)}.")
     unknown = sorted(wanted.export_options.keys() - set(_OPTIONS))
     if unknown:
         raise BadInput(f"export_options: {unknown[0]!r} is none of the options, which are: {', '.join(_OPTIONS)}.")
@@ -85,8 +88,13 @@ async def create_planned(
     if await session.scalar(select(ExportJob.id).where(ExportJob.crawl_job_id == crawl_job.id, planned).limit(1)):
         return
     owner = await session.get_one(Project, crawl_job.project_id)
-    options = {"validation_job_id": validated.id, "planned": True} | ({"out": str(plan.out)} if plan.out else {})
+    options = {"validation_job_id": validated.id, "planned": True} | options_of(plan)
     await create(session, crawl_job, owner.user_id, plan.format, options)
+
+
+def options_of(plan: ExportPlan) -> dict[str, Any]:
+    """What a plan says beside the format, as the export keeps it."""
+    return plan.model_dump(include={"container", "out"}, exclude_none=True)
 
 
 async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted: int | None) -> int | None:
@@ -134,9 +142,22 @@ async def delete(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
     return job
 
 
+def container_of(job: ExportJob) -> str:
+    """What the export's files are in: a name of `gleanset.export.CONTAINERS`."""
+    return job.export_options.get("container") or FORMATS[job.format][1]
+
+
 def file_of(folder: Path, job: ExportJob) -> Path:
     """Where the export lies among the exports, which all processes share."""
-    return folder / f"export-{job.id}.{job.format}"
+    return folder / f"export-{job.id}.{container_of(job)}"
+
+
+def discard(path: Path) -> None:
+    """Remove the file or folder of an export, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_there(job: ExportJob) -> None:
@@ -176,15 +197,13 @@ async def progress(session: AsyncSession, job_id: int, attempt: int, exported: i
     return True
 
 
-async def finish(
-    session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, sha256: bytes, days: int
-) -> bool:
+async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, days: int) -> bool:
     """Complete the job; whether the file may be put at `url`, which the caller does before it commits."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
-    job.sha256 = sha256
+    job.sha256 = bytes.fromhex(packed.sha256)
     job.expires_at = datetime.now(UTC) + timedelta(days=days)
     await move(session, job, JobStatus.COMPLETED)
     return True
@@ -205,9 +224,8 @@ def _chosen(job: ExportJob) -> Select[Image, str]:
     return chosen(images, project, job.export_options.get("validation_job_id"))
 
 
-async def entries(database: Database, job: ExportJob) -> AsyncIterator[Entry]:
-    """What the export packs, read in pages by id, each in a short transaction of its own."""
-    after = 0
+async def entries(database: Database, job: ExportJob, after: int) -> AsyncIterator[Entry]:
+    """What the export packs behind this position, read in pages by id, each in a short transaction of its own."""
     while True:
         async with database.transaction() as session:
             query = _chosen(job).where(Image.id > after).order_by(Image.id).limit(_PAGE)
@@ -243,6 +261,7 @@ def _entry(image: Image, choice: str | None) -> Entry:
             "file_size": image.resized_size,
         }
     return Entry(
+        position=image.id,
         key=blob_key(file["sha256"], file["format"]),
         **file,
         label=image.label or "unlabelled",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 from procrastinate import JobContext
+from procrastinate.job_context import AbortReason
+from sqlalchemy import func, select
 
 from backend import queue
-from backend.models import CrawlJob, ExportJob, ValidationJob
+from backend.models import CrawlJob, ExportJob, Takedown, ValidationJob
 from backend.services import crawl_jobs, exports, validation
 from backend.tasks.errors import aborted_by_user, sentence
 from backend.tasks.runtime import Runtime, runtime_of
-from gleanset.export import FORMATS, About
+from gleanset.export import About, Entry, Workspace, form_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +56,7 @@ async def run_export(context: JobContext, *, export_job_id: int) -> None:
         if job is None:
             return
         try:
-            await _pack(runtime, job)
+            await _pack(runtime, job, cancelled=lambda: context.abort_reason() is AbortReason.USER_REQUEST)
         except _Stopped:
             return
         except Exception as failure:  # a job must end, whatever went wrong
@@ -61,44 +65,68 @@ async def run_export(context: JobContext, *, export_job_id: int) -> None:
                 await exports.fail(session, export_job_id, job.attempts, sentence(failure))
 
 
-async def _pack(runtime: Runtime, job: ExportJob) -> None:
-    """Write a file of this attempt's own, and move it into place in the transaction that completes the job."""
-    folder = runtime.settings.exports
-    folder.mkdir(parents=True, exist_ok=True)
-    target = exports.file_of(folder, job)
-    part = folder / f"{target.name}.{job.attempts}.part"
-    for left in folder.glob(f"{target.name}.*.part"):
-        left.unlink(missing_ok=True)  # of tasks that were killed or have lost the job to this one
+async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], bool]) -> None:
+    """Pack in a folder of this attempt's own, and move the outcome into place in the transaction that ends the job.
+
+    When the worker stops or is killed the folder stays, and the next attempt goes on in it.
+    """
+    about, fingerprint = await _about(runtime, job)
+    target = exports.file_of(runtime.settings.exports, job)
+    place = await asyncio.to_thread(_workspace, target, job.attempts, fingerprint)
 
     async def progress(exported: int) -> None:
+        runtime.give_back_when_stopping()
         async with runtime.database.transaction() as session:
             if not await exports.progress(session, job.id, job.attempts, exported):
                 raise _Stopped
 
-    entries = exports.entries(runtime.database, job)
-    packed = await FORMATS[job.format](entries, runtime.store, part, await _about(runtime, job), progress)
-    sha256 = await asyncio.to_thread(_sha256, part)
-    async with runtime.database.transaction() as session:
-        days = runtime.settings.export_days
-        url = target.as_uri()
-        if not await exports.finish(session, job.id, job.attempts, packed, url, sha256=sha256, days=days):
-            part.unlink(missing_ok=True)
-            raise _Stopped
-        part.replace(target)
+    def entries(after: int) -> AsyncIterator[Entry]:
+        return exports.entries(runtime.database, job, after)
+
+    keep = False
+    try:
+        form = form_of(job.format, exports.container_of(job))
+        packed = await pack(form, entries, runtime.store, place, about, progress)
+        async with runtime.database.transaction() as session:
+            days, url = runtime.settings.export_days, target.as_uri()
+            if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):
+                raise _Stopped
+            exports.discard(target)  # of a finish that was not committed
+            packed.path.replace(target)
+    except asyncio.CancelledError:
+        keep = not cancelled()
+        raise
+    finally:
+        await asyncio.to_thread(place.close if keep else place.remove)
 
 
-def _sha256(file: Path) -> bytes:
-    """Of the file as it lies there: while it is written, its formats still come back to earlier places."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()
+def _workspace(target: Path, attempt: int, fingerprint: str) -> Workspace:
+    """The folder of an attempt before, if that made the same and has ended; what others have left is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    mine = target.with_name(f"{target.name}.{attempt}.part")
+    found: Workspace | None = None
+    for left in sorted(target.parent.glob(f"{target.name}.*.part")):
+        with suppress(BlockingIOError):  # a process that has lost the job, and will find out
+            place = Workspace(left, fingerprint)
+            if place.state and found is None:
+                found = place
+            else:
+                place.remove()
+    if found is None:
+        return Workspace(mine, fingerprint)
+    found.move(mine)
+    return found
 
 
-async def _about(runtime: Runtime, job: ExportJob) -> About:
+async def _about(runtime: Runtime, job: ExportJob) -> tuple[About, str]:
+    """What the papers tell, and what stands for all that the export is made of: when that has changed, also by a
+    takedown, an attempt before is not gone on with."""
     validation_job_id = job.export_options.get("validation_job_id")
     async with runtime.database.transaction() as session:
         crawl_job = await session.get_one(CrawlJob, job.crawl_job_id)
         validated = await session.get(ValidationJob, validation_job_id) if validation_job_id else None
-        return About(
+        taken_down = await session.scalar(select(func.max(Takedown.id)))
+        about = About(
             name=job.name,
             keywords=crawl_job.keywords,
             rules=validated.validation_rules if validated else {},
@@ -107,3 +135,4 @@ async def _about(runtime: Runtime, job: ExportJob) -> About:
             invalid=await validation.invalid(session, validated.id) if validated else {},
             created=crawl_job.completed_at or crawl_job.created_at,
         )
+    return about, json.dumps([job.format, job.export_options, taken_down, repr(about)])

@@ -24,7 +24,7 @@ from backend.web import rules
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.render import go, page
 from gleanset.errors import GleansetError, SourceError
-from gleanset.export import FORMATS
+from gleanset.export import DOWNLOADED
 from gleanset.sources import SOURCES
 
 router = APIRouter(prefix="/projects/{project_id}/new")
@@ -191,7 +191,7 @@ def _form(
         rules_open=any(name.startswith(rules.PREFIX) for name in (*errors, *(n for n, v in values.items() if v))),
         formats=rules.FORMATS,
         chosen_formats=formats,
-        exports=list(FORMATS),
+        exports=list(DOWNLOADED),
         preview=preview,
     )
 

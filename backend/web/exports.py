@@ -23,7 +23,7 @@ from backend.services.access import owned, seen
 from backend.web.forms import checked, fields_of
 from backend.web.header import JobHeader, header_of
 from backend.web.render import go, page
-from gleanset.export import FORMATS
+from gleanset.export import DOWNLOADED
 
 router = APIRouter(prefix="/jobs/{job_id}/exports")
 _SHOWN = 50
@@ -31,6 +31,7 @@ _SHOWN = 50
 _TOLD = {
     "zip": "Opens everywhere. Folders by label, the licences, a dataset card and a manifest beside them.",
     "tar": "The same in one stream, as webdataset reads it without unpacking.",
+    "tar.zst": "The tar, compressed by Zstandard: smaller, and much faster than gzip.",
     "tar.gz": "The tar, compressed. Pictures hardly become smaller, but metadata does.",
 }
 
@@ -117,7 +118,7 @@ async def _page(
     packed = select(ExportJob).filter_by(crawl_job_id=header.id).order_by(ExportJob.id.desc()).limit(_SHOWN)
     return ExportsPage(
         job=header,
-        formats=[(name, _TOLD.get(name, "")) for name in FORMATS],
+        formats=[(name, _TOLD.get(name, "")) for name in DOWNLOADED],
         validations=[
             (each.id, f"{each.created_at:%Y-%m-%d %H:%M}, {each.validated_images - each.invalid_images:,} valid")
             for each in await session.scalars(judged.order_by(ValidationJob.id.desc()).limit(_SHOWN))

@@ -1,22 +1,41 @@
-"""Exports: one file a format. Every format takes the same entries and writes the same papers beside the images."""
+"""Exports: a layout says how a dataset's files are named and described, a container takes them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from pathlib import Path
+from gleanset.export.base import About, Entries, Entry, Packed, Progress
+from gleanset.export.folder import Folder
+from gleanset.export.layout import Options, Plain
+from gleanset.export.packing import Form, export, pack
+from gleanset.export.tar import Tar, TarGz, TarZst
+from gleanset.export.workspace import Workspace
+from gleanset.export.zip import Zip
 
-from gleanset.export.base import About, Entry, Packed, Progress
-from gleanset.export.pack import pack
-from gleanset.export.tar import tar_archive, tar_gz_archive
-from gleanset.export.zip import zip_archive
-from gleanset.store import Store
+__all__ = [
+    "CONTAINERS",
+    "DOWNLOADED",
+    "FORMATS",
+    "About",
+    "Entries",
+    "Entry",
+    "Form",
+    "Options",
+    "Packed",
+    "Progress",
+    "Workspace",
+    "export",
+    "form_of",
+    "pack",
+]
 
-__all__ = ["FORMATS", "About", "Entry", "Pack", "Packed", "Progress"]
+CONTAINERS = {"zip": Zip, "tar": Tar, "tar.gz": TarGz, "tar.zst": TarZst, "folder": Folder}
+"""By name; that of a container of one file is also how the file's name ends."""
+LAYOUTS = {"plain": Plain}
+FORMATS = {name: ("plain", name) for name in CONTAINERS}
+"""What people ask for: a layout, and the container that it comes in when they do not say which."""
 
-Pack = Callable[[AsyncIterator[Entry], Store, Path, About, Progress], Awaitable[Packed]]
+DOWNLOADED = tuple(name for name, (_, container) in FORMATS.items() if container != "folder")
+"""Formats that come as one file when nothing else is said."""
 
-FORMATS: dict[str, Pack] = {
-    "zip": partial(pack, zip_archive),
-    "tar": partial(pack, tar_archive),
-    "tar.gz": partial(pack, tar_gz_archive),
-}
-"""By name, which is also how the file's name ends."""
+
+def form_of(format_: str, container: str | None = None) -> Form:
+    """The form of a format, in its own container or another."""
+    layout, usual = FORMATS[format_]
+    return Form(LAYOUTS[layout], CONTAINERS[container or usual])

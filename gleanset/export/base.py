@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from gleanset.store import EXTENSIONS
 from gleanset.types import Licence
 
+Entries = Callable[[int], AsyncIterator["Entry"]]
+"""The entries of a dataset whose position is greater than the number, always the same in the same order."""
 Progress = Callable[[int], Awaitable[None]]
 """Told now and then how many entries are packed; may raise to stop the export."""
 
@@ -21,9 +24,12 @@ Progress = Callable[[int], Awaitable[None]]
 class Entry:
     """One image of a dataset, with where it comes from. `key` is its blob in the store.
 
-    `decision`: `keep` when a person wanted it, whatever the rules say.
+    `position`: from 1 on, growing from entry to entry; behind it a killed export goes on.
+    `split`: such as `train`; entries come split after split. `decision`: `keep` when a person wanted it, whatever the
+    rules say.
     """
 
+    position: int
     key: str
     sha256: str
     label: str
@@ -41,6 +47,7 @@ class Entry:
     licence: Licence | None = None
     attribution: str | None = None
     fetched_at: datetime | None = None
+    split: str | None = None
     decision: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -60,14 +67,19 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A finished export file: images in it and its size in bytes."""
+    """A finished export: where it lies, images in it, its size in bytes, and the SHA-256 of its bytes.
 
+    A folder's size is that of all its files, and its SHA-256 that of its manifest.
+    """
+
+    path: Path
     images: int
     file_size: int
+    sha256: str
 
 
 METADATA_FIELDS = (
-    "file_name", "label", "width", "height", "file_size", "format", "sha256", "pdq", "source", "source_page",
+    "file_name", "label", "split", "width", "height", "file_size", "format", "sha256", "pdq", "source", "source_page",
     "original_url", "title", "creator", "creator_url", "licence", "licence_version", "licence_url", "attribution",
     "fetched_at", "decision",
 )  # fmt: skip
@@ -79,6 +91,7 @@ def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
     return {
         "file_name": file_name,
         "label": entry.label,
+        "split": entry.split,
         "width": entry.width,
         "height": entry.height,
         "file_size": entry.file_size,

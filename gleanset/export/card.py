@@ -5,9 +5,32 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from gleanset.export.base import About, Entry
+from gleanset.export.files import Files
+from gleanset.export.paper import Paper, Written
+
+
+class Card(Paper):
+    """README.md, of counts that are gathered while the images stream by."""
+
+    def __init__(self, files: Files, about: About) -> None:
+        super().__init__(files, about)
+        self._tally = Tally()
+
+    def add(self, written: Written) -> None:
+        self._tally.add(written.entry)
+
+    def state(self) -> dict[str, Any]:
+        return {each.name: getattr(self._tally, each.name) for each in fields(Tally)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._tally = Tally.restored(state)
+
+    def finish(self) -> None:
+        self.files.add("README.md", dataset_card(self.about, self._tally).encode())
 
 
 @dataclass(slots=True)
@@ -20,6 +43,14 @@ class Tally:
     sources: Counter[str] = field(default_factory=Counter[str])
     licences: Counter[str] = field(default_factory=Counter[str])
     formats: Counter[str] = field(default_factory=Counter[str])
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Tally:
+        """From its fields, which have been JSON meanwhile."""
+        counters: dict[str, Counter[str]] = {
+            name: Counter(state[name]) for name in ("labels", "sources", "licences", "formats")
+        }
+        return cls(images=state["images"], bytes=state["bytes"], **counters)
 
     def add(self, entry: Entry) -> None:
         self.images += 1

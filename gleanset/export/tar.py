@@ -1,40 +1,99 @@
-"""A dataset as one tar file, plain or gzipped."""
+"""A dataset as one tar file (POSIX.1-2001, pax, which knows every name and size): plain, gzipped or by Zstandard.
+
+A compressed tar is a row of gzip members or of Zstandard frames (RFC 1952, RFC 8878: such a row is the content of all
+in their order), each compressed for itself: so a killed export goes on behind any of them.
+"""
 
 from __future__ import annotations
 
 import gzip
 import tarfile
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import IO, cast
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
 
+import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+
+from gleanset.export.container import Content, Whole, blocks_of, packed_file, size_of
+from gleanset.export.workspace import Growing, Workspace
+
+_BLOCK = 4 << 20
+_ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1
 """Images hardly get smaller; what does, the papers, does so at any level."""
 
-
-class _Tar:
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
-
-    def add(self, name: str, content: IO[bytes], size: int) -> None:
-        info = tarfile.TarInfo(name)  # of nobody, from 1970: the same entries give the same bytes
-        info.size, info.mode = size, 0o644
-        self._archive.addfile(info, content)
-        self._archive.getmembers().clear()  # nobody asks for them, and there may be millions
+Compress = Callable[[bytes], bytes]
 
 
-@contextmanager
-def tar_archive(file: IO[bytes]) -> Generator[_Tar]:
-    """POSIX.1-2001 (pax), which knows every name and size."""
-    with tarfile.TarFile(fileobj=file, mode="w", format=tarfile.PAX_FORMAT, copybufsize=1 << 20) as archive:
-        yield _Tar(archive)
+class Tar:
+    """See `gleanset.export.container.Container`."""
+
+    def __init__(self, place: Workspace, name: str, state: Mapping[str, int], compress: Compress | None = None) -> None:
+        self._place = place
+        self._archive = place.growing(name, hashed=True)
+        self._length = state.get("length", 0)
+        self._blocks = _Compressed(self._archive, compress) if compress else self._archive
+
+    def add(self, name: str, content: Content) -> None:
+        size = size_of(content)
+        self._write(tar_header(name, size))
+        for block in blocks_of(content):
+            self._write(block)
+        self._write(bytes(-size % tarfile.BLOCKSIZE))
+
+    def _write(self, part: bytes) -> None:
+        self._blocks.write(part)
+        self._length += len(part)
+
+    def state(self) -> dict[str, int]:
+        if isinstance(self._blocks, _Compressed):
+            self._blocks.flush()
+        return {"length": self._length}
+
+    def finish(self) -> Whole:
+        self._write(tar_end(self._length))
+        if isinstance(self._blocks, _Compressed):
+            self._blocks.flush()
+        return packed_file(self._place, self._archive)
 
 
-@contextmanager
-def tar_gz_archive(file: IO[bytes]) -> Generator[_Tar]:
-    """The same, gzipped, without a name or time in gzip's own header."""
-    with (
-        gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as packed,
-        tar_archive(cast("IO[bytes]", packed)) as archive,
-    ):
-        yield archive
+def tar_header(name: str, size: int) -> bytes:
+    """What stands before a file: of nobody, from 1970, so that the same files give the same bytes."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def tar_end(length: int) -> bytes:
+    """What stands behind the last file of a tar of this length: two empty blocks, and as many as fill a record."""
+    end = 2 * tarfile.BLOCKSIZE
+    return bytes(end + -(length + end) % tarfile.RECORDSIZE)
+
+
+class _Compressed:
+    """Gathers bytes until compressing them pays."""
+
+    def __init__(self, file: Growing, compress: Compress) -> None:
+        self._file, self._compress = file, compress
+        self._waiting: list[bytes] = []
+        self._bytes = 0
+
+    def write(self, part: bytes) -> None:
+        self._waiting.append(part)
+        self._bytes += len(part)
+        if self._bytes >= _BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._bytes:
+            self._file.write(self._compress(b"".join(self._waiting)))
+            self._waiting, self._bytes = [], 0
+
+
+def _zstd(data: bytes) -> bytes:
+    codec = cast("Any", pyarrow.Codec)("zstd", _ZSTD_LEVEL)
+    return cast("bytes", codec.compress(data, asbytes=True))
+
+
+TarGz = partial(Tar, compress=partial(gzip.compress, compresslevel=_GZIP_LEVEL, mtime=0))
+TarZst = partial(Tar, compress=_zstd)

@@ -16,12 +16,17 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import obstore
 import psycopg
+from obstore.store import from_url
 from PIL import Image
 
 from backend.demo.web import DemoWeb
 from tests.cli.conftest import Cli
+from tests.stores import s3, s3_server
 from tests.web import PictureWeb, expected, sha256_of
+
+__all__ = ["s3", "s3_server"]
 
 JSON_KEYS = {
     "project_id", "crawl_job_id", "validation_job_id", "export_job_id", "status", "total_images", "downloaded_images",
@@ -153,7 +158,7 @@ def test_private_addresses_are_refused_unless_allowed(cli: Cli) -> None:
     assert not web.asked
 
 
-def test_validate_and_export_again(cli: Cli) -> None:
+def test_validate_and_export_again(cli: Cli, s3: str) -> None:
     with PictureWeb().served() as url:
         path = write_list(cli.folder, url, 30)
         first = cli.ok("crawl", "--urls", str(path), "--allow-private", "--own", "127.0.0.1", "--json").json
@@ -171,6 +176,23 @@ def test_validate_and_export_again(cli: Cli) -> None:
     assert packed["export_path"] == str(cli.folder / "again.zip")
     with zipfile.ZipFile(cli.folder / "again.zip") as archive:
         assert sum(name.endswith(".jpg") for name in archive.namelist()) == first["downloaded_images"]
+        wanted = {info.filename: info.file_size for info in archive.infolist()}
+
+    cli.environment.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+    assert cli.ok("export", job, "--out", f"{s3}/birds", "--json").json["export_path"] == f"{s3}/birds"
+    put = {each["path"]: each["size"] for each in obstore.list(from_url(f"{s3}/birds")).collect()}
+    assert put == wanted
+    assert (
+        cli.ok("export", job, "--out", f"{s3}/birds.tar.zst", "--json").json["file_size"]
+        == (obstore.head(from_url(s3), "birds.tar.zst")["size"])
+    )
+    folder = cli.folder / "birds"
+    assert cli.ok("export", job, "--out", "birds", "--json").json["export_path"] == str(folder)
+    assert {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()} == set(wanted)
+    subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST.sha256"], cwd=folder, check=True)
+    disagreeing = cli.run("export", job, "--format", "tar", "--out", "other.zip")
+    assert disagreeing.code == 2
+    assert "would be a zip" in disagreeing.err
 
 
 def test_ctrl_c_loses_nothing(cli: Cli) -> None:

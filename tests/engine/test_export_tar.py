@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gleanset.errors import ExportError
-from gleanset.export import FORMATS, About, Entry, Packed
+from gleanset.export import FORMATS, About, Entries, Entry, Packed, export, form_of
 from gleanset.store import Store, blob_key
 
 ABOUT = About(
@@ -40,20 +40,24 @@ async def entries(store: Store, blobs: Iterable[bytes]) -> list[Entry]:
         await store.put(key, data)
         made.append(
             Entry(
-                key=key, sha256=digest, label=LABELS[number % len(LABELS)], format="png", width=1, height=1,
+                position=number + 1, key=key, sha256=digest,
+                label=LABELS[number % len(LABELS)], format="png", width=1, height=1,
                 file_size=len(data), original_url=f"https://example.org/{number}.png",
             )
         )  # fmt: skip
     return made
 
 
-async def stream(items: Iterable[Entry]) -> AsyncIterator[Entry]:
-    for item in items:
-        yield item
+def stream(items: list[Entry]) -> Entries:
+    async def after(position: int) -> AsyncIterator[Entry]:
+        for item in items[position:]:
+            yield item
+
+    return after
 
 
-async def packed(name: str, store: Store, items: Iterable[Entry], target: Path) -> Packed:
-    return await FORMATS[name](stream(items), store, target, ABOUT, silent)
+async def packed(name: str, store: Store, items: list[Entry], target: Path) -> Packed:
+    return await export(form_of(name), stream(items), store, target, ABOUT, silent)
 
 
 @pytest.mark.parametrize("name", TARS)
@@ -61,7 +65,7 @@ async def test_gnu_tar_unpacks_what_the_manifest_lists(store: Store, tmp_path: P
     items = await entries(store, [bytes([n]) * (1 + 511 * n) for n in range(40)])
     target = tmp_path / f"birds.{name}"
     done = await packed(name, store, items, target)
-    assert done == Packed(40, target.stat().st_size)
+    assert done == Packed(target, 40, target.stat().st_size, hashlib.sha256(target.read_bytes()).hexdigest())
     folder = tmp_path / "out"
     folder.mkdir()
     subprocess.run(["tar", "-xf", target, "-C", folder], check=True, capture_output=True)
@@ -90,6 +94,12 @@ async def test_members_belong_to_nobody_and_stay_inside(store: Store, tmp_path: 
         members = archive.getmembers()
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime, m.mode) for m in members} == {(0, 0, "", "", 0, 0o644)}
     assert all(m.isfile() and not m.name.startswith("/") and ".." not in m.name.split("/") for m in members)
+
+
+async def test_a_tar_by_zstandard_is_whole_for_zstd(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "birds.tar.zst"
+    await packed("tar.zst", store, await entries(store, [b"x" * 100_000]), target)
+    subprocess.run(["zstd", "--test", "-q", target], check=True)
 
 
 async def test_a_gzipped_tar_is_whole_for_gzip(store: Store, tmp_path: Path) -> None:

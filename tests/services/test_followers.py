@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -76,6 +77,10 @@ async def test_images_that_are_not_judged_to_the_end_are_not_exported(place: Pla
             await exports.create(session, crawl, place.owner_id)
 
 
+def packed(images: int, size: int) -> Packed:
+    return Packed(Path("dataset"), images, size, "00" * 32)
+
+
 async def test_of_two_runs_of_an_export_only_the_latest_counts(place: Place) -> None:
     job = await crawled(place)
     async with place.database.transaction() as session:
@@ -89,10 +94,10 @@ async def test_of_two_runs_of_an_export_only_the_latest_counts(place: Place) -> 
     old, new = runs
     async with place.database.transaction() as session:
         assert not await exports.progress(session, made.id, old, 1)
-        assert not await exports.finish(session, made.id, old, Packed(1, 1), "file:///old", sha256=bytes(32), days=1)
+        assert not await exports.finish(session, made.id, old, packed(1, 1), "file:///old", days=1)
         await exports.fail(session, made.id, old, "late")
         assert await exports.progress(session, made.id, new, 1)
-        assert await exports.finish(session, made.id, new, Packed(2, 9), "file:///new", sha256=bytes(32), days=1)
+        assert await exports.finish(session, made.id, new, packed(2, 9), "file:///new", days=1)
     finished = await latest(place, ExportJob)
     assert isinstance(finished, ExportJob)
     assert (finished.status, finished.download_url, finished.file_size) == ("completed", "file:///new", 9)

@@ -86,22 +86,19 @@ async def test_exports_expire_and_strays_go(database: Database, settings: Settin
     old_id, old = await an_export(database, crawl, folder, expires_at=OLD)
     taken_id, taken = await an_export(database, crawl, folder, taken_down_images=1)
     going_id, _ = await an_export(database, crawl, folder, status="running", download_url=None)
-    part = a_file(folder / f"export-{going_id}.zip.2.part")
-    left = a_file(folder / f"export-{kept_id}.zip.1.part")
+    part, left, busy = (folder / f"export-{of}.zip.1.part" for of in (going_id, kept_id, old_id))
+    for each in (part, left, busy):
+        a_file(each / "dataset", YOUNG if each is busy else OLD)
+        os.utime(each, (OLD.timestamp(),) * 2)
     orphan, young = a_file(folder / "export-99999.zip"), a_file(folder / "export-99998.zip", YOUNG)
     huge = a_file(folder / "export-9999999999.tar.gz")
     theirs = a_file(folder / "my notes.txt")
-    scratch, busy = folder / "tmpabcd1234", folder / "tmpefgh5678"
-    a_file(scratch / "metadata.csv")
-    a_file(busy / "metadata.csv", YOUNG)
-    for each in (scratch, busy):
-        os.utime(each, (OLD.timestamp(),) * 2)
 
     dry = counts(await sweep(settings, database, dry_run=True))
-    assert all(path.exists() for path in (old, taken, left, orphan, huge, scratch))
+    assert all(path.exists() for path in (old, taken, left, orphan, huge))
     done = counts(await sweep(settings, database))
-    assert done == dry == {"files of expired exports": 2, "other files among the exports": 4}
-    assert [path.exists() for path in (old, taken, left, orphan, huge, scratch)] == [False] * 6
+    assert done == dry == {"files of expired exports": 2, "other files among the exports": 3}
+    assert [path.exists() for path in (old, taken, left, orphan, huge)] == [False] * 5
     assert all(path.exists() for path in (kept, part, young, theirs, busy, folder / f"export-{going_id}.zip"))
     gone = await rows(database, "SELECT id FROM export_jobs WHERE download_url IS NULL AND status = 'completed'")
     assert sorted(gone) == [(old_id,), (taken_id,)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +15,10 @@ from backend.errors import NotFound
 from backend.models import ExportJob
 from backend.models.enums import JobStatus
 from backend.services.activity import note
-from backend.services.exports import file_of
+from backend.services.exports import discard, file_of
 from backend.services.states import announce, locked
 
 _NAME = re.compile(r"export-(?P<job>\d{1,10})\..+")
-_SCRATCH = re.compile(r"tmp[a-z0-9_]{8}")
 
 
 async def expired_exports(database: Database, folder: Path, *, dry_run: bool) -> int:
@@ -31,7 +29,7 @@ async def expired_exports(database: Database, folder: Path, *, dry_run: bool) ->
         return len(found)
     expired = [job for job in [await _expire(database, job_id) for job_id in found] if job is not None]
     for job in expired:  # behind the commits: a file without its mark would be offered and not be there
-        await asyncio.to_thread(file_of(folder, job).unlink, missing_ok=True)
+        await asyncio.to_thread(discard, file_of(folder, job))
     return len(expired)
 
 
@@ -57,17 +55,17 @@ def _expired() -> tuple[ColumnElement[bool], ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """`job_id` is None for the scratch folder of an export that was killed."""
+    """`part`: the folder in which an export grows."""
 
     path: Path
-    job_id: int | None
+    job_id: int
     part: bool
 
 
 async def stray_files(database: Database, folder: Path, before: datetime, *, dry_run: bool) -> int:
     """Delete what exports that were deleted, or processes that were killed, have left there; how many files."""
     found = await asyncio.to_thread(_old_files, folder, before)
-    numbers = {each.job_id for each in found if each.job_id is not None and each.job_id < 2**31}
+    numbers = {each.job_id for each in found if each.job_id < 2**31}
     async with database.transaction() as session:
         query = select(ExportJob.id, ExportJob.status, ExportJob.download_url).where(ExportJob.id.in_(numbers))
         jobs = {row.id: row for row in await session.execute(query)}
@@ -82,9 +80,9 @@ async def stray_files(database: Database, folder: Path, before: datetime, *, dry
 def _old_files(folder: Path, before: datetime) -> list[_Found]:
     found: list[_Found] = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        named, scratch = _NAME.fullmatch(path.name), _SCRATCH.fullmatch(path.name)
-        if (named or (scratch and path.is_dir())) and _last_written(path) < before:
-            found.append(_Found(path, int(named["job"]) if named else None, path.suffix == ".part"))
+        named = _NAME.fullmatch(path.name)
+        if named and _last_written(path) < before:
+            found.append(_Found(path, int(named["job"]), path.suffix == ".part"))
     return found
 
 
@@ -98,7 +96,4 @@ def _last_written(path: Path) -> datetime:
 
 def _remove(paths: list[Path]) -> None:
     for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        discard(path)

@@ -1,0 +1,74 @@
+"""The files of a dataset while it is being made: images go into the container at once, papers grow until the end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gleanset.export.container import Container, Content, Whole, blocks_of
+from gleanset.export.workspace import Growing, Workspace
+
+MANIFEST = "MANIFEST.sha256"
+
+
+class Files:
+    """What layouts and papers write to. Every file ends up in the manifest, in the format of sha256sum."""
+
+    def __init__(self, place: Workspace, container: Container) -> None:
+        self.place = place
+        self._container = container
+        self._manifest = place.growing(MANIFEST)
+        self._texts: dict[str, Growing] = {}
+
+    def add(self, name: str, content: Content, sha256: str | None = None) -> None:
+        """Write a whole file; `sha256` of its bytes where it is known already."""
+        self._container.add(name, content)
+        self._manifest.write(f"{sha256 or _sha256(content)}  {name}\n".encode())
+
+    def text(self, name: str) -> Text:
+        """A file of text that grows beside the container, and goes into it at the end, in the order of the asking."""
+        self._texts[name] = growing = self.place.growing(name.replace("/", "%2F"))
+        return Text(growing)
+
+    def close(self, name: str) -> None:
+        """Put a growing text into the container now."""
+        growing = self._texts.pop(name)
+        path, _ = self.place.finished(growing.path.name)
+        self.add(name, path)
+        path.unlink()
+
+    def finish(self) -> Whole:
+        """Write the texts that still grow, the manifest, and the container's end."""
+        for name in list(self._texts):
+            self.close(name)
+        self._container.add(MANIFEST, self.place.finished(MANIFEST)[0])
+        return self._container.finish()
+
+    def state(self) -> Mapping[str, Any]:
+        return self._container.state()
+
+
+class Text:
+    """A file of UTF-8 text, written piece by piece; also what csv writes to."""
+
+    def __init__(self, growing: Growing) -> None:
+        self._growing = growing
+        self.is_new = not growing.size
+
+    def write(self, text: str) -> None:
+        """Append."""
+        self._growing.write(text.encode())
+
+
+def _sha256(content: Content) -> str:
+    digest = hashlib.sha256()
+    for block in blocks_of(content):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal digits."""
+    return _sha256(path)

@@ -1,0 +1,209 @@
+"""A dataset packed: images are read and checked by some threads, written in order by another, the papers come last."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from gleanset.errors import ExportError
+from gleanset.export.base import About, Entries, Entry, Packed, Progress
+from gleanset.export.container import Container, Whole
+from gleanset.export.files import Files
+from gleanset.export.layout import Layout, Options
+from gleanset.export.paper import Written
+from gleanset.export.papers import Papers
+from gleanset.export.workspace import Workspace
+from gleanset.store import Store
+
+P = ParamSpec("P")
+MakeContainer = Callable[[Workspace, str, dict[str, Any]], Container]
+MakeLayout = Callable[[Files, Options], Layout]
+
+_READERS, _REMOTE_READERS = 2, 8
+_BATCH_IMAGES, _BATCH_BYTES = 32, 4 << 20
+"""Images that go from thread to thread together."""
+_AHEAD = 8
+"""Batches that may be read ahead of the one being written."""
+_CHECKPOINT_IMAGES, _CHECKPOINT_BYTES = 2_000, 256 << 20
+"""A killed export makes so much again at most; and between checkpoints the disk may take its time."""
+_TELL = 0.5
+"""Seconds between two words of progress."""
+
+Read = list[tuple[Entry, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a dataset is laid out, and what it is put into."""
+
+    layout: MakeLayout
+    container: MakeContainer
+
+
+async def pack(
+    form: Form,
+    entries: Entries,
+    store: Store,
+    place: Workspace,
+    about: About,
+    progress: Progress,
+    options: Options = Options(),
+) -> Packed:
+    """Pack the entries in the workspace, from its checkpoint on.
+
+    Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
+    nothing to pack, or when a file cannot be written.
+    """
+    try:
+        dataset = await asyncio.to_thread(_Dataset, form, place, about, options)
+        await _pack(entries, store, dataset, progress)
+        if not dataset.images:
+            raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
+        whole = await _in_thread(dataset.finish)
+    except OSError as error:
+        raise _unwritable(place.folder.parent, error) from error
+    return Packed(whole.path, dataset.images, whole.size, whole.sha256)
+
+
+def _unwritable(path: Path, error: OSError) -> ExportError:
+    return ExportError(f"The export cannot be written to {path}: {error.strerror or error}.")
+
+
+async def export(
+    form: Form,
+    entries: Entries,
+    store: Store,
+    target: Path,
+    about: About,
+    progress: Progress,
+    options: Options = Options(),
+) -> Packed:
+    """Pack the entries into `target`, which must not exist; whatever is raised, nothing is left behind."""
+    try:
+        place = await asyncio.to_thread(_beside, target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
+    try:
+        packed = await pack(form, entries, store, place, about, progress, options)
+        packed.path.rename(target)
+    finally:
+        await asyncio.to_thread(place.remove)
+    return replace(packed, path=target)
+
+
+def _beside(target: Path) -> Workspace:
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "it exists already")
+    return Workspace(target.with_name(f".{target.name}.part"))
+
+
+class _Dataset:
+    """Layout, papers and container of one export, and where they stand."""
+
+    def __init__(self, form: Form, place: Workspace, about: About, options: Options) -> None:
+        state = place.state
+        self._place = place
+        self._files = Files(place, form.container(place, "dataset", state.get("container", {})))
+        self._layout = form.layout(self._files, options)
+        self._papers = Papers(self._files, about)
+        if state:
+            self._layout.restore(state["layout"])
+            self._papers.restore(state["papers"])
+        self.images: int = state.get("images", 0)
+        self.position: int = state.get("position", 0)
+        self._since = [0, 0]
+
+    def add(self, batch: Read) -> None:
+        for entry, data in batch:
+            self._papers.add(Written(entry, self._layout.add(entry, data), data))
+            self.images += 1
+            self.position = entry.position
+            self._since = [self._since[0] + 1, self._since[1] + len(data)]
+            due = self._since[0] >= _CHECKPOINT_IMAGES or self._since[1] >= _CHECKPOINT_BYTES
+            if due and self._layout.is_at_rest:
+                self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        self._since = [0, 0]
+        self._place.checkpoint(
+            {
+                "container": self._files.state(),
+                "layout": self._layout.state(),
+                "papers": self._papers.state(),
+                "images": self.images,
+                "position": self.position,
+            }
+        )
+
+    def finish(self) -> Whole:
+        self._layout.finish()
+        self._papers.finish()
+        return self._files.finish()
+
+
+async def _pack(entries: Entries, store: Store, dataset: _Dataset, progress: Progress) -> None:
+    """Read batches a little ahead while the one before is written."""
+    loop = asyncio.get_running_loop()
+    waiting: deque[asyncio.Future[Read]] = deque()
+    told = time.monotonic()
+
+    async def write_next() -> None:
+        nonlocal told
+        batch = await waiting.popleft()
+        await _in_thread(dataset.add, batch)
+        if time.monotonic() - told >= _TELL:
+            await progress(dataset.images)
+            told = time.monotonic()
+
+    with ThreadPoolExecutor(_READERS if store.is_local else _REMOTE_READERS) as readers:
+        try:
+            async for batch in _batches(entries(dataset.position)):
+                waiting.append(loop.run_in_executor(readers, _read, store, batch))
+                if len(waiting) > _AHEAD:
+                    await write_next()
+            while waiting:
+                await write_next()
+        finally:
+            for future in waiting:
+                future.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def _batches(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
+    batch: list[Entry] = []
+    size = 0
+    async for entry in entries:
+        batch.append(entry)
+        size += entry.file_size
+        if len(batch) == _BATCH_IMAGES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read(store: Store, batch: list[Entry]) -> Read:
+    read: Read = []
+    for entry in batch:
+        data = store.get_now(entry.key)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise ExportError(f"The stored image {entry.key} is damaged. `gleanset db doctor` tells what to do.")
+        read.append((entry, data))
+    return read
+
+
+async def _in_thread(work: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+    """Like `asyncio.to_thread`, but a cancelled caller waits: nobody may close the files that the thread writes."""
+    thread = asyncio.create_task(asyncio.to_thread(work, *args, **kwargs))
+    try:
+        return await asyncio.shield(thread)
+    finally:
+        await asyncio.wait([thread])

@@ -1,0 +1,40 @@
+"""What a paper of a dataset is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gleanset.export.base import About, Entry
+from gleanset.export.files import Files
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An image that was just written: `name` is the path by which the layout says it can be found."""
+
+    entry: Entry
+    name: str
+    data: bytes
+
+
+class Paper:
+    """Hears of every image, and is written at the end. As with layouts, what grows is a text of `files`, and what else
+    must outlive a kill is in `state`."""
+
+    def __init__(self, files: Files, about: About) -> None:
+        self.files, self.about = files, about
+
+    def add(self, written: Written) -> None:
+        """Take note of an image."""
+
+    def state(self) -> dict[str, Any]:
+        """What is not in a growing text, JSON-able."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; called before anything else, and only when there was a checkpoint."""
+
+    def finish(self) -> None:
+        """Write it, where it is not a growing text."""

@@ -1,0 +1,153 @@
+"""The folder in which an export grows, so that a killed export goes on where it was whole at last.
+
+Its files are only ever appended to. A checkpoint brings them to the disk and notes how long each is, in a file that
+replaces the note before it at once; whoever takes the folder over cuts the files back to that length. So the bytes of
+an export that was killed, however often, are those of one that ran through.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+_NOTE = "checkpoint.json"
+_LOCK = "lock"
+_BLOCK = 1 << 20
+
+
+class Growing:
+    """A file that is only appended to. With `hashed` it knows the SHA-256 of what it holds.
+
+    Parts are gathered and written as large blocks: threads that write, hash or read little at a time get into each
+    other's way at Python's lock.
+    """
+
+    def __init__(self, path: Path, size: int = 0, *, hashed: bool = False) -> None:
+        self.path = path
+        self.size = size
+        self._file = path.open("r+b" if size else "wb", 0)
+        self._parts: list[bytes] = []
+        self._gathered = 0
+        self._sha256 = hashlib.sha256() if hashed else None
+        if size:
+            self._file.truncate(size)
+            self._file.seek(size)
+            if self._sha256:
+                for block in blocks(path, size):
+                    self._sha256.update(block)
+
+    def write(self, part: bytes) -> None:
+        """Append."""
+        self._parts.append(part)
+        self._gathered += len(part)
+        self.size += len(part)
+        if self._gathered >= _BLOCK:
+            self._flush()
+
+    def _flush(self) -> None:
+        block = b"".join(self._parts)
+        self._parts, self._gathered = [], 0
+        if self._sha256:
+            self._sha256.update(block)
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def sync(self) -> None:
+        """Bring what was written to the disk."""
+        self._flush()
+        os.fdatasync(self._file.fileno())
+
+    def finish(self) -> str | None:
+        """Write what is still in memory; the SHA-256 of all, in hexadecimal digits."""
+        self._flush()
+        self.close()
+        return self._sha256.hexdigest() if self._sha256 else None
+
+    def close(self) -> None:
+        """Let go of the file as it is."""
+        self._file.close()
+
+
+class Workspace:
+    """A folder for one export, which one process at a time has. `state`: what the latest checkpoint noted.
+
+    `fingerprint` stands for what is to be made: a folder that was begun for something else is emptied first.
+    Raises BlockingIOError when another process works in it, OSError when it cannot be written.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str = "") -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self._fingerprint = fingerprint
+        self._growing: dict[str, Growing] = {}
+        self._lock = (folder / _LOCK).open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.state, self._sizes = self._noted()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _noted(self) -> tuple[dict[str, Any], dict[str, int]]:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            note = cast("dict[str, Any]", json.loads((self.folder / _NOTE).read_text()))
+            sizes: dict[str, int] = note["sizes"]
+            whole = all((self.folder / name).stat().st_size >= size for name, size in sizes.items())
+            if whole and note["fingerprint"] == self._fingerprint:
+                return note["state"], sizes
+        for left in self.folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != _LOCK:
+                left.unlink()
+        return {}, {}
+
+    def move(self, folder: Path) -> None:
+        """Give the folder another name, before anything in it is opened."""
+        self.folder = self.folder.rename(folder)
+
+    def growing(self, name: str, *, hashed: bool = False) -> Growing:
+        """The file of this name, as long as it was at the checkpoint; an empty one when there was none then."""
+        self._growing[name] = Growing(self.folder / name, self._sizes.pop(name, 0), hashed=hashed)
+        return self._growing[name]
+
+    def finished(self, name: str) -> tuple[Path, str | None]:
+        """The file of this name, which grows no more, and the SHA-256 of one that is hashed."""
+        sha256 = self._growing.pop(name).finish()
+        return self.folder / name, sha256
+
+    def checkpoint(self, state: dict[str, Any]) -> None:
+        """From here on the export goes on after a kill."""
+        for growing in self._growing.values():
+            growing.sync()
+        sizes = {name: growing.size for name, growing in self._growing.items()}
+        new = self.folder / f"{_NOTE}.new"
+        new.write_text(json.dumps({"fingerprint": self._fingerprint, "sizes": sizes, "state": state}))
+        new.replace(self.folder / _NOTE)
+
+    def close(self) -> None:
+        """Let go of the folder, which stays."""
+        for growing in self._growing.values():
+            growing.close()
+        self._lock.close()
+
+    def remove(self) -> None:
+        """Let go of the folder, and remove what is left of it."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a file."""
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, _BLOCK))):
+            size -= len(block)
+            yield block

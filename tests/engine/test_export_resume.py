@@ -1,0 +1,148 @@
+"""A killed export goes on where it was whole at last, and ends with the bytes of one that ran through."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gleanset.export import FORMATS, Entry, Packed, Workspace, form_of, pack
+from gleanset.store import Store
+from tests.engine.exporting import ABOUT, silent, stored, stream
+
+IMAGES = 60
+KILLS = (1, 9, 10, 11, 35, 59)
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints every few images."""
+    monkeypatch.setattr("gleanset.export.packing._CHECKPOINT_IMAGES", 7)
+    monkeypatch.setattr("gleanset.export.packing._BATCH_IMAGES", 3)
+    monkeypatch.setattr("gleanset.export.packing._AHEAD", 2)
+
+
+class KilledError(Exception):
+    pass
+
+
+def jpeg(number: int) -> bytes:
+    """A small picture like no other."""
+    file = BytesIO()
+    Image.effect_noise((40 + number, 30), 20 + number).convert("RGB").save(file, "jpeg")
+    return file.getvalue()
+
+
+async def dataset(store: Store) -> list[Entry]:
+    """Pictures of two labels in three splits; some of them twice."""
+    pictures = await stored(store, [jpeg(n) for n in range(IMAGES - 10)], "jpeg")
+    many = sorted([*pictures, *pictures[:10]], key=lambda entry: entry.sha256)
+    splits = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+    return [
+        replace(entry, label=["cat", "Dog"][n % 2], position=n + 1, split=split)
+        for n, (entry, split) in enumerate(zip(many, splits, strict=True))
+    ]
+
+
+async def attempt(name: str, entries: list[Entry], store: Store, folder: Path, kill_at: int | None = None) -> Packed:
+    async def after(position: int) -> AsyncIterator[Entry]:
+        for entry in entries[position:]:
+            if entry.position == kill_at:
+                raise KilledError
+            yield entry
+
+    place = Workspace(folder, "the same")
+    try:
+        return await pack(form_of(name), after, store, place, ABOUT, silent)
+    finally:
+        place.close()
+
+
+def content(packed: Packed) -> dict[str, str]:
+    """Path and SHA-256 of every file."""
+    files = sorted(packed.path.rglob("*")) if packed.path.is_dir() else [packed.path]
+    return {
+        str(file.relative_to(packed.path)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_killed_again_and_again(name: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    whole = await attempt(name, entries, store, tmp_path / "through")
+    begun: list[int] = []
+    for kill_at in KILLS:
+        with pytest.raises(KilledError):
+            await attempt(name, entries, store, tmp_path / "killed", kill_at)
+        place = Workspace(tmp_path / "killed", "the same")
+        begun.append(place.state.get("images", 0))
+        place.close()
+        for grown in (tmp_path / "killed").iterdir():  # what a kill leaves behind the checkpoint
+            if grown.is_file() and grown.name not in ("checkpoint.json", "lock"):
+                with grown.open("ab") as file:
+                    file.write(b"half a row")
+    assert begun == sorted(begun)
+    assert begun[-1] >= 40
+    packed = await attempt(name, entries, store, tmp_path / "killed")
+    assert content(packed) == content(whole)
+    assert replace(packed, path=whole.path) == whole
+
+
+async def test_what_is_done_is_not_read_again(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    with pytest.raises(KilledError):
+        await attempt("tar", entries, store, tmp_path / "work", 40)
+    shutil.rmtree(tmp_path / "blobs" / entries[0].key[:2])
+    place = Workspace(tmp_path / "work", "the same")
+    position = place.state["position"]
+    place.close()
+    assert 20 <= position < 40
+    assert all(entry.key[:2] > entries[0].key[:2] for entry in entries[position:])  # they are sorted by hash
+    assert (await attempt("tar", entries, store, tmp_path / "work")).images == IMAGES
+
+
+async def test_another_export_begins_anew(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    with pytest.raises(KilledError):
+        await attempt("zip", entries, store, tmp_path / "work", 40)
+    place = Workspace(tmp_path / "work", "something else")
+    assert place.state == {}
+    assert [path.name for path in place.folder.iterdir()] == ["lock"]
+    place.close()
+
+
+async def test_a_lost_end_of_a_file_begins_anew(tmp_path: Path) -> None:
+    """As after a power cut on a disk that had promised more than it kept."""
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    with pytest.raises(KilledError):
+        await attempt("zip", entries, store, tmp_path / "work", 40)
+    with (tmp_path / "work" / "dataset").open("r+b") as file:
+        file.truncate(100)
+    assert (await attempt("zip", entries, store, tmp_path / "work")).images == IMAGES
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    place = Workspace(tmp_path / "work")
+    with pytest.raises(BlockingIOError):
+        Workspace(tmp_path / "work")
+    place.close()
+    Workspace(tmp_path / "work").remove()
+    assert not (tmp_path / "work").exists()
+
+
+async def test_the_plain_stream_is_numbered(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    entries = await stored(store, [b"one", b"two"])
+    assert [entry.position async for entry in stream(entries)(1)] == [2]
