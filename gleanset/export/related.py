@@ -1,0 +1,116 @@
+"""Which images belong together: copies of each other, and the series of one creator. A split must not part them.
+
+A split over images that are alike measures memory, not learning: the near-duplicate of a test picture in the training
+set is an answer that was seen before, and so is the next frame of the same photographer's series.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gleanset.similar import groups
+
+LEAST_QUALITY = 50
+"""PDQ quality below which the hash of a picture says too little to call another one its copy."""
+
+Numbers = NDArray[np.int64]
+Prints = NDArray[np.uint64]
+
+_NOBODY = {
+    "", "-", "?", "unknown", "unknown author", "unknown artist", "unknown photographer", "not known", "n/a", "na",
+    "none", "null", "nobody", "anonymous", "anon", "various", "various artists", "various authors", "multiple",
+    "author unknown", "artist unknown", "unidentified", "unattributed", "not stated", "see description",
+}  # fmt: skip
+"""What sources write where they know no creator; it makes no series."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What decides where images go, an image a row of each array: 81 bytes an image.
+
+    sha256, pdq: n x 32 bytes. pdq_quality: 0 for images without a PDQ. label: `fingerprint` of its name. series: as
+    `series_of` gives it.
+    """
+
+    sha256: NDArray[np.uint8]
+    label: Prints
+    series: Prints
+    pdq: NDArray[np.uint8]
+    pdq_quality: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.sha256)
+
+
+def fingerprint(*texts: str) -> int:
+    """A number from 1 to 2^64 - 1 for names. Two that share one, by a chance of one in 2^64, count as the same."""
+    digest = hashlib.blake2b("\0".join(texts).encode("utf-8", "replace"), digest_size=8).digest()
+    return int.from_bytes(digest) or 1
+
+
+def series_of(source: str | None, creator: str | None, creator_url: str | None) -> int:
+    """The series that an image is of, 0 for none: all of one creator at one source.
+
+    Who has a page is known by it; others are known by their name, in whatever case and spacing. A name that stands for
+    nobody, such as `unknown`, makes no series.
+    """
+    if creator_url and creator_url.strip():
+        return fingerprint("url", source or "", creator_url.strip().rstrip("/"))
+    name = " ".join(unicodedata.normalize("NFKC", creator or "").casefold().split())
+    return 0 if name.strip("().[] ") in _NOBODY else fingerprint("name", source or "", name)
+
+
+def related(traits: Traits, *, near_duplicates: bool = True, series: bool = True) -> Numbers:
+    """For each image the index of the first of its group: of all that a chain of relations connects.
+
+    The same bytes always belong together, whatever else is asked for.
+    """
+    everything = np.arange(len(traits))
+    pairs = [(everything, first_of(as_text(traits.sha256)))]
+    if series:
+        signed = np.flatnonzero(traits.series)
+        pairs.append((signed, signed[first_of(traits.series[signed])]))
+    if near_duplicates:
+        telling = np.flatnonzero(traits.pdq_quality >= LEAST_QUALITY)
+        pairs.append((telling, telling[groups(traits.pdq[telling])]))
+    return _connected(len(traits), pairs)
+
+
+def as_text(hashes: NDArray[np.uint8]) -> NDArray[np.bytes_]:
+    """n x 32 bytes as n values that sort and compare."""
+    return np.ascontiguousarray(hashes).view("S32").reshape(-1)
+
+
+def first_of(values: NDArray[np.bytes_] | Prints) -> Numbers:
+    """For each value the index of the first that equals it."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    begins = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(values)]
+    first = np.empty(len(values), np.int64)
+    first[order] = order[begins][np.cumsum(begins) - 1]
+    return first
+
+
+def _connected(size: int, pairs: Iterable[tuple[Numbers, Numbers]]) -> Numbers:
+    """For each index the smallest that pairs connect it with, by unions of whole arrays."""
+    parent = np.arange(size)
+    for left, right in pairs:
+        while len(left):
+            left, right = parent[left], parent[right]
+            apart = left != right
+            left, right = left[apart], right[apart]
+            np.minimum.at(parent, np.maximum(left, right), np.minimum(left, right))
+            parent = _flat(parent)
+    return parent
+
+
+def _flat(parent: Numbers) -> Numbers:
+    while not np.array_equal(above := parent[parent], parent):
+        parent = above
+    return parent
