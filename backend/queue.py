@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -103,9 +103,16 @@ async def psycopg_connection(session: AsyncSession) -> AsyncConnection[Any]:
 
 async def defer(session: AsyncSession, task: str, crawl_job: int, /, **arguments: Any) -> int:
     """Enqueue a task by its name in the session's own transaction; the task's id."""
+    return (await defer_many(session, task, crawl_job, [arguments]))[0]
+
+
+async def defer_many(
+    session: AsyncSession, task: str, crawl_job: int, arguments: Iterable[dict[str, Any]]
+) -> list[int]:
+    """Enqueue a task for each of the arguments, thousands of them at once; their ids."""
     connection = await psycopg_connection(session)
     deferrer = app.configure_task(task, queue=queue_of(crawl_job), connection=connection)
-    return await deferrer.defer_async(**arguments)
+    return await deferrer.batch_defer_async(*arguments)
 
 
 async def abort(session: AsyncSession, task_ids: Sequence[int]) -> None:

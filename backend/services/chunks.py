@@ -145,8 +145,8 @@ async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -
 
 async def defer(session: AsyncSession, job: CrawlJob, chunks: Sequence[CrawlChunk]) -> None:
     """Enqueue a task for each of the chunks, which are pending."""
-    ids = [await queue.defer(session, TASK, job.id, crawl_job_id=job.id, chunk_id=chunk.id) for chunk in chunks]
-    job.task_ids = ids
+    arguments = ({"crawl_job_id": job.id, "chunk_id": chunk.id} for chunk in chunks)
+    job.task_ids = await queue.defer_many(session, TASK, job.id, arguments)
 
 
 async def _still_held(session: AsyncSession, job: CrawlJob, held: Claim) -> CrawlChunk | None:

@@ -278,3 +278,15 @@ async def test_an_ended_chunk_is_not_claimed_again(place: Place) -> None:
     await place.end(held)
     async with place.database.transaction() as session:
         assert await chunks.claim(session, job.id, chunk.id) is None
+
+
+async def test_thousands_of_chunks_are_enqueued_with_their_job(place: Place) -> None:
+    """A list of a hundred million rows has ten thousand. Each chunk has one task, in their order."""
+    queries = [Query(source="urls", label="birds", options={"start": n}) for n in range(2_000)]
+    job, _ = await place.asked(queries)
+    found = await place.rows(
+        "SELECT c.position, t.id FROM crawl_chunks c"
+        " JOIN procrastinate_jobs t ON (t.args ->> 'chunk_id')::bigint = c.id ORDER BY t.id"
+    )
+    assert [position for position, _ in found] == list(range(2_000))
+    assert (await place.job(job.id)).task_ids == [number for _, number in found]
