@@ -9,6 +9,8 @@
     ├── RuleError               a validation rule is unknown, malformed or contradicts another
     ├── StoreError              a blob cannot be written or read
     └── ExportError             a dataset cannot be packed
+        ├── NotAnExport         what was given to be read is no dataset, or cannot be had
+        └── ExportDamaged       a packed dataset cannot be read to its end
 
 Foreign exceptions are mapped to these where they arise; nothing else leaves the engine on purpose.
 Messages are whole sentences for a person: what happened, and what to do where that is known.
@@ -62,3 +64,11 @@ class StoreError(GleansetError):
 
 class ExportError(GleansetError):
     """A dataset cannot be packed."""
+
+
+class NotAnExport(ExportError):
+    """What was given to be read is no packed dataset, or cannot be had at all."""
+
+
+class ExportDamaged(ExportError):
+    """A packed dataset cannot be read to its end: cut off, altered, or built to do harm."""

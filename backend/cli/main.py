@@ -16,12 +16,12 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from backend import logs
-from backend.cli import crawl, database, demo, jobs, serve, sources, takedown, up, users, worker
+from backend.cli import crawl, database, demo, diff, jobs, serve, sources, takedown, up, users, verify, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.config import get_settings
 from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
-from gleanset.errors import GleansetError, RuleError, SourceError
+from gleanset.errors import GleansetError, NotAnExport, RuleError, SourceError
 
 app = typer.Typer(
     name="gleanset",
@@ -38,6 +38,8 @@ app.command("demo")(demo.demo)
 app.command("crawl")(crawl.crawl)
 app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
+app.command("verify")(verify.verify)
+app.command("diff")(diff.diff)
 app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="users")
@@ -81,7 +83,7 @@ def main() -> NoReturn:
     except SettingsError as error:
         complain(f"A setting cannot be read: {error}. See docs/settings.md.")
         sys.exit(2)
-    except (BadInput, NotFound, IllegalMove, RuleError, SourceError) as error:
+    except (BadInput, NotFound, IllegalMove, RuleError, SourceError, NotAnExport) as error:
         complain(str(error))
         sys.exit(2)
     except (ServiceError, GleansetError) as error:

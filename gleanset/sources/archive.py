@@ -26,12 +26,12 @@ BROKEN = (
 """What reading a damaged archive raises; RuntimeError also for encryption, methods unknown and headers in headers."""
 
 
-def most_of(path: Path) -> int:
-    """Bytes that an archive of pictures may come to."""
-    return max(_SMALL, MOST_UNFOLDED * path.stat().st_size)
+def most_of(size: int) -> int:
+    """Bytes that an archive of pictures, itself of `size` bytes, may come to."""
+    return max(_SMALL, MOST_UNFOLDED * size)
 
 
-def trap(path: Path) -> SourceError:
+def trap(path: Path | str) -> SourceError:
     """The archive comes to more."""
     return SourceError(
         f"{path} unfolds to more than {MOST_UNFOLDED} times its size: that is no archive of pictures but a trap."
@@ -44,7 +44,7 @@ class SidecarCopy:
     def __init__(self, path: Path, name: str, file: IO[bytes], size: int = _LONGEST_SIDECAR) -> None:
         self._file = NamedTemporaryFile(suffix=Path(name).suffix)  # noqa: SIM115 - closed at the exit
         left = min(size, _LONGEST_SIDECAR)
-        most = most_of(path)
+        most = most_of(path.stat().st_size)
         while left and (part := file.read(min(left, _STEP))):
             self._file.write(part)
             left -= len(part)

@@ -16,7 +16,8 @@ from gleanset.sources.columns import UNLABELLED, described
 from gleanset.sources.directory import Directory
 from gleanset.sources.shelf import Shelf, mapped, quoted, unquoted
 from gleanset.sources.sidecar import Sidecar
-from gleanset.sources.tar_shelf import MAGICS, TarShelf
+from gleanset.sources.tar_shelf import TarShelf
+from gleanset.sources.tar_stream import is_tar
 from gleanset.sources.text import as_dict, clean
 from gleanset.sources.zip_shelf import ZipShelf
 from gleanset.types import Candidate, Page, Query
@@ -113,7 +114,7 @@ def _archive(path: Path) -> Shelf:
         start = file.read(512)
     if start.startswith(b"PK"):
         return ZipShelf(path)
-    if start.startswith(MAGICS) or start[257:262] == b"ustar":
+    if is_tar(start):
         return TarShelf(path)
     if start.startswith(b"\x28\xb5\x2f\xfd"):
         raise SourceError(f"{path} is compressed with Zstandard, which is not read here. Unpack it, or use .tar.gz.")

@@ -37,7 +37,7 @@ class ZipShelf:
                 raise
         self._file, file.most = file, sys.maxsize
         whole = sum(info.file_size for info in self._zip.infolist())
-        if whole > most_of(path):
+        if whole > most_of(path.stat().st_size):
             self.close()
             raise trap(path)
 

@@ -1,0 +1,193 @@
+"""What was added, removed and changed from one export to another, by the rows of their metadata.
+
+An image is the same when it has the same address; what has another address is the same when it has the same bytes. Of
+each row seven numbers of 64 bits are kept, so a million rows take 56 MB; rows are read again to be shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gleanset.errors import ExportDamaged, NotAnExport
+from gleanset.export.paper_names import ORIGIN, TABLE
+from gleanset.export.reading import Package, Part
+
+_FIELDS = ("original_url", "sha256", "label", "split", "licence", "decision")
+_OF_LICENCE = ("licence", "licence_version")
+CHANGES = ("bytes", "address", "label", "split", "licence", "decision")
+"""What may be another for one image."""
+_LONGEST_ROW = 16 * 1024 * 1024
+_MOST_ORIGIN = 64 * 1024 * 1024
+_BATCH = 10_000
+
+Row = Mapping[str, Any]
+Numbers = NDArray[np.uint64]
+"""One row for each row of metadata, one column for each of `_FIELDS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One image that is not the same. `what`: added, removed, or some of CHANGES; before and after are its rows."""
+
+    what: tuple[str, ...]
+    before: Row | None
+    after: Row | None
+
+
+@dataclass(slots=True)
+class Diff:
+    """Counts of images, `changed` by what changed of them; one image may count in several. `listed` are the first.
+
+    `before` and `after`: what each export says of where it comes from.
+    """
+
+    added: int = 0
+    removed: int = 0
+    same: int = 0
+    changed: int = 0
+    by_change: dict[str, int] = field(default_factory=dict[str, int])
+    listed: list[Difference] = field(default_factory=list[Difference])
+    before: Row = field(default_factory=dict[str, Any])
+    after: Row = field(default_factory=dict[str, Any])
+
+
+def diff(before: Package, after: Package, listed: int = 100) -> Diff:
+    """Compare two exports; `listed` images of each kind are told with their rows. Raises NotAnExport, ExportDamaged."""
+    old, new = _numbers(before), _numbers(after)
+    pairs, removed, added = _matched(old, new)
+    changes = _changes(old, new, pairs)
+    changed = changes.any(axis=1)
+    found = Diff(len(added), len(removed), int((~changed).sum()), int(changed.sum()))
+    found.by_change = {name: int(changes[:, n].sum()) for n, name in enumerate(CHANGES)}
+    found.before, found.after = _origin(before), _origin(after)
+    shown = np.flatnonzero(changed)[:listed]
+    rows_before = _rows_at(before, {*map(int, removed[:listed]), *map(int, pairs[shown, 0])})
+    rows_after = _rows_at(after, {*map(int, added[:listed]), *map(int, pairs[shown, 1])})
+    for at in map(int, added[:listed]):
+        found.listed.append(Difference(("added",), None, rows_after[at]))
+    for at in map(int, removed[:listed]):
+        found.listed.append(Difference(("removed",), rows_before[at], None))
+    for n in map(int, shown):
+        what = tuple(name for name, is_so in zip(CHANGES, changes[n], strict=True) if is_so)
+        one, other = int(pairs[n, 0]), int(pairs[n, 1])
+        found.listed.append(Difference(what, rows_before[one], rows_after[other]))
+    return found
+
+
+def _matched(old: Numbers, new: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of rows by address and then by bytes; the rest of the old, and of the new."""
+    left, right = np.arange(len(old)), np.arange(len(new))
+    found: list[NDArray[np.int64]] = []
+    for column in (0, 1):
+        one, other = _paired(old[left, column], new[right, column])
+        found.append(np.stack([left[one], right[other]], axis=1))
+        left, right = np.delete(left, one), np.delete(right, other)
+    pairs = np.concatenate(found)
+    return pairs[np.argsort(pairs[:, 0], kind="stable")], left, right
+
+
+def _paired(one: Numbers, other: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of equal numbers, each place once: the n-th of a number here goes with the n-th of it there."""
+    places: list[NDArray[np.int64]] = []
+    keys: list[Numbers] = []
+    for values in (one, other):
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        first = np.searchsorted(ordered, ordered, side="left")
+        nth = (np.arange(len(ordered)) - first).astype(np.uint64)
+        keys.append(ordered * np.uint64(0x9E3779B97F4A7C15) + nth * np.uint64(0xD1B54A32D192ED03))
+        places.append(order)
+    _, here, there = np.intersect1d(keys[0], keys[1], return_indices=True)
+    return places[0][here], places[1][there]
+
+
+def _changes(old: Numbers, new: Numbers, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """For each pair whether each of CHANGES is so."""
+    one, other = old[pairs[:, 0]], new[pairs[:, 1]]
+    differs = one != other
+    order = [1, 0, 2, 3, 4, 5]  # CHANGES begins with the bytes
+    return differs[:, order]
+
+
+def _numbers(package: Package) -> Numbers:
+    batches: list[Numbers] = []
+    batch: list[int] = []
+    for row in _rows(package):
+        batch.extend(_hashes(row))
+        if len(batch) >= _BATCH * len(_FIELDS):
+            batches.append(np.array(batch, np.uint64))
+            batch.clear()
+    batches.append(np.array(batch, np.uint64))
+    return np.concatenate(batches).reshape(-1, len(_FIELDS))
+
+
+def _hashes(row: Row) -> Iterator[int]:
+    for name in _FIELDS:
+        told = [row.get(each) for each in _OF_LICENCE] if name == "licence" else row.get(name)
+        text = json.dumps(told, sort_keys=True).encode()
+        yield int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _rows(package: Package) -> Iterator[Row]:
+    """Of the metadata, one after the other."""
+    for part in package.parts():
+        if part.name == TABLE and part.is_safe:
+            yield from _parsed(part)
+            return
+    raise NotAnExport(f"{package.name} holds no {TABLE}, by which exports are compared.")
+
+
+def _parsed(part: Part) -> Iterator[Row]:
+    for number, line in enumerate(_split(part), 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ExportDamaged(f"Line {number} of {TABLE} is not JSON.") from error
+        if not isinstance(row, dict):
+            raise ExportDamaged(f"Line {number} of {TABLE} is no object.")
+        yield cast("Row", row)
+
+
+def _split(part: Part) -> Iterator[bytes]:
+    """Lines, none of them longer than a row can be."""
+    rest = b""
+    for block in part.blocks():
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+        if len(rest) > _LONGEST_ROW:
+            raise ExportDamaged(f"{TABLE} has a line longer than any export's.")
+    if rest:
+        yield rest
+
+
+def _rows_at(package: Package, wanted: Collection[int]) -> dict[int, Row]:
+    """Some rows, by their number from 0 on."""
+    if not wanted:
+        return {}
+    last = max(wanted)
+    found: dict[int, Row] = {}
+    for at, row in enumerate(_rows(package)):
+        if at in wanted:
+            found[at] = row
+        if at == last:
+            break
+    return found
+
+
+def _origin(package: Package) -> Row:
+    """What the export tells of its origin; nothing for one that tells nothing."""
+    for part in package.parts():
+        if part.name == ORIGIN and part.is_safe and part.size <= _MOST_ORIGIN:
+            try:
+                told = json.loads(b"".join(part.blocks()))
+            except (ValueError, RecursionError):
+                return {}
+            return cast("Row", told) if isinstance(told, dict) else {}
+    return {}

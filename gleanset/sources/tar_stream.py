@@ -1,0 +1,85 @@
+"""The entries of a tar archive, compressed or not, read in one direction. It may be hostile: everything is bounded."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import IO, BinaryIO, cast
+
+from gleanset.errors import SourceError
+from gleanset.sources.archive import most_of, trap
+
+_MOST_ENTRIES = 10_000_000
+_LONGEST_HEADER = 16 * 1024 * 1024
+_STEP = 16 * 1024 * 1024
+_UNFOLDING: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
+    b"\x1f\x8b": lambda file: cast("BinaryIO", gzip.GzipFile(fileobj=file)),
+    b"\xfd7zXZ\0": lambda file: cast("BinaryIO", lzma.LZMAFile(file)),  # noqa: SIM115 - closed with its user
+    b"BZh": lambda file: cast("BinaryIO", bz2.BZ2File(file)),
+}
+MAGICS = tuple(_UNFOLDING)
+
+
+def is_tar(start: bytes) -> bool:
+    """Whether a file that begins with these 512 bytes is read here."""
+    return start.startswith(MAGICS) or start[257:262] == b"ustar"
+
+
+class Unfolded:
+    """The unfolded bytes of a tar, as `tarfile` reads them: no more of them than an honest archive has.
+
+    `raw` is the archive of `size` bytes, from its beginning, and closed with this; `name` is what a person calls it.
+    """
+
+    def __init__(self, raw: BinaryIO, name: str, size: int) -> None:
+        self._raw, self.name = raw, name
+        start = raw.read(6)
+        raw.seek(0)
+        unfold = next((unfold for magic, unfold in _UNFOLDING.items() if start.startswith(magic)), None)
+        self.file: BinaryIO = raw if unfold is None else unfold(raw)
+        self._most = None if unfold is None else most_of(size)
+
+    def __enter__(self) -> Unfolded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.file.close()
+        self._raw.close()
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def read(self, size: int) -> bytes:
+        if size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self.file.read(size)
+
+    def seek(self, offset: int) -> int:
+        """In steps, since on the way everything has to be unfolded."""
+        at = self.file.tell()
+        while self._most is not None and at + _STEP < offset:
+            self.file.seek(at + _STEP)
+            if self.file.tell() < at + _STEP:
+                raise tarfile.ReadError("unexpected end of data")
+            at += _STEP
+            if at > self._most:
+                raise trap(self.name)
+        return self.file.seek(offset)
+
+
+def tar_entries(file: Unfolded) -> Iterator[tuple[int, tarfile.TarInfo]]:
+    """Every entry with its number, from 1 on. Raises SourceError, and what is in `BROKEN`."""
+    with tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:") as tar:
+        number = 0
+        while (entry := tar.next()) is not None:
+            tar.members = []  # pyright: ignore[reportAttributeAccessIssue] - it would keep all of them
+            number += 1
+            if number > _MOST_ENTRIES:
+                raise SourceError(f"{file.name} has more than {_MOST_ENTRIES:,} entries.")
+            yield number, entry
