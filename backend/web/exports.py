@@ -33,6 +33,10 @@ _TOLD = {
     "tar": "The same in one stream, as webdataset reads it without unpacking.",
     "tar.zst": "The tar, compressed by Zstandard: smaller, and much faster than gzip.",
     "tar.gz": "The tar, compressed. Pictures hardly become smaller, but metadata does.",
+    "imagefolder": "Folders by split and label, as Hugging Face datasets and torchvision read them.",
+    "yolo": "Folders by split and class, as Ultralytics trains classifiers on them.",
+    "csv": "Only the table, for a spreadsheet: what there is, whose it is and where it can be had.",
+    "jsonl": "Only the table, for programs, with all that the sources told.",
 }
 
 

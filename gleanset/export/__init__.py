@@ -2,10 +2,13 @@
 
 from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.folder import Folder
+from gleanset.export.imagefolder import ImageFolder
 from gleanset.export.layout import Options, Plain
+from gleanset.export.listing import CsvListing, JsonlListing
 from gleanset.export.packing import Form, export, pack
 from gleanset.export.tar import Tar, TarGz, TarZst
 from gleanset.export.workspace import Workspace
+from gleanset.export.yolo import Yolo
 from gleanset.export.zip import Zip
 
 __all__ = [
@@ -27,8 +30,14 @@ __all__ = [
 
 CONTAINERS = {"zip": Zip, "tar": Tar, "tar.gz": TarGz, "tar.zst": TarZst, "folder": Folder}
 """By name; that of a container of one file is also how the file's name ends."""
-LAYOUTS = {"plain": Plain}
-FORMATS = {name: ("plain", name) for name in CONTAINERS}
+LAYOUTS = {
+    "plain": Plain,
+    "imagefolder": ImageFolder,
+    "yolo": Yolo,
+    "csv": CsvListing,
+    "jsonl": JsonlListing,
+}
+FORMATS = {name: ("plain", name) for name in CONTAINERS} | {name: (name, "zip") for name in LAYOUTS if name != "plain"}
 """What people ask for: a layout, and the container that it comes in when they do not say which."""
 
 DOWNLOADED = tuple(name for name, (_, container) in FORMATS.items() if container != "folder")

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gleanset.export.base import METADATA_FIELDS, Entry, file_name, metadata_row
+from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
+from gleanset.export.names import Names, Scheme
 from gleanset.export.seen import Seen
+from gleanset.export.tables import Csv, Jsonl, columns, row_of
+from gleanset.store import EXTENSIONS
+
+WHOLE = "train"
+"""The split of a dataset that was not divided, where a layout cannot do without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a dataset is written. max_shard_bytes: where a layout has shards, about how large one becomes."""
+    """How a dataset is written. max_shard_bytes: where a layout has shards, about how large one becomes.
 
+    Without `include_metadata` there are no tables beside the images, and where a layout describes each image, it says
+    what the image is and what is owed for it (`gleanset.export.tables.OWED`).
+    """
+
+    include_metadata: bool = True
+    rename: Scheme = "sha256"
     max_shard_bytes: int = 500_000_000
 
 
@@ -36,6 +46,10 @@ class Layout:
         """Write an image and what is known of it; the path by which the dataset's papers may name it."""
         raise NotImplementedError
 
+    def row(self, entry: Entry, name: str) -> dict[str, Any]:
+        """What is known of an image, as far as it was asked for."""
+        return row_of(entry, name, include_metadata=self.options.include_metadata)
+
     def state(self) -> dict[str, Any]:
         """What is not in a growing text, JSON-able."""
         return {}
@@ -47,23 +61,45 @@ class Layout:
         """Write what comes behind the last image; growing texts go into the container by themselves."""
 
 
-class Plain(Layout):
+class Pictures(Layout):
+    """A layout in which each image is a file, in a folder for its label."""
+
+    def __init__(self, files: Files, options: Options) -> None:
+        super().__init__(files, options)
+        self._names = Names(options.rename)
+        self._seen = Seen(files.place, "names")
+
+    def picture(self, folder: str, entry: Entry, data: bytes) -> str:
+        """Write the image below the folder: `<folder>/<label>/<name>.<ext>`, which is returned."""
+        name = f"{folder}/{folder_name(entry.label)}/{self._names.of(entry)}.{EXTENSIONS[entry.format]}"
+        if self._seen.is_new(name):  # the same bytes twice under one label, when duplicates are kept
+            self.files.add(name, data, entry.sha256)
+        return name
+
+    def state(self) -> dict[str, Any]:
+        return {"names": self._names.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._names.restore(state["names"])
+
+
+class Plain(Pictures):
     """`images/<label>/<sha256>.<ext>`, with all that is known of them in metadata.jsonl and metadata.csv."""
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
-        self._jsonl, table = files.text("metadata.jsonl"), files.text("metadata.csv")
-        # Lines end in CRLF, csv's default: what occurs in the line end is quoted in text, so a bare CR breaks no row.
-        self._csv = csv.DictWriter(table, [*METADATA_FIELDS, "metadata"])
-        if table.is_new:
-            self._csv.writeheader()
-        self._seen = Seen(files.place, "names")
+        self._tables = tables(files, options)
 
     def add(self, entry: Entry, data: bytes) -> str:
-        name = file_name(entry)
-        if self._seen.is_new(name):  # the same bytes twice under one label, when duplicates are kept
-            self.files.add(name, data, entry.sha256)
-        row = metadata_row(entry, name)
-        self._jsonl.write(json.dumps(row, ensure_ascii=False) + "\n")
-        self._csv.writerow(row | {"metadata": json.dumps(row["metadata"], ensure_ascii=False)})
+        name = self.picture("images", entry, data)
+        row = self.row(entry, name)
+        for table in self._tables:
+            table.add(row)
         return name
+
+
+def tables(files: Files, options: Options) -> list[Jsonl | Csv]:
+    """metadata.jsonl and metadata.csv beside everything; none where metadata is not wanted."""
+    if not options.include_metadata:
+        return []
+    return [Jsonl(files, "metadata.jsonl"), Csv(files, "metadata.csv", columns(include_metadata=True))]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gleanset.export import About, Entries, Entry, Packed, Progress, export, form_of
+from gleanset.export import About, Entries, Entry, Options, Packed, Progress, export, form_of
 from gleanset.store import Store, blob_key
 
 ABOUT = About(
@@ -63,3 +63,16 @@ async def silent(_: int) -> None:
 
 async def pack(entries: Iterable[Entry], store: Store, target: Path, progress: Progress = silent) -> Packed:
     return await export(form_of("zip"), stream(entries), store, target, ABOUT, progress)
+
+
+async def lay_out(
+    format_: str,
+    entries: Iterable[Entry],
+    store: Store,
+    target: Path,
+    options: Options = Options(),
+    inside: str = "folder",
+) -> Path:
+    """The dataset in this format, in a folder unless another container is named."""
+    form = form_of(format_, inside)
+    return (await export(form, stream(entries), store, target, ABOUT, silent, options)).path

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gleanset.export import FORMATS, Entry, Packed, Workspace, form_of, pack
+from gleanset.export import FORMATS, Entry, Options, Packed, Workspace, form_of, pack
 from gleanset.store import Store
 from tests.engine.exporting import ABOUT, silent, stored, stream
 
@@ -59,7 +59,7 @@ async def attempt(name: str, entries: list[Entry], store: Store, folder: Path, k
 
     place = Workspace(folder, "the same")
     try:
-        return await pack(form_of(name), after, store, place, ABOUT, silent)
+        return await pack(form_of(name), after, store, place, ABOUT, silent, Options(max_shard_bytes=12_000))
     finally:
         place.close()
 

@@ -1,0 +1,38 @@
+"""Only the table, without the images: what there is, whose it is, and where it can be had."""
+
+from __future__ import annotations
+
+from gleanset.export.base import Entry
+from gleanset.export.files import Files
+from gleanset.export.layout import Layout, Options
+from gleanset.export.tables import Csv, Jsonl, columns
+
+_NO_FILE = "file_name"
+"""The column that such a table has not."""
+
+
+class _Listing(Layout):
+    table: Csv | Jsonl
+
+    def add(self, entry: Entry, data: bytes) -> str:  # noqa: ARG002 the images stay where they are
+        row = self.row(entry, entry.sha256)
+        del row[_NO_FILE]
+        self.table.add(row)
+        return entry.sha256
+
+
+class CsvListing(_Listing):
+    """metadata.csv; a spreadsheet opens it."""
+
+    def __init__(self, files: Files, options: Options) -> None:
+        super().__init__(files, options)
+        names = [name for name in columns(include_metadata=options.include_metadata) if name != _NO_FILE]
+        self.table = Csv(files, "metadata.csv", names)
+
+
+class JsonlListing(_Listing):
+    """metadata.jsonl, whose rows also keep what the source told as it was."""
+
+    def __init__(self, files: Files, options: Options) -> None:
+        super().__init__(files, options)
+        self.table = Jsonl(files, "metadata.jsonl")

@@ -1,0 +1,60 @@
+"""Tables of what is known of the images: a row an image, as lines of JSON or as CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gleanset.export.base import METADATA_FIELDS, Entry, metadata_row
+from gleanset.export.files import Files
+
+OWED = (
+    "file_name", "label", "split", "sha256", "original_url", "licence", "licence_version", "licence_url", "attribution",
+)  # fmt: skip
+"""What goes with an image even when its metadata is not wanted: what it is, and what is owed for it."""
+
+
+def columns(*, include_metadata: bool) -> Sequence[str]:
+    """The names of the columns, in their order."""
+    return [*METADATA_FIELDS, "metadata"] if include_metadata else OWED
+
+
+def row_of(entry: Entry, file_name: str, *, include_metadata: bool) -> dict[str, Any]:
+    """An image as a row with these columns."""
+    row = metadata_row(entry, file_name)
+    return row if include_metadata else {name: row[name] for name in OWED}
+
+
+class Jsonl:
+    """A JSON object a line."""
+
+    def __init__(self, files: Files, name: str) -> None:
+        self._text = files.text(name)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        self._text.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+class Csv:
+    """RFC 4180 in UTF-8, with a head; `metadata` is JSON text."""
+
+    def __init__(self, files: Files, name: str, names: Sequence[str]) -> None:
+        text = files.text(name)
+        # Lines end in CRLF, csv's default: what occurs in the line end is quoted in text, so a bare CR breaks no row.
+        self._csv = csv.DictWriter(text, names)
+        if text.is_new:
+            self._csv.writeheader()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Write a row."""
+        self._csv.writerow(as_text(row))
+
+
+def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with its `metadata`, if it has any, as JSON text: one type, whatever the source told."""
+    if "metadata" not in row:
+        return dict(row)
+    return {**row, "metadata": json.dumps(row["metadata"], ensure_ascii=False)}

@@ -1,0 +1,44 @@
+"""Folders by split and class, as Ultralytics trains classifiers on them: `yolo classify train data=<folder>`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gleanset.export.base import Entry, folder_name
+from gleanset.export.files import Files
+from gleanset.export.layout import WHOLE, Options, Pictures, tables
+
+_FOLDERS = {"validation": "val"}
+"""What Ultralytics calls a split; every other keeps its name."""
+
+
+class Yolo(Pictures):
+    """`train|val|test/<label>/<sha256>.<ext>`, with metadata.jsonl and metadata.csv, and the classes in classes.txt.
+
+    A class's number is its line there, counted from 0, which is how Ultralytics counts the sorted folders of `train`.
+    """
+
+    def __init__(self, files: Files, options: Options) -> None:
+        super().__init__(files, options)
+        self._tables = tables(files, options)
+        self._classes: set[str] = set()
+
+    def add(self, entry: Entry, data: bytes) -> str:
+        split = entry.split or WHOLE
+        name = self.picture(_FOLDERS.get(split, split), entry, data)
+        self._classes.add(folder_name(entry.label))
+        row = self.row(entry, name)
+        for table in self._tables:
+            table.add(row)
+        return name
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"classes": sorted(self._classes)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._classes = set(state["classes"])
+
+    def finish(self) -> None:
+        self.files.add("classes.txt", "".join(f"{name}\n" for name in sorted(self._classes)).encode())
