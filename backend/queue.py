@@ -78,7 +78,13 @@ class _OwnTasks(JobManager):
 
 app = App(
     connector=PsycopgConnector(),
-    import_paths=["backend.tasks.plan", "backend.tasks.crawl", "backend.tasks.jobs", "backend.tasks.retention"],
+    import_paths=[
+        "backend.tasks.plan",
+        "backend.tasks.crawl",
+        "backend.tasks.validation",
+        "backend.tasks.jobs",
+        "backend.tasks.retention",
+    ],
 )
 app.job_manager = _OwnTasks(app.connector)
 

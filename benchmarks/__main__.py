@@ -17,6 +17,7 @@ MODULES = {
     "growth": "growth",
     "processes": "processes",
     "memory": "memory",
+    "judge": "judge",
 }
 NAMES = tuple(MODULES)
 

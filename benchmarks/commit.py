@@ -135,8 +135,12 @@ def _outcome(number: int) -> Outcome:
         contrast=0.21,
         sharpness=812.5,
         entropy=7.31,
+        uniformity=0.21,
+        colour=38.5,
+        border=0.0,
         orientation=1,
         animated=False,
+        alpha=False,
     )
     key = f"{digest.hex()[:2]}/{digest.hex()}.jpg"
     return Downloaded(candidate=candidate, inspection=inspection, key=key, final_url=url, fetched_at=datetime.now(UTC))

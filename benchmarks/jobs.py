@@ -24,14 +24,15 @@ FILL = """
 INSERT INTO images (crawl_job_id, original_url, label, source, keyword, page_url, title, creator, creator_url,
     licence, licence_version, licence_url, attribution, metadata_, outcome, fetched_at, storage_url, filename,
     final_url, width, height, file_size, format, sha256, pdq, pdq_quality, brightness, contrast, sharpness, entropy,
-    orientation, animated)
+    uniformity, colour, border, orientation, animated, alpha)
 SELECT %(job)s, url, 'bird', 'openverse', 'bird in flight', 'https://www.example.org/photos/' || n || '/page',
     'A bird over the harbour, picture ' || n, 'Erika Mustermann', 'https://www.example.org/people/erika',
     'by-sa', '4.0', 'https://creativecommons.org/licenses/by-sa/4.0/',
     '"A bird over the harbour" by Erika Mustermann is licensed under CC BY-SA 4.0. (' || n || ')',
     '{"provider": "example", "tags": ["bird", "sea"], "width": 1024, "height": 768}', 'downloaded', now(),
     'file:///store/' || left(name, 2) || '/' || name, name, url,
-    1024, 768, 100000 + n, 'jpeg', sha256(int8send(n)), sha256(int8send(-n)), 100, 0.43, 0.21, 812.5, 7.31, 1, false
+    1024, 768, 100000 + n, 'jpeg', sha256(int8send(n)), sha256(int8send(-n)), 100, 0.43, 0.21, 812.5, 7.31,
+    0.21, 38.5, 0, 1, false, false
 FROM generate_series(1, %(rows)s) AS n,
     LATERAL (SELECT encode(sha256(int8send(n)), 'hex') || '.jpg' AS name,
         'https://upload.example.org/photos/' || md5(n::text) || '/' || n || '.jpg' AS url) AS made

@@ -1,8 +1,9 @@
 """Bytes to `Inspection`: one decode of an image gives its format, size, hashes and quality measures.
 
 The content decides what a file is, never its name. Every number that describes the picture comes from one working
-picture: 8-bit luma on white, upright, with a longer side of at most 256 px. Nearly all the time goes by outside the
-GIL (JPEG decoding, OpenCV, SHA-256), so threads beside an event loop scale with the cores.
+picture: 8-bit luma on white, upright, with a longer side of at most 256 px; colour comes from the pixels that this was
+made of. Nearly all the time goes by outside the GIL (JPEG decoding, OpenCV, SHA-256), so threads beside an event loop
+scale with the cores.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class InspectLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What a decoder hands over: stored size, luma not smaller than the working picture, facts.
+    """What a decoder hands over: stored size, luma not smaller than the working picture, colourfulness, facts.
 
     colours: RGB for the resized copy, as far as one is wanted.
     """
@@ -71,8 +72,10 @@ class _Picture:
     width: int
     height: int
     luma: Grey
+    colour: float
     orientation: int
-    animated: bool
+    animated: bool = False
+    alpha: bool = False
     colours: Pixels | None = None
 
 
@@ -152,6 +155,7 @@ def _measured(data: bytes, format_: str, picture: _Picture) -> Inspection:
     work = upright(_shrink(picture.luma), picture.orientation)
     pdq, pdq_quality = _pdq(work)
     mean, deviation = cv2.meanStdDev(work)
+    entropy, uniformity = _histogram(work)
     return Inspection(
         format=format_,
         width=picture.width,
@@ -163,9 +167,13 @@ def _measured(data: bytes, format_: str, picture: _Picture) -> Inspection:
         brightness=float(mean[0, 0]) / 255,
         contrast=float(deviation[0, 0]) / 255,
         sharpness=_sharpness(work),
-        entropy=_entropy(work),
+        entropy=entropy,
+        uniformity=uniformity,
+        colour=picture.colour,
+        border=border(work),
         orientation=picture.orientation,
         animated=picture.animated,
+        alpha=picture.alpha,
     )
 
 
@@ -224,16 +232,17 @@ def _jpeg(data: bytes, limits: InspectLimits, side: int | None) -> _Picture | No
         _check_size(width, height, limits)
         if colours not in ("YCbCr", "Gray"):
             return None
-        if side is None:
-            colours, luma = None, _scaled(data, "GRAY", width, height, max(width, height), WORK_JPEG)[:, :, 0]
+        measured, least = (max(width, height), WORK_JPEG) if side is None else (min(width, height), side)
+        if colours == "Gray" and side is None:
+            pixels, luma, colour = None, _scaled(data, "GRAY", width, height, measured, least)[:, :, 0], 0.0
         else:
-            colours = _scaled(data, "RGB", width, height, min(width, height), side)
-            luma = cast(Grey, cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY))
+            pixels = _scaled(data, "RGB", width, height, measured, least)
+            luma, colour = cast(Grey, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), colourfulness(pixels)
     except ValueError as error:
         if "remature end" in str(error):  # the bytes or a segment's entropy-coded data stop short
             raise ImageRefused(Reason.TRUNCATED, str(error)) from error
         return None  # 12 bits, arithmetic coding, or a warning: other decoders may know better
-    return _Picture(width, height, luma, _orientation(_jpeg_exif(data)), animated=False, colours=colours)
+    return _Picture(width, height, luma, colour, _orientation(_jpeg_exif(data)), colours=pixels)
 
 
 def _scaled(data: bytes, colours: str, width: int, height: int, measured: int, least: int) -> Pixels:
@@ -256,12 +265,13 @@ def _pillow(data: bytes, format_: str, limits: InspectLimits, side: int | None) 
     if format_ == "jpeg" and image.mode == "CMYK":
         _check_complete(data)
     width, height = image.size
-    image.draft(*(("L", (WORK, WORK)) if side is None else ("RGB", (side, side))))
+    image.draft("RGB", (side or WORK, side or WORK))
     image.load()
     if isinstance(image, _Tiff):
         width, height = image.size
     colours = None if side is None else _colours(image)
-    return _Picture(width, height, _luma(image), _pillow_orientation(data, image), animated, colours)
+    luma, colour, alpha = _measured_pixels(image)
+    return _Picture(width, height, luma, colour, _pillow_orientation(data, image), animated, alpha, colours)
 
 
 def _check_complete(jpeg: bytes) -> None:
@@ -273,19 +283,26 @@ def _check_complete(jpeg: bytes) -> None:
             raise
 
 
-def _luma(image: Image.Image) -> Grey:
-    """8-bit luma of any mode that Pillow decodes to, transparent parts on white."""
+def _measured_pixels(image: Image.Image) -> tuple[Grey, float, bool]:
+    """Of any mode that Pillow decodes to: 8-bit luma with transparent parts on white, colourfulness, transparency."""
     if image.mode in _DEEP:
-        return _eight_bits(image)
+        return _eight_bits(image), 0.0, False
+    alpha, factor = False, max(1, max(image.size) // WORK)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A").getextrema()[0] != 255
+    elif image.mode not in ("L", "RGB", "LAB"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    small = np.asarray(image.reduce(factor))
     if image.mode == "LAB":
-        grey = image.getchannel("L")
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        grey = Image.new("L", image.size, 255)
-        grey.paste(rgba.convert("L"), mask=rgba.getchannel("A"))
-    else:
-        grey = image.convert("L")
-    return np.asarray(grey.reduce(max(1, max(grey.size) // WORK)))
+        return small[:, :, 0], _colourfulness(small[:, :, 1:], 1), alpha
+    if image.mode == "L":
+        return small, 0.0, alpha
+    if alpha:
+        opaque = small[:, :, 3:].astype(np.uint16)
+        small = ((small[:, :, :3] * opaque + (255 * 255 + 127 - 255 * opaque)) // 255).astype(np.uint8)
+    pixels = np.ascontiguousarray(small[:, :, :3])
+    return cast(Grey, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), colourfulness(pixels), alpha
 
 
 def _colours(image: Image.Image) -> Pixels:
@@ -417,8 +434,48 @@ def _sharpness(work: Grey) -> float:
     return max(0.0, cv2.norm(laplacian, cv2.NORM_L2) ** 2 / work.size - cv2.mean(laplacian)[0] ** 2)
 
 
-def _entropy(work: Grey) -> float:
+def _histogram(work: Grey) -> tuple[float, float]:
+    """Entropy and uniformity."""
     rows = work[:: 1 + (work.shape[0] >= 128)]  # of a larger picture every other row: the same to a hundredth of a bit
-    counts = cv2.calcHist([rows], [0], None, [256], [0, 256])
+    counts = cv2.calcHist([rows], [0], None, [256], [0, 256]).ravel()
     shares = counts[counts > 0] / rows.size
-    return max(0.0, -float(np.sum(shares * np.log2(shares))))
+    below = np.cumsum(counts, dtype=np.float64)
+    below[_LEVELS:] -= below[:-_LEVELS].copy()
+    return max(0.0, -float(np.sum(shares * np.log2(shares)))), float(below.max()) / rows.size
+
+
+_LEVELS = 16
+"""Of luma, which are one tone to the eye: the noise of a camera or a JPEG stays within them."""
+
+
+def colourfulness(pixels: Pixels) -> float:
+    """Hasler and Süsstrunk, "Measuring colorfulness in natural images", 2003: of RGB, height x width x 3."""
+    step = max(1, max(pixels.shape[:2]) // 128)  # every other pixel or so: the same to a few hundredths
+    return _colourfulness(cast(Grey, cv2.transform(np.ascontiguousarray(pixels[::step, ::step]), _OPPONENTS)), 2)
+
+
+_OPPONENTS = np.array([[0.5, -0.5, 0, 128], [0.25, 0.25, -0.5, 128]])
+"""Red against green and yellow against blue, by half, so that they fit into bytes around 128."""
+
+
+def _colourfulness(opponents: Grey, scale: float) -> float:
+    mean, deviation = cv2.meanStdDev(np.ascontiguousarray(opponents))
+    return scale * float(np.hypot(*deviation[:, 0]) + 0.3 * np.hypot(*(mean[:, 0] - 128)))
+
+
+def border(luma: Grey) -> float:
+    """Share of the picture in bars of one tone on two opposite sides, the wider counted as wide as the other."""
+    return 1 - (1 - _bars(luma, 0)) * (1 - _bars(luma, 1))
+
+
+def _bars(luma: Grey, axis: int) -> float:
+    """The same of top and bottom (axis 0), or of left and right (1)."""
+    ends = luma.take((0, -1), axis)
+    tone, spread = int(ends.min()), int(np.ptp(ends))
+    if spread >= _LEVELS:
+        return 0.0
+    darkest, brightest = (cv2.reduce(luma, 1 - axis, how).ravel() for how in (cv2.REDUCE_MIN, cv2.REDUCE_MAX))
+    shows = np.flatnonzero((darkest < tone + spread - _LEVELS + 1) | (brightest >= tone + _LEVELS))
+    if not len(shows):
+        return 1.0
+    return 2 * min(int(shows[0]), len(darkest) - 1 - int(shows[-1])) / len(darkest)

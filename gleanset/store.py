@@ -11,6 +11,7 @@ looking at, as `thumbnails/ab/abcd….jpg`: they are made again when they are go
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
@@ -173,6 +174,18 @@ class Store:
             return obstore.head(self._objects, key)["size"]
         except _FOREIGN as error:
             raise StoreError(f"{self.url(key)} cannot be read: {_cause(error)}") from error
+
+    def sha256(self, key: str) -> str | None:
+        """The hash, in hex, of the bytes that are there now, read block by block; None when there are none. Blocks."""
+        digest = hashlib.sha256()
+        try:
+            for block in obstore.get(self._objects, key).stream(min_chunk_size=_BLOCK):
+                digest.update(block)
+        except FileNotFoundError:
+            return None
+        except _FOREIGN as error:
+            raise StoreError(f"{self.url(key)} cannot be read: {_cause(error)}") from error
+        return digest.hexdigest()
 
     async def keys(self) -> AsyncIterator[list[str]]:
         """Every key, in lists of about a thousand and no particular order."""

@@ -136,7 +136,12 @@ class Inspection:
     sha256: lower-case hex of the original bytes. pdq: 32 bytes; pdq_quality: 0..100 (below 50 the hash says little).
     brightness: mean luma, 0..1. contrast: standard deviation of luma, 0..0.5. entropy: bits of its histogram, 0..8.
     sharpness: variance of the Laplacian of 8-bit luma at a longer side of at most 256 px (below ~100 it looks blurred).
-    orientation: EXIF value 1..8, 1 when absent.
+    uniformity: share of the pixels that the 16 neighbouring levels of luma (of 256) with most pixels have, 0..1; from
+    about 0.95 on the picture shows next to nothing.
+    colour: colourfulness after Hasler and Süsstrunk; 0 for grey, up to about 3 for grey that was stored as colour, 15
+    slightly colourful, 109 as colourful as can be.
+    border: share of the picture taken by bars of one tone and the same width on two opposite sides, 0..1.
+    alpha: whether any pixel is not opaque. orientation: EXIF value 1..8, 1 when absent.
     """
 
     format: str
@@ -150,8 +155,12 @@ class Inspection:
     contrast: float
     sharpness: float
     entropy: float
+    uniformity: float
+    colour: float
+    border: float
     orientation: int
     animated: bool
+    alpha: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -40,7 +40,11 @@ class Served:
             async with self.database.transaction() as session:
                 return await work(session)
 
-        return asyncio.run_coroutine_threadsafe(inside(), self.loop).result(30)
+        return self.do(inside())
+
+    def do(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Something in its event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def person(self, role: Role = Role.USER) -> UUID:
         """Somebody new."""

@@ -13,6 +13,7 @@ from backend.api import (
     profile,
     progress,
     projects,
+    rules,
     sources,
     takedowns,
     users,
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/api/v1")
 for noun in (
     projects,
     validation_jobs,
+    rules,
     sources,
     takedowns,
     activity,

@@ -20,7 +20,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "preview_crawl": {"keywords": ["tabby cat"], "options": {"sources": ["openverse"]}, "limit": 12},
     "update_crawl_job": {"max_images": 1000},
     "refresh_crawl_job": {"max_images": 1000},
-    "create_validation_job": {"crawl_job_id": 1, "name": "Large ones", "validation_rules": {"min_width": 512}},
+    "create_validation_job": {
+        "crawl_job_id": 1,
+        "name": "Large ones",
+        "validation_rules": {"preset": "standard", "min_width": 512},
+    },
     "preview_rules": {"rules": {"min_width": 512}},
     "create_export_job": {"crawl_job_id": 1, "name": "For training", "format": "zip", "export_options": {}},
     "decide": {"choice": "reject", "image_ids": [17, 19], "note": "Drawings, not photographs."},

@@ -6,25 +6,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import IllegalMove
 from backend.http.access import Reader, Writer
 from backend.http.idempotency import RequestKey
-from backend.http.paging import Cursor, Id, Limit, Page, paged
+from backend.http.paging import Cursor, Id, Limit, Page, decode_cursor, encode_cursor, paged
 from backend.http.service import Session
 from backend.models import CrawlJob, ValidationJob, Verdict
 from backend.models.enums import JobStatus
 from backend.schemas.base import RowId
 from backend.schemas.jobs import ValidationJobResponse, ValidationSummary, VerdictResponse
-from backend.schemas.rules import RulesPreview, ValidationRequest
-from backend.services import validation
-from backend.services.access import owned, seen, visible, within
+from backend.schemas.rules import ChangedVerdict, ComparisonResponse, ValidationRequest
+from backend.services import comparing, validation
+from backend.services.access import Actor, owned, seen, visible, within
 from backend.services.activity import note
+from backend.services.comparing import Change
 from backend.services.idempotency import once
 from backend.services.states import locked
-from gleanset.rules import Rules
 
 router = APIRouter(tags=["validation jobs"])
+Since = Annotated[RowId, Query(description="The validation to compare with, as the one before.")]
 
 
 @router.get("/validation-jobs")
@@ -59,7 +61,7 @@ async def create_validation_job(
                 f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended.",
                 current=crawl_job.status,
             )
-        job = await validation.create(session, crawl_job, body.validation_rules, body.name)
+        job = await validation.create(session, crawl_job, body.validation_rules, body.name, body.rules_name)
         note(session, actor.user_id, "validation_job.created", job, name=job.name, crawl_job_id=crawl_job.id)
         return job
 
@@ -124,9 +126,32 @@ async def summarize(session: Session, actor: Reader, validation_job_id: Id) -> V
     )
 
 
-@router.post("/crawl-jobs/{crawl_job_id}/rules/preview")
-async def preview_rules(session: Session, actor: Reader, crawl_job_id: Id, body: RulesPreview) -> ValidationSummary:
-    """What a validation by these rules would find among the images as they are now. Nothing is written."""
-    await seen(session, actor, CrawlJob, crawl_job_id)
-    foretold = await validation.foretell(session, crawl_job_id, Rules.parse(body.rules))
-    return ValidationSummary.model_validate(foretold)
+@router.get("/validation-jobs/{validation_job_id}/changes")
+async def compare_validations(
+    session: Session, actor: Reader, validation_job_id: Id, since: Since
+) -> ComparisonResponse:
+    """How its verdicts differ from those of another validation of the same crawl job, and why."""
+    before, after = await _both(session, actor, since, validation_job_id)
+    return await comparing.compare(session, before, after)
+
+
+@router.get("/validation-jobs/{validation_job_id}/changes/images")
+async def list_changed_verdicts(
+    session: Session,
+    actor: Reader,
+    validation_job_id: Id,
+    since: Since,
+    change: Annotated[Change | None, Query(description="Only those that changed so.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[ChangedVerdict]:
+    """The images about which the two do not say the same, in the order of the images."""
+    before, after = await _both(session, actor, since, validation_job_id)
+    place = decode_cursor(cursor) if cursor is not None else 0
+    found = await comparing.changed(session, before, after, change, place, limit + 1)
+    shown = found[:limit]
+    return Page(items=shown, next=encode_cursor(shown[-1].image_id) if len(found) > limit else None)
+
+
+async def _both(session: AsyncSession, actor: Actor, before: int, after: int) -> tuple[ValidationJob, ValidationJob]:
+    return await seen(session, actor, ValidationJob, before), await seen(session, actor, ValidationJob, after)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path, PurePath
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from backend.cli.delivery import deliver, export_plan
 from backend.cli.display import Display, as_json, note, print_summary
+from backend.cli.rules import Json, Rule, Rules, dry_run, parse_rules
 from backend.cli.run import Interrupted, run_to_end
 from backend.config import Settings, get_settings
 from backend.db import Database
@@ -22,15 +23,11 @@ from backend.services import crawl_jobs, exports, profiles, validation
 from backend.services.reports import report
 from backend.tasks.lists import copy_lists
 from gleanset.export import FORMATS
+from gleanset.rules import RuleSet
 from gleanset.sources import SOURCES
 from gleanset.sources.licence import parse_licences
 from gleanset.sources.website import MOST_DEPTH, MOST_PAGES
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
-Rule = Annotated[
-    list[str] | None,
-    typer.Option("--rule", metavar="NAME=VALUE", help="A rule every image must keep, e.g. min_width=256. Repeatable."),
-]
 Out = Annotated[
     str | None,
     typer.Option(
@@ -99,6 +96,7 @@ def crawl(
     keep_original: Annotated[
         bool, typer.Option("--keep-original", help="With --resize: keep the originals beside their copies.")
     ] = False,
+    rules: Rules = None,
     rule: Rule = None,
     export: Format = None,
     out: Out = None,
@@ -142,7 +140,7 @@ def crawl(
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
     if refresh is not None:
-        own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rule, name)
+        own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rules, rule, name)
         if any(own_plan) or allow_private or own or project != "default":
             raise BadInput(
                 "A refresh takes its plan from the job: beside --refresh only -n, --export, --out and --json go."
@@ -156,6 +154,7 @@ def crawl(
         check_text(text)
     for url in website or []:
         check_text(url[:LONGEST_KEYWORD])
+    named = RuleSet.parse(*parse_rules(rule, rules))
     plan = CrawlPlan(
         sources=source or (["openverse"] if words else []),
         lists=[
@@ -171,7 +170,8 @@ def crawl(
         own_hosts=parse_own(own),
         resize=resize,
         keep_original=keep_original,
-        rules=parse_rules(rule),
+        rules=named.rules.as_dict(),
+        rules_name=named.name,
         export=export_plan(export, out),
     )
     title = name or ", ".join([*words, *map(last_part, urls or []), *(website or []), *map(last_part, folder or [])])
@@ -224,18 +224,23 @@ async def _refresh(
 def validate(
     job: Annotated[int, typer.Argument(help="Number of the crawl job.")],
     *,
+    rules: Rules = None,
     rule: Rule = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only tell what each rule would refuse.")] = False,
     json: Json = False,
 ) -> None:
     """Judge a crawl job's images, again or by other rules. Nothing is downloaded or decoded for it."""
-    rules = parse_rules(rule)
+    named = RuleSet.parse(*parse_rules(rule, rules))
+    if dry:
+        asyncio.run(dry_run(job, named, json=json))
+        return
 
     async def run() -> None:
         settings = get_settings()
         async with await asyncio.to_thread(Database.ready, settings) as database:
             async with database.transaction() as session:
                 crawl_job = await crawl_jobs.finished(session, job)
-                await validation.create(session, crawl_job, rules)
+                await validation.create(session, crawl_job, named.rules.as_dict(), rules_name=named.name)
             await run_and_report(settings, database, job, json=json, with_export=False)
 
     asyncio.run(run())
@@ -318,14 +323,3 @@ def parse_own(given: list[str] | None) -> list[str]:
         if not re.fullmatch(OWN_HOST, name):
             raise BadInput(f"A host of yours looks like pictures.example.org or *.example.org, not {name!r}.")
     return given or []
-
-
-def parse_rules(given: list[str] | None) -> dict[str, Any]:
-    """`NAME=VALUE` options as rules. Raises BadInput, and RuleError where they are used."""
-    rules: dict[str, Any] = {}
-    for text in given or []:
-        name, equals, value = text.partition("=")
-        if not equals or not value:
-            raise BadInput(f"A rule looks like min_width=256, not {text!r}.")
-        rules[name.strip()] = value.strip()
-    return rules

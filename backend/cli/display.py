@@ -136,11 +136,11 @@ def print_summary(now: Report, export_path: str | None) -> None:
         soft_wrap=True,
     )
     words = {change.value: sentence for change, sentence in _CHANGES.items()}
-    _print_counts(console, f"Since job {now.plan.refresh_of}", now.changes, words)
-    _print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})
+    print_counts(console, f"Since job {now.plan.refresh_of}", now.changes, words)
+    print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})
     if Reason.PRIVATE_ADDRESS in now.failures and not now.plan.allow_private:
         console.print("Are these servers your own? The option --allow-private lets them in.")
-    _print_counts(console, "Gathered but not valid, by broken rule", now.invalid, {})
+    print_counts(console, "Gathered but not valid, by broken rule", now.invalid, {})
     if now.error:
         console.print(Text(f"Error: {now.error}"), soft_wrap=True)
     if export_path and now.export and now.export.file_size:
@@ -149,7 +149,8 @@ def print_summary(now: Report, export_path: str | None) -> None:
         console.print(Text(export_path), soft_wrap=True)
 
 
-def _print_counts(console: Console, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> None:
+def print_counts(console: Console, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> None:
+    """A table of reasons; nothing when there are none."""
     if not counts:
         return
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -16,7 +16,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from backend import logs
-from backend.cli import crawl, database, demo, diff, jobs, serve, sources, takedown, up, users, verify, worker
+from backend.cli import crawl, database, demo, diff, jobs, rules, serve, sources, takedown, up, users, verify, worker
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.config import get_settings
@@ -38,6 +38,8 @@ app.command("demo")(demo.demo)
 app.command("crawl")(crawl.crawl)
 app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
+app.command("rules")(rules.rules)
+app.command("compare")(rules.compare)
 app.command("verify")(verify.verify)
 app.command("diff")(diff.diff)
 app.command("sources")(sources.sources)

@@ -58,8 +58,12 @@ class Image(Base):
     contrast: Mapped[float | None] = mapped_column(REAL)
     sharpness: Mapped[float | None] = mapped_column(REAL)
     entropy: Mapped[float | None] = mapped_column(REAL)
+    uniformity: Mapped[float | None] = mapped_column(REAL)
+    colour: Mapped[float | None] = mapped_column(REAL)
+    border: Mapped[float | None] = mapped_column(REAL)
     orientation: Mapped[int | None] = mapped_column(SmallInteger)
     animated: Mapped[bool | None]
+    alpha: Mapped[bool | None]
     fetched_at: Mapped[datetime | None]
 
     resized_sha256: Mapped[bytes | None]

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -29,6 +29,9 @@ class ValidationJob(JobMixin, Base):
     validated_images: Mapped[int] = counter()
     invalid_images: Mapped[int] = counter()
     validation_rules: Mapped[dict[str, Any]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
+    rules_name: Mapped[str | None] = mapped_column(String(100))
+    rules_version: Mapped[int | None] = mapped_column(SmallInteger)
+    rules_hash: Mapped[bytes | None]
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="validation_jobs")
     verdicts: Mapped[list[Verdict]] = relationship(
@@ -39,6 +42,7 @@ class ValidationJob(JobMixin, Base):
         allowed("status", JobStatus),
         percentage("progress"),
         *not_negative("total_images", "validated_images", "invalid_images"),
+        CheckConstraint("octet_length(rules_hash) = 32", name="rules_hash"),
         Index("ix_validation_job_status", "status"),
         Index("ix_validation_job_crawl_job_id", "crawl_job_id"),
     )

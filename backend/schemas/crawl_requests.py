@@ -14,7 +14,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from backend.schemas.base import Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
-from backend.schemas.rules import RuleSet
+from backend.schemas.rules import GivenRules, check_name
 from gleanset.errors import GleansetError
 from gleanset.export import DOWNLOADED
 from gleanset.sources import source_info, website
@@ -116,9 +116,9 @@ class ExportChoice(Request):
 class CrawlOptions(Request):
     """Where to look, what to keep, and what is to follow.
 
-    `rules` judge what was gathered; null leaves it unjudged, and then nothing can be packed by itself. `resize`:
-    pixels of the shorter side of the copies that are kept instead of the originals, or beside them with
-    `keep_original`.
+    `rules` judge what was gathered; null leaves it unjudged, and then nothing can be packed by itself. `rules_name`:
+    what they are called; without it the preset that they are, or `custom`. `resize`: pixels of the
+    shorter side of the copies that are kept instead of the originals, or beside them with `keep_original`.
     """
 
     sources: Annotated[list[Annotated[str, AfterValidator(_source)]], Field(max_length=50)] = Field(
@@ -129,13 +129,16 @@ class CrawlOptions(Request):
     licences: Annotated[list[str], Field(min_length=1, max_length=100), AfterValidator(_licences)] | None = None
     resize: Annotated[int, Field(ge=16, le=16384)] | None = None
     keep_original: bool = False
-    rules: RuleSet | None = Field(default_factory=dict[str, Any])
+    rules: GivenRules | None = Field(default_factory=dict[str, Any])
+    rules_name: Name | None = None
     export: ExportChoice | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.keep_original and self.resize is None:
             raise ValueError("keep_original says what to keep beside resized copies: give `resize` too.")
+        if self.rules is not None:
+            check_name(self.rules, self.rules_name)
         if self.export is not None and self.rules is None:
             raise ValueError("An export follows when the images are judged: give `rules` too, {} at least.")
         return self
@@ -150,6 +153,7 @@ class CrawlOptions(Request):
             resize=self.resize,
             keep_original=self.keep_original,
             rules=self.rules,
+            rules_name=self.rules_name,
             export=ExportPlan(format=self.export.format) if self.export else None,
         )
 

@@ -55,8 +55,12 @@ class ImageResponse(Response):
     contrast: float | None = None
     sharpness: float | None = None
     entropy: float | None = None
+    uniformity: float | None = None
+    colour: float | None = None
+    border: float | None = None
     orientation: int | None = None
     animated: bool | None = None
+    alpha: bool | None = None
     fetched_at: datetime | None = None
     change: ImageChange | None = None
 

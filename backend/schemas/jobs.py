@@ -23,6 +23,11 @@ class ValidationJobResponse(JobResponse):
     validated_images: int = 0
     invalid_images: int = 0
     validation_rules: dict[str, Any] = Field(default_factory=dict)
+    rules_name: str | None = Field(default=None, description="A preset, a name of one's own, or `custom`.")
+    rules_version: int | None = Field(default=None, description="Of the schema that says what the rules mean.")
+    rules_hash: Hex | None = Field(
+        default=None, description="SHA-256 of rules and version as canonical JSON: equal for equal rules."
+    )
 
     @computed_field
     @property
@@ -45,6 +50,9 @@ class ValidationSummary(Response):
     total: int
     valid: int
     invalid: dict[str, int]
+    not_judged: list[str] = Field(
+        default=[], description="Reasons that take longer to tell than a preview may; `valid` may be lower yet."
+    )
 
 
 class ExportJobCreate(Request):

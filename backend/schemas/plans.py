@@ -97,5 +97,6 @@ class CrawlPlan(BaseModel):
     own_hosts: list[Annotated[str, StringConstraints(pattern=OWN_HOST)]] = []
     overrides: Overrides = Overrides()
     rules: dict[str, Any] | None = None
+    rules_name: str | None = None
     export: ExportPlan | None = None
     refresh_of: int | None = None

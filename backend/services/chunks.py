@@ -206,9 +206,9 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
         await move(session, job, JobStatus.FAILED, error=f"{part if job.total_chunks > 1 else ''}{error}")
         return
     await move(session, job, JobStatus.COMPLETED)
-    rules = CrawlPlan.model_validate(job.options).rules
-    if rules is not None:
-        await validation.create(session, job, rules)
+    plan = CrawlPlan.model_validate(job.options)
+    if plan.rules is not None:
+        await validation.create(session, job, plan.rules, rules_name=plan.rules_name)
 
 
 def _progress(job: CrawlJob) -> int:

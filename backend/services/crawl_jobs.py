@@ -19,7 +19,7 @@ from backend.services import chunks, exports, validation
 from backend.services.quotas import quotas
 from backend.services.refreshes import KnownImages, known_images
 from backend.services.states import announce, locked, move
-from gleanset.rules import Rules
+from gleanset.rules import RuleSet
 from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
 from gleanset.sources.list_file import ListFile
 from gleanset.store import Store
@@ -59,7 +59,7 @@ def plan_queries(
 def searches(keywords: Keywords, plan: CrawlPlan, options: SourceOptions) -> list[Query]:
     """What is asked for keywords, and whether that can be: reads nothing. Raises as `plan_queries` does."""
     if plan.rules is not None:
-        Rules.parse(plan.rules)
+        RuleSet.parse(plan.rules, plan.rules_name)
     for source in plan.sources:
         _check_source(source_info(source), plan, options)
     wanted = labelled(keywords)

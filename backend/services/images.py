@@ -34,8 +34,9 @@ _OUTCOME_COLUMNS = {
 _IMAGE_COLUMNS = {
     "storage_url": "text", "filename": "varchar", "final_url": "text", "width": "int4", "height": "int4",
     "file_size": "int8", "format": "varchar", "sha256": "bytea", "pdq": "bytea", "pdq_quality": "int2",
-    "brightness": "float4", "contrast": "float4", "sharpness": "float4", "entropy": "float4", "orientation": "int2",
-    "animated": "bool", "resized_sha256": "bytea", "resized_width": "int4", "resized_height": "int4",
+    "brightness": "float4", "contrast": "float4", "sharpness": "float4", "entropy": "float4",
+    "uniformity": "float4", "colour": "float4", "border": "float4", "orientation": "int2", "animated": "bool",
+    "alpha": "bool", "resized_sha256": "bytea", "resized_width": "int4", "resized_height": "int4",
     "resized_size": "int8", "etag": "text", "last_modified": "text",
 }  # fmt: skip
 _COLUMNS = {"crawl_job_id": "int4", **_CANDIDATE_COLUMNS, **_OUTCOME_COLUMNS, **_IMAGE_COLUMNS}
@@ -281,8 +282,12 @@ def _row(outcome: Outcome, change: ImageChange | None, storage_url: Callable[[st
                 i.contrast,
                 i.sharpness,
                 i.entropy,
+                i.uniformity,
+                i.colour,
+                i.border,
                 i.orientation,
                 i.animated,
+                i.alpha,
                 *_resized(outcome),
                 outcome.etag,
                 outcome.last_modified,

@@ -35,7 +35,8 @@ WHERE EXISTS (SELECT FROM images WHERE sha256 = hash AND outcome = 'downloaded')
 """
 _CLEARED = (
     "filename", "storage_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality", "brightness",
-    "contrast", "sharpness", "entropy", "orientation", "animated", "etag", "last_modified",
+    "contrast", "sharpness", "entropy", "uniformity", "colour", "border", "orientation", "animated", "alpha", "etag",
+    "last_modified",
     "resized_sha256", "resized_width", "resized_height", "resized_size",
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The tasks that run a validation and an export."""
+"""The task that runs an export."""
 
 from __future__ import annotations
 
@@ -21,25 +21,6 @@ from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.export import About, Entry, Workspace, form_of, pack
 
 log = structlog.get_logger(__name__)
-
-
-@queue.app.task(name=validation.TASK, pass_context=True, retry=queue.RetryInterrupted())
-async def run_validation(context: JobContext, *, validation_job_id: int) -> None:
-    """Judge the images batch by batch."""
-    runtime = runtime_of(context)
-    database = runtime.database
-    with aborted_by_user(context):
-        async with database.transaction() as session:
-            going = await validation.begin(session, validation_job_id)
-        try:
-            while going:
-                runtime.give_back_when_stopping()
-                async with database.transaction() as session:
-                    going = await validation.judge_batch(session, validation_job_id)
-        except Exception as failure:  # a job must end, whatever went wrong
-            log.warning("validation failed", validation_job=validation_job_id, exc_info=True)
-            async with database.transaction() as session:
-                await validation.fail(session, validation_job_id, sentence(failure))
 
 
 class _Stopped(Exception):

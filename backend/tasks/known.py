@@ -16,7 +16,7 @@ from gleanset.types import Candidate, Inspection, Known, Licence, Page, Query, R
 _PAGE = 200
 _MEASURES = (
     "format", "width", "height", "file_size", "pdq", "pdq_quality", "brightness", "contrast", "sharpness", "entropy",
-    "orientation", "animated",
+    "uniformity", "colour", "border", "orientation", "animated", "alpha",
 )  # fmt: skip
 
 

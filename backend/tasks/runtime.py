@@ -55,6 +55,10 @@ class Runtime:
             await self._stack.enter_async_context(fetcher)
         return self._clients[key]
 
+    async def hash_of(self, key: str) -> str | None:
+        """SHA-256 of a stored file as it is now, read by one of the threads; None when it is gone."""
+        return await self._threads.run(self.store.sha256, key)
+
     def give_back_when_stopping(self) -> None:
         """Raises CancelledError when the worker stops, as if the task had been interrupted: the queue runs it again."""
         if self.stopping.is_set():

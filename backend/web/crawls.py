@@ -21,10 +21,11 @@ from backend.services import crawl_requests
 from backend.services.access import owned
 from backend.services.allowances import Allowance
 from backend.web import rules
-from backend.web.forms import checked, chosen_of, fields_of
+from backend.web.forms import checked, chosen_of
 from backend.web.render import go, page
 from gleanset.errors import GleansetError, SourceError
 from gleanset.export import DOWNLOADED
+from gleanset.presets import PRESETS
 from gleanset.sources import SOURCES
 
 router = APIRouter(prefix="/projects/{project_id}/new")
@@ -66,9 +67,8 @@ class CrawlForm:
     chosen: Sequence[str]
     licences: Sequence[tuple[str, str]]
     rules: Sequence[rules.RuleField]
+    presets: Sequence[str]
     rules_open: bool
-    formats: Sequence[str]
-    chosen_formats: Sequence[str]
     exports: Sequence[str]
     preview: PreviewResponse | None
 
@@ -79,7 +79,7 @@ async def new_crawl(
 ) -> Response:
     """The form, filled with what most people begin with."""
     project = await owned(session, actor, Project, project_id)
-    return page(request, "crawl_form.html", _form(service, project, _EMPTY, {}, ["openverse"], []))
+    return page(request, "crawl_form.html", _form(service, project, _EMPTY, {}, ["openverse"]))
 
 
 @router.post("")
@@ -88,12 +88,11 @@ async def create_crawl(
 ) -> Response:
     """Start the crawl and go to its page, or show what is wrong."""
     project = await owned(session, actor, Project, project_id)
-    given, sources = await fields_of(request), await chosen_of(request, "sources")
-    formats = await chosen_of(request, "rule_formats")
-    asked, errors = rules.rules_of(given, formats)
+    given, sources = await rules.values_in(request), await chosen_of(request, "sources")
+    asked, errors = rules.rules_of(given)
     if given.get("action") == "preview":
         found, errors = await _preview(service, session, project.id, given, sources)
-        form = _form(service, project, given, errors, sources, formats, found)
+        form = _form(service, project, given, errors, sources, found)
         return page(request, "crawl_form.html", form, 422 if errors else 200)
     wanted, wrong = checked(CrawlRequest, _request(project.id, given, sources, asked or {}))
     errors |= {_field(name): sentence for name, sentence in wrong.items()}
@@ -108,7 +107,7 @@ async def create_crawl(
         else:
             await crawl_requests.start(session, job, actor.user_id, allowance)
             return go(f"/jobs/{job.id}", "The crawl is on its way.")
-    return page(request, "crawl_form.html", _form(service, project, given, errors, sources, formats), 422)
+    return page(request, "crawl_form.html", _form(service, project, given, errors, sources), 422)
 
 
 async def _preview(
@@ -176,7 +175,6 @@ def _form(
     values: Mapping[str, str],
     errors: Mapping[str, str],
     chosen: Sequence[str],
-    formats: Sequence[str],
     preview: PreviewResponse | None = None,
 ) -> CrawlForm:
     return CrawlForm(
@@ -188,9 +186,8 @@ def _form(
         chosen=chosen,
         licences=LICENCES,
         rules=rules.FIELDS,
+        presets=list(PRESETS),
         rules_open=any(name.startswith(rules.PREFIX) for name in (*errors, *(n for n, v in values.items() if v))),
-        formats=rules.FORMATS,
-        chosen_formats=formats,
         exports=list(DOWNLOADED),
         preview=preview,
     )

@@ -22,6 +22,7 @@ from backend.services.allowances import Allowance
 from backend.services.progress import progress
 from backend.services.reports import read_report
 from backend.web.render import go, page
+from backend.web.rules import told
 
 router = APIRouter(prefix="/jobs/{job_id}")
 _MOST_KEYWORDS = 60
@@ -107,7 +108,7 @@ def _asked(job: CrawlJob, plan: CrawlPlan) -> list[tuple[str, str]]:
     labels = labelled(job.keywords) if job.keywords else {}
     words = [label if [label] == keywords else f"{label}: {', '.join(keywords)}" for label, keywords in labels.items()]
     more = [f"and {len(words) - _MOST_KEYWORDS} more"] if len(words) > _MOST_KEYWORDS else []
-    rules = [f"{name} = {value}" for name, value in (plan.rules or {}).items()]
+    rules = [f"{name} = {value}" for name, value in told(plan.rules)] if plan.rules else []
     terms = {
         "Keywords": "; ".join(words[:_MOST_KEYWORDS] + more),
         "Sources": ", ".join(plan.sources),

@@ -12,7 +12,6 @@ from backend.http.access import Allow
 from backend.services.access import Scope
 from backend.web.render import page
 from backend.web.rules import FIELDS
-from gleanset.rules import EXACT_DUPLICATE
 from gleanset.types import Reason
 
 router = APIRouter()
@@ -27,9 +26,5 @@ class ReasonsPage:
 async def show_reasons(request: Request) -> Response:
     """Every reason and rule with its sentence."""
     not_had = [(reason.value, reason.sentence) for reason in Reason]
-    not_valid = [(field.name, field.broken) for field in FIELDS]
-    not_valid += [
-        ("formats", "Its content has none of the formats asked for."),
-        (EXACT_DUPLICATE, "Its bytes are those of another image of the job, which was recorded first."),
-    ]
+    not_valid = [(code, field.broken) for field in FIELDS for code in field.codes]
     return page(request, "reasons.html", ReasonsPage((("Not had", not_had), ("Not valid", not_valid))))

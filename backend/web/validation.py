@@ -21,16 +21,16 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import validation
 from backend.services.access import owned, seen
 from backend.services.activity import note
+from backend.services.foretelling import Foretold, foretell
 from backend.services.search import bounded
 from backend.services.states import locked
 from backend.services.statistics import statistics
-from backend.services.validation import Foretold
 from backend.web import rules
 from backend.web.charts import HEIGHT, WIDTH, Chart, charts
-from backend.web.forms import chosen_of, fields_of
 from backend.web.header import JobHeader, header_of
 from backend.web.render import go, page
-from gleanset.rules import Rules
+from gleanset.presets import PRESETS
+from gleanset.rules import CUSTOM, Rules
 
 router = APIRouter(prefix="/jobs/{job_id}/validation")
 _OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -47,6 +47,7 @@ class Judged:
     progress: int
     valid: int
     judged: int
+    name: str
     rules: str
     created_at: datetime
 
@@ -66,9 +67,8 @@ class ValidationPage:
 
     job: JobHeader
     fields: Sequence[rules.RuleField]
-    formats: Sequence[str]
+    presets: Sequence[str]
     values: Mapping[str, str]
-    chosen_formats: Sequence[str]
     errors: Mapping[str, str]
     would: Foretold | None
     charts: Sequence[Chart]
@@ -78,14 +78,16 @@ class ValidationPage:
 
 
 @router.get("")
-async def show_validation(request: Request, session: Session, actor: Reader, job_id: Id) -> Response:
-    """The form with the rules that hold now."""
+async def show_validation(
+    request: Request, session: Session, actor: Reader, job_id: Id, preset: str | None = None
+) -> Response:
+    """The form with the rules that hold now, or with those of a preset."""
     job = await seen(session, actor, CrawlJob, job_id)
     latest = await session.scalar(_past(job.id).limit(1))
     held = latest.validation_rules if latest else CrawlPlan.model_validate(job.options).rules or {}
-    context = await _page(
-        session, await header_of(session, actor, job), rules.values_of(held), held.get("formats") or [], {}
-    )
+    if preset in PRESETS:
+        held = Rules.parse({"preset": preset}).as_dict()
+    context = await _page(session, await header_of(session, actor, job), rules.values_of(held), {})
     return page(request, "validation.html", context)
 
 
@@ -93,10 +95,10 @@ async def show_validation(request: Request, session: Session, actor: Reader, job
 async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
     """Judge by the form's rules; with the button `count`, only tell what they would find."""
     job = await owned(session, actor, CrawlJob, job_id)
-    given, formats = await fields_of(request), await chosen_of(request, rules.PREFIX + "formats")
-    asked, errors = rules.rules_of(given, formats)
+    given = await rules.values_in(request)
+    asked, errors = rules.rules_of(given)
     if asked is None or given.get("action") == "count":
-        context = await _page(session, await header_of(session, actor, job), given, formats, errors)
+        context = await _page(session, await header_of(session, actor, job), given, errors)
         return page(request, "validation.html", context, 422 if errors else 200)
     job = await locked(session, CrawlJob, job.id)
     if job.status in _OPEN:
@@ -110,19 +112,17 @@ async def _page(
     session: AsyncSession,
     header: JobHeader,
     values: Mapping[str, str],
-    formats: Sequence[str],
     errors: Mapping[str, str],
 ) -> ValidationPage:
     job = await session.get_one(CrawlJob, header.id)
-    asked, _ = rules.rules_of(values, list(formats))
+    asked, _ = rules.rules_of(values)
     return ValidationPage(
         job=header,
         fields=rules.FIELDS,
-        formats=rules.FORMATS,
+        presets=list(PRESETS),
         values=values,
-        chosen_formats=formats,
         errors=errors,
-        would=await validation.foretell(session, job.id, Rules.parse(asked)) if asked is not None else None,
+        would=await foretell(session, job.id, Rules.parse(asked)) if asked is not None else None,
         charts=await _charts(session, job),
         box=(WIDTH, HEIGHT),
         judged=[_judged(each) for each in await session.scalars(_past(job.id).limit(_SHOWN))],
@@ -150,7 +150,8 @@ def _judged(job: ValidationJob) -> Judged:
         progress=job.progress,
         valid=job.validated_images - job.invalid_images,
         judged=job.validated_images,
-        rules=", ".join(f"{name} = {value}" for name, value in job.validation_rules.items()) or "no exact duplicates",
+        name=job.rules_name or CUSTOM,
+        rules=", ".join(f"{name} = {text}" for name, text in rules.told(job.validation_rules)) or "no exact duplicates",
         created_at=job.created_at,
     )
 

@@ -58,6 +58,7 @@ class Gathered:
         number = self.served.run(begin)
         while self.served.run(lambda session: validation.judge_batch(session, number)):
             pass
+        self.served.do(validation.judge_set(self.served.database, number))
         return number
 
     def row(self, kind: type[Any], key: Any) -> Any:

@@ -171,7 +171,7 @@ def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: 
     async def begin(session: AsyncSession) -> int:
         made = await validation.create(session, await crawl_jobs.finished(session, job.job_id), {})
         await validation.begin(session, made.id)
-        assert await validation.judge_batch(session, made.id)
+        assert not await validation.judge_batch(session, made.id)
         return made.id
 
     async def take(session: AsyncSession) -> None:
@@ -180,7 +180,7 @@ def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: 
 
     number = served.run(begin)
     served.run(take)
-    assert not served.run(lambda session: validation.judge_batch(session, number))
+    served.do(validation.judge_set(served.database, number))
     assert job.row(CrawlJob, job.job_id).valid_images == 2
 
 

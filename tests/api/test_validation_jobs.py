@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import httpx
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.models import Image
+from backend.services import validation
 from gleanset.types import Outcome
+from tests.api import albums
 from tests.api.gathered import gathered
 from tests.api.working import ended, until, worker
 from tests.services.helpers import downloaded, failed
@@ -28,7 +32,12 @@ def outcomes() -> list[Outcome]:
     return [*narrow, *both, *bright, *good, twin, *(failed(f"f{n}") for n in range(3))]
 
 
-FORETOLD = {"total": 20, "valid": 12, "invalid": {"min_width": 5, "max_brightness": 4, "exact_duplicate": 1}}
+FORETOLD = {
+    "total": 20,
+    "valid": 12,
+    "invalid": {"min_width": 5, "max_brightness": 4, "exact_duplicate": 1},
+    "not_judged": [],
+}
 
 
 def create(client: httpx.Client, job_id: int, **fields: Any) -> httpx.Response:
@@ -90,13 +99,18 @@ def test_images_without_a_measure_are_foretold_as_they_are_judged(served: Served
     path = f"{JOBS}/{create(me, job_id, validation_rules=rules).json()['id']}"
     with worker(served):
         ended(me, path)
-    assert foretold == me.get(f"{path}/summary").json() == {"total": 3, "valid": 3, "invalid": {}}
+    assert foretold == me.get(f"{path}/summary").json() == {"total": 3, "valid": 3, "invalid": {}, "not_judged": []}
 
 
 def test_no_rules_refuse_only_what_is_there_twice(served: Served, me: httpx.Client) -> None:
     job_id = gathered(served, me, outcomes())
     path = f"/api/v1/crawl-jobs/{job_id}/rules/preview"
-    assert me.post(path, json={}).json() == {"total": 20, "valid": 19, "invalid": {"exact_duplicate": 1}}
+    assert me.post(path, json={}).json() == {
+        "total": 20,
+        "valid": 19,
+        "invalid": {"exact_duplicate": 1},
+        "not_judged": [],
+    }
     assert me.post(path, json={"rules": {"keep_duplicates": True}}).json()["valid"] == 20
 
 
@@ -166,3 +180,94 @@ def test_a_validation_sent_twice_is_made_once(served: Served, me: httpx.Client) 
     assert len(set(answers)) == 1
     assert len(me.get(JOBS).json()["items"]) == 1
     assert me.post(JOBS, json=body | {"validation_rules": {}}, headers={"Idempotency-Key": "v"}).status_code == 409
+
+
+def judged(served: Served, client: httpx.Client, job_id: int, rules: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    answer = create(client, job_id, validation_rules=rules, **fields)
+    assert answer.status_code == 201, answer.text
+    number = answer.json()["id"]
+    served.run(lambda session: validation.begin(session, number))
+    served.run(lambda session: validation.judge_batch(session, number))
+    served.do(validation.judge_set(served.database, number))
+    return client.get(f"{JOBS}/{number}").json()
+
+
+def test_rules_have_a_name_and_a_hash(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, [downloaded("a")])
+    shown = me.get("/api/v1/rules/presets").json()
+    assert [each["name"] for each in shown] == ["lenient", "standard", "strict"]
+    for each in shown:
+        job = judged(served, me, job_id, {"preset": each["name"]})
+        assert (job["rules_name"], job["rules_hash"], job["rules_version"]) == (each["name"], each["hash"], 1)
+        assert job["validation_rules"] == each["rules"]
+    own = judged(served, me, job_id, {"preset": "lenient", "min_width": None, "min_height": 65}, rules_name="ours")
+    assert (own["rules_name"], own["validation_rules"]["min_height"]) == ("ours", 65)
+    assert "min_width" not in own["validation_rules"]
+    assert own["rules_hash"] not in {each["hash"] for each in shown}
+    posing = create(me, job_id, validation_rules={"min_width": 1}, rules_name="strict")
+    assert (posing.status_code, "give them another name" in posing.json()["message"]) == (422, True)
+    unknown = create(me, job_id, validation_rules={"preset": "severe"})
+    assert (unknown.status_code, "lenient, standard, strict" in unknown.json()["message"]) == (422, True)
+
+
+def test_what_changed_between_two_validations_and_why(served: Served, me: httpx.Client, other: httpx.Client) -> None:
+    job_id = gathered(served, me, outcomes())
+    before = judged(served, me, job_id, {"min_width": 300, "max_brightness": 0.9})["id"]
+    after = judged(served, me, job_id, {"min_width": 150, "max_brightness": 0.9, "min_sharpness": 1000})["id"]
+    path = f"{JOBS}/{after}/changes"
+    assert me.get(path, params={"since": before}).json() == {
+        "same": 0,
+        "became_valid": 0,
+        "became_invalid": 12,
+        "other_reasons": 8,
+        "only_before": 0,
+        "only_after": 0,
+        "became_valid_by": {},
+        "became_invalid_by": {"min_sharpness": 12},
+    }
+    back = me.get(f"{JOBS}/{before}/changes", params={"since": after}).json()
+    assert (back["became_valid"], back["became_valid_by"]) == (12, {"min_sharpness": 12})
+    found: list[dict[str, Any]] = []
+    cursor = None
+    while not found or cursor:
+        asked = {"since": before, "change": "other_reasons", "limit": 3} | ({"cursor": cursor} if cursor else {})
+        page = me.get(f"{path}/images", params=asked).json()
+        found, cursor = found + page["items"], page["next"]
+    assert len({each["image_id"] for each in found}) == len(found) == 8
+    assert found[0]["before"]["reasons"] == ["min_width"]
+    assert found[0]["after"]["reasons"] == ["min_sharpness"]
+    assert len(me.get(f"{path}/images", params={"since": before}).json()["items"]) == 20
+    elsewhere = judged(served, me, gathered(served, me, [downloaded("x")]), {})["id"]
+    apart = me.get(path, params={"since": elsewhere})
+    assert (apart.status_code, "no images in common" in apart.json()["message"]) == (422, True)
+    assert other.get(path, params={"since": before}).status_code == 404
+    theirs = judged(served, other, gathered(served, other, [downloaded("y")]), {})["id"]
+    assert me.get(path, params={"since": theirs}).status_code == 404
+    assert me.get(path).status_code == 422
+
+
+def test_files_are_read_again(served: Served, me: httpx.Client) -> None:
+    """Also those of resized copies, and only of images that are valid otherwise."""
+    user = UUID(me.get("/api/v1/profile").json()["id"])
+    job = albums.gathered(served, user, albums.pictures(5))
+    paths = [served.settings.home / "images" / key for key in stored(served, job.job_id)]
+    paths[0].unlink()
+    paths[1].write_bytes(paths[1].read_bytes()[:-1] + b"x")
+    paths[2].write_bytes(b"")
+    rules = {"verify_files": True, "max_per_label": 1}
+    told = me.post(f"/api/v1/crawl-jobs/{job.job_id}/rules/preview", json={"rules": rules}).json()
+    assert told["not_judged"] == ["file_missing", "file_damaged"]
+    path = f"{JOBS}/{create(me, job.job_id, validation_rules=rules).json()['id']}"
+    with worker(served):
+        done = ended(me, path)
+    assert (done["status"], done["invalid_images"]) == ("completed", 4)
+    reasons = [verdict["reasons"] for verdict in me.get(f"{path}/verdicts").json()["items"]]
+    assert reasons == [["file_missing"], ["file_damaged"], ["file_damaged"], [], ["max_per_label"]]
+
+
+def stored(served: Served, job_id: int) -> list[str]:
+    async def keys(session: AsyncSession) -> list[str]:
+        query = select(Image.filename).filter_by(crawl_job_id=job_id, outcome="downloaded").order_by(Image.id)
+        return [f"{name[:2]}/{name}" for name in await session.scalars(query) if name]
+
+    return served.run(keys)

@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = {
     "image_id": Kind.THING,
     "image_ids": Kind.THING,
     "validation_job_id": Kind.THING,
+    "since": Kind.THING,
     "export_job_id": Kind.THING,
     "key_id": Kind.OWN,
     "session_id": Kind.OWN,
@@ -150,7 +151,8 @@ async def _things(session: AsyncSession, owner: Profile) -> dict[str, Any]:
     session.add(Verdict(validation_job_id=check.id, image_id=image.id, valid=True))
     return {
         "project_id": project.id, "crawl_job_id": job.id, "job_id": job.id, "chunk_id": chunk.id,
-        "image_id": image.id, "image_ids": [image.id], "validation_job_id": check.id, "export_job_id": export.id,
+        "image_id": image.id, "image_ids": [image.id], "validation_job_id": check.id, "since": check.id,
+        "export_job_id": export.id,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from backend.cli.rules import parse_rules
 from backend.db import libpq_url
+from gleanset.presets import PRESETS
+from gleanset.rules import Rules, RuleSet
 from tests.cli.conftest import Cli, Done, Inside
 from tests.cli.test_runs import write_list
 from tests.web import PictureWeb
@@ -52,6 +56,16 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "cat", "--rule", "min_width"], "min_width=256"),
         (["crawl", "cat", "--rule", "min_width=wide"], "number"),
         (["crawl", "cat", "--rule", "min_width=9", "--rule", "max_width=8"], "no image"),
+        (["crawl", "cat", "--rules", "severe"], "the presets are: lenient, standard, strict"),
+        (["crawl", "cat", "--rules", "good.csv"], "is not JSON"),
+        (["crawl", "cat", "--rules", "list.json"], "is no rule set"),
+        (["crawl", "cat", "--rules", "new.json"], "of version 2 of the rules"),
+        (["crawl", "cat", "--rules", "wrong.json"], "Did you mean min_width?"),
+        (["crawl", "cat", "--rules", "posing.json"], "strict is the name of a preset"),
+        (["validate", "1", "--rules", "standard", "--rule", "keep_duplicates=true"], "drop one of them"),
+        (["validate", "77", "--dry-run"], "77"),
+        (["rules", "severe"], "lenient, standard, strict"),
+        (["compare", "77", "78"], "77"),
         (["crawl", "cat", "--export", "rar"], "zip"),
         (["crawl", "cat", "--out", "good.csv"], "exists"),
         (["crawl", "cat", "--out", "no/such/folder/x.zip"], "does not exist"),
@@ -68,6 +82,10 @@ def test_usage(cli: Cli, inside: Inside, arguments: list[str], said: str) -> Non
     (cli.folder / "columns.csv").write_text("name,size\na,1\n")
     (cli.folder / "bad.jsonl").write_text('{"url": "https://example.org/a.jpg"}\nnot json\n')
     (cli.folder / "bad.parquet").write_text("PAR")
+    (cli.folder / "list.json").write_text("[]")
+    (cli.folder / "new.json").write_text('{"version": 2, "rules": {}}')
+    (cli.folder / "wrong.json").write_text('{"name": "birds", "rules": {"min_widht": 1}}')
+    (cli.folder / "posing.json").write_text('{"name": "strict", "rules": {}}')
     assert said in complaint(inside(*arguments), 2)
 
 
@@ -77,6 +95,19 @@ def test_options_are_explained(inside: Inside, arguments: list[str]) -> None:
     assert done.code == 2
     assert "Usage: gleanset" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_set_that_is_shown_can_be_given_back(cli: Cli, inside: Inside) -> None:
+    shown = inside("rules", "strict", "--json").out
+    (cli.folder / "mine.json").write_text(
+        shown.replace('"strict"', '"mine"').replace('"min_width": 400', '"min_width": 9')
+    )
+    named = RuleSet.parse(*parse_rules(["min_height=none"], str(cli.folder / "mine.json")))
+    expected = Rules.parse({"preset": "strict", "min_width": 9, "min_height": None})
+    assert (named.name, named.rules) == ("mine", expected)
+    table = inside("rules").out
+    assert all(word in table for word in (*PRESETS, "min_width", "near_duplicate_distance", "greyscale"))
+    assert [each["name"] for each in json.loads(inside("rules", "--json").out)] == list(PRESETS)
 
 
 def test_help_teaches(inside: Inside) -> None:

@@ -21,6 +21,7 @@ import psycopg
 from obstore.store import from_url
 from PIL import Image
 
+from backend.db import wanted_revision
 from backend.demo.web import DemoWeb
 from tests.cli.conftest import Cli
 from tests.stores import s3, s3_server
@@ -166,11 +167,26 @@ def test_validate_and_export_again(cli: Cli, s3: str) -> None:
     assert first["export_path"] is None
     strict = cli.ok("validate", job, "--rule", "min_width=129", "--json").json
     assert (strict["valid_images"], strict["invalid"]) == (0, {"min_width": first["downloaded_images"]})
+    told = cli.ok("validate", job, "--rules", "standard", "--rule", "min_width=129", "--dry-run", "--json").json
+    assert (told["total"], told["valid"], told["rules_name"]) == (first["downloaded_images"], 0, "custom")
+    assert told["invalid"]["min_width"] == first["downloaded_images"]
+    assert (
+        f"0 of {first['downloaded_images']} images would be valid"
+        in cli.ok("validate", job, "--preset", "strict", "--dry-run").out
+    )
     nothing = cli.run("export", job, "--json")
     assert nothing.code == 1
     assert "no valid image" in nothing.json["error"]
     loose = cli.ok("validate", job, "--json").json
     assert loose["valid_images"] == first["downloaded_images"]
+    numbers = [str(run["validation_job_id"]) for run in (strict, loose)]
+    changed = cli.ok("compare", *numbers, "--images", "2", "--json").json
+    assert (changed["became_valid"], changed["became_valid_by"]) == (
+        first["downloaded_images"],
+        {"min_width": first["downloaded_images"]},
+    )
+    assert [each["before"]["reasons"] for each in changed["images"]] == [["min_width"]] * 2
+    assert "became invalid" in cli.ok("compare", *reversed(numbers)).out
     packed = cli.ok("export", job, "--out", "again.zip", "--json").json
     assert packed["status"] == "completed"
     assert packed["export_path"] == str(cli.folder / "again.zip")
@@ -281,10 +297,10 @@ def test_the_address_of_the_embedded_database_stays_good_until_stop(embedded_cli
     address = shown.out.strip()
     assert "db stop" in shown.err
     upgraded = embedded_cli.ok("db", "upgrade")
-    assert "007" in upgraded.out
+    assert wanted_revision() in upgraded.out
     with psycopg.connect(address) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("007",)
-    assert embedded_cli.ok("db", "current").out == "007 (head)\n"
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (wanted_revision(),)
+    assert embedded_cli.ok("db", "current").out == f"{wanted_revision()} (head)\n"
     embedded_cli.ok("db", "stop")
     try:
         psycopg.connect(address).close()

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from gleanset.inspect import inspect, pdq_of_points
+from gleanset.rules import GREYSCALE
 from gleanset.types import Inspection
 from tests.engine.pictures import PHOTOS, VARIANTS, encode, photo, sample
 
@@ -45,6 +46,9 @@ def test_every_format_gives_the_same_picture(variant: str) -> None:
     assert found.pdq_quality == 100
     assert found.brightness == pytest.approx(reference.brightness, abs=0.01)
     assert found.contrast == pytest.approx(reference.contrast, abs=0.01)
+    assert found.colour == pytest.approx(reference.colour, rel=0.1)  # GIF has few colours, JPEG halves them
+    assert (found.alpha, found.border) == (False, 0)
+    assert found.uniformity == pytest.approx(reference.uniformity, abs=0.01)
 
 
 def test_sha256_is_of_the_original_bytes() -> None:
@@ -110,6 +114,105 @@ def test_blurring_lowers_sharpness() -> None:
         sharp = inspect(encode(photo(name), "jpeg", quality=90)).sharpness
         blurred = inspect(encode(photo(name).filter(ImageFilter.GaussianBlur(4)), "jpeg", quality=90)).sharpness
         assert blurred < 100 < sharp
+
+
+# ------------------------------------------------------------------------------- colour, one tone, bars, transparency
+
+
+def hasler_suesstrunk(image: Image.Image) -> float:
+    """The measure as its authors write it, of every pixel."""
+    r, g, b = np.asarray(image.convert("RGB"), np.float64).transpose(2, 0, 1)
+    rg, yb = r - g, 0.5 * (r + g) - b
+    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+
+
+@pytest.mark.parametrize("variant", ["jpeg", "png", "webp", "tiff lzw"])
+def test_colour_is_that_of_hasler_and_suesstrunk(variant: str) -> None:
+    for name in PHOTOS:
+        image = photo(name)
+        image = image.resize((200, 200 * image.height // image.width))  # small enough to be measured as it is
+        found = inspect(encode(image, variant, **({"quality": 95} if variant == "jpeg" else {}))).colour
+        exact = variant in ("png", "tiff lzw")  # the others keep colour at half the size
+        assert found == pytest.approx(hasler_suesstrunk(image), rel=0.03 if exact else 0.1, abs=1 if exact else 4), name
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "jpeg gray"])
+def test_grey_is_grey_however_it_is_stored(variant: str) -> None:
+    for name in ("china", "chelsea", "coffee"):
+        grey_one = photo(name).convert("L")
+        stored = grey_one if variant == "jpeg gray" else grey_one.convert("RGB")
+        assert inspect(encode(stored, variant)).colour < GREYSCALE
+        assert inspect(encode(photo(name), variant.removesuffix(" gray"))).colour > 5 * GREYSCALE
+
+
+def test_sepia_is_a_colour() -> None:
+    grey_one = np.asarray(photo("china").convert("L"), np.float32)[:, :, None]
+    sepia = Image.fromarray(np.clip(grey_one * (1.0, 0.85, 0.65), 0, 255).astype(np.uint8))
+    assert inspect(encode(sepia, "jpeg")).colour > 3 * GREYSCALE
+
+
+def test_uniformity_is_the_share_of_the_commonest_tones() -> None:
+    assert inspect(encode(grey(np.full((50, 60), 200)), "png")).uniformity == 1
+    assert inspect(encode(grey(np.tile(np.arange(256), (64, 1))), "png")).uniformity == 16 / 256
+    page = np.full((120, 200), 250)
+    page[40:50, 20:120] = 10
+    assert inspect(encode(grey(page), "png")).uniformity == 1 - 1000 / 24_000
+    assert all(inspect(encode(photo(name), "jpeg")).uniformity < 0.8 for name in PHOTOS if name != "hubble")
+
+
+def framed(image: Image.Image, left: int, top: int, right: int, bottom: int, tone: int = 0) -> Image.Image:
+    made = Image.new("RGB", (left + image.width + right, top + image.height + bottom), (tone,) * 3)
+    made.paste(image, (left, top))
+    return made
+
+
+@pytest.mark.parametrize("variant", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize(
+    ("bars", "share"),
+    [
+        ((0, 50, 0, 50), 0.25),  # film in a television picture
+        ((50, 0, 50, 0), 0.2),
+        ((50, 50, 50, 50), 1 - 0.75 * 0.8),
+        ((0, 50, 0, 30), 60 / 380),  # as wide as the narrower one
+        ((0, 50, 0, 0), 0),
+        ((0, 0, 0, 0), 0),
+    ],
+)
+def test_bars(variant: str, bars: tuple[int, int, int, int], share: float) -> None:
+    image = photo("china").crop((100, 50, 500, 350))
+    for tone in (0, 255):
+        found = inspect(encode(framed(image, *bars, tone=tone), variant)).border
+        assert found == pytest.approx(share, abs=0.03)
+
+
+def test_what_is_no_bar() -> None:
+    values = np.asarray(photo("china").convert("L").resize((300, 200))).copy()
+    values[:40], values[-40:] = 0, 255
+    assert inspect(encode(grey(values), "png")).border == 0
+    assert inspect(encode(grey(np.full((30, 40), 7)), "png")).border == 1
+    assert all(inspect(encode(photo(name), "jpeg")).border < 0.02 for name in PHOTOS)
+
+
+def test_transparency_is_told_and_measured_on_white() -> None:
+    image = photo("china").convert("RGBA").resize((300, 200))
+    opaque = inspect(encode(image, "png"))
+    assert not opaque.alpha
+    image.putpixel((299, 0), (0, 0, 0, 254))
+    for variant in ("png", "webp lossless", "tiff lzw"):
+        assert inspect(encode(image, variant)).alpha, variant
+    hole = Image.new("RGBA", (200, 100), (0, 0, 0, 255))
+    hole.paste((0, 0, 0, 0), (0, 0, 100, 100))
+    found = inspect(encode(hole, "png"))
+    assert (found.alpha, found.brightness, found.colour) == (True, 0.5, 0)
+    half = inspect(encode(Image.new("RGBA", (900, 600), (255, 0, 0, 128)), "png"))
+    assert half.brightness == pytest.approx(0.299 * 128 / 255 + 127 / 255, abs=0.01)
+    assert half.colour > 5 * GREYSCALE
+
+
+def test_a_transparent_colour_that_no_pixel_has_is_no_transparency() -> None:
+    image = Image.fromarray(np.tile(np.arange(100, dtype=np.uint8), (60, 1))).convert("P")
+    assert not inspect(encode(image, "gif", transparency=200)).alpha
+    assert inspect(encode(image, "gif", transparency=50)).alpha
 
 
 # ---------------------------------------------------------------------------------------------------- the PDQ hash

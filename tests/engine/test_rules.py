@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gleanset.errors import RuleError
-from gleanset.rules import LIMITS, Rules
+from gleanset.presets import PRESETS
+from gleanset.rules import CODES, GREYSCALE, LIMITS, MOST_DISTANCE, SHAPES, Rules, RuleSet, shape
+from gleanset.sources.licence import parse_licences
 from gleanset.store import EXTENSIONS
-from gleanset.types import Inspection
+from gleanset.types import Candidate, Inspection, Licence
 
 IMAGE = Inspection(
     format="jpeg",
@@ -28,11 +33,17 @@ IMAGE = Inspection(
     contrast=0.2,
     sharpness=300.0,
     entropy=7.0,
+    uniformity=0.2,
+    colour=40.0,
+    border=0.1,
     orientation=1,
     animated=False,
+    alpha=False,
 )
 ASPECT = 640 / 480
-MEASURES = {limit.measure for limit in LIMITS}
+BOUNDED = [limit for limit in LIMITS if limit.bound in ("min", "max")]
+MEASURES = {limit.measure for limit in BOUNDED}
+MOST = {limit.measure: limit.most for limit in BOUNDED}
 
 
 @pytest.mark.parametrize(
@@ -103,28 +114,164 @@ def test_formats(value: Any) -> None:
     assert Rules.parse({"formats": value}).formats == ("jpeg", "png")
 
 
-@pytest.mark.parametrize("measure", ["width", "height", "file_size", "aspect_ratio", "brightness"])
+@pytest.mark.parametrize("measure", ["width", "height", "file_size", "aspect_ratio", "brightness", "entropy"])
 def test_rules_that_leave_no_image(measure: str) -> None:
-    with pytest.raises(RuleError, match=rf"min_{measure}=2\S* and max_{measure}=1\S* leave no image"):
-        Rules.parse({f"min_{measure}": 2, f"max_{measure}": 1})
+    with pytest.raises(RuleError, match=rf"min_{measure}=1\S* and max_{measure}=0\S* leave no image"):
+        Rules.parse({f"min_{measure}": 1, f"max_{measure}": 0})
     assert Rules.parse({f"min_{measure}": 1, f"max_{measure}": 1}) is not None
+
+
+@pytest.mark.parametrize(
+    ("given_rules", "sentence"),
+    [
+        ({"min_brightness": 128}, "min_brightness=128.0 leaves no image: brightness is at most 1"),
+        ({"min_contrast": 0.6}, "contrast is at most 0.5"),
+        ({"min_entropy": 8.5}, "entropy is at most 8"),
+        ({"max_per_label": 0}, "leaves no image"),
+        ({"near_duplicate_distance": MOST_DISTANCE + 1}, f"at most {MOST_DISTANCE} bits"),
+        ({"near_duplicate_distance": 31, "keep_duplicates": True}, "keeps the copies"),
+        ({"near_duplicate_distance": 3.5}, "whole number"),
+        ({"orientation": "upright"}, "some of landscape, portrait, square"),
+        ({"licences": "mit"}, "There is no licence 'mit'"),
+        ({"licences": []}, "wants a list"),
+        ({"animated": "perhaps"}, "true or false"),
+    ],
+)
+def test_rules_that_cannot_be(given_rules: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(sentence)):
+        Rules.parse(given_rules)
 
 
 def test_the_table_names_rules_and_measures_that_exist() -> None:
     rules = {field.name for field in fields(Rules)}
-    assert {limit.rule for limit in LIMITS} == rules - {"formats", "keep_duplicates"}
+    judged_together = {"max_per_label", "near_duplicate_distance", "keep_duplicates", "verify_files"}
+    assert {limit.rule for limit in LIMITS} == rules - judged_together
+    assert CODES.keys() == rules
     assert MEASURES - {"aspect_ratio"} <= {field.name for field in fields(Inspection)}
-    assert all(limit.rule == f"{limit.bound}_{limit.measure}" for limit in LIMITS)
+    assert all(limit.rule == f"{limit.bound}_{limit.measure}" for limit in BOUNDED)
+
+
+def test_the_hash_is_of_what_is_asked_however_it_is_written() -> None:
+    one = RuleSet.parse({"min_width": 256, "formats": "png,jpg", "animated": None})
+    assert one.hash == RuleSet.parse({"formats": ["jpeg", "png", "png"], "min_width": "256.0"}, "ours").hash
+    assert len({one.hash, RuleSet.parse({}).hash, RuleSet.parse({"min_width": 257, "formats": "png,jpg"}).hash}) == 3
+    # Of this schema: to mean something else by a rule is a new version, and other hashes.
+    assert RuleSet.parse({}).hash == hashlib.sha256(b'{"rules":{},"version":1}').hexdigest()
+    oblong = b'{"rules":{"min_aspect_ratio":1.0},"version":1}'
+    assert RuleSet.parse({"min_aspect_ratio": 1}).hash == hashlib.sha256(oblong).hexdigest()
+
+
+def test_names_of_rule_sets() -> None:
+    assert RuleSet.parse({}).name == "custom"
+    assert RuleSet.parse({}, "ours").name == "ours"
+    assert RuleSet.parse({"preset": "standard"}).name == "standard"
+    assert RuleSet.parse(Rules.parse({"preset": "strict"}).as_dict()).name == "strict"
+    assert RuleSet.parse({"preset": "standard", "min_width": 512}).name == "custom"
+    assert RuleSet.parse({"preset": "standard"}, "ours").name == "ours"
+    with pytest.raises(RuleError, match="strict is the name of a preset"):
+        RuleSet.parse({"preset": "standard"}, "strict")
+
+
+def test_single_rules_win_over_a_preset() -> None:
+    plain = Rules.parse({"preset": "standard"})
+    assert plain.as_dict() == dict(PRESETS["standard"])
+    changed = Rules.parse({"preset": "standard", "min_width": "512", "min_sharpness": None})
+    assert changed == replace(plain, min_width=512, min_sharpness=None)
+    with pytest.raises(RuleError, match="The presets are: lenient, standard, strict"):
+        Rules.parse({"preset": "severe"})
+
+
+def test_a_stricter_preset_refuses_all_that_the_one_before_refuses() -> None:
+    names = list(PRESETS)
+    for loose, tight in pairwise(PRESETS[name] for name in names):
+        for limit in BOUNDED:
+            if limit.rule in loose:
+                assert (tight[limit.rule] > loose[limit.rule]) is (limit.bound == "min"), limit.rule
+        assert loose.keys() <= tight.keys()
+
+
+CANDIDATE = Candidate(
+    url="https://example.org/1.jpg", label="cat", source="openverse", page_url="https://example.org/1", creator="Ann",
+    licence=Licence("by", "4.0"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given_rules", "changes", "keeps"),
+    [
+        ({"animated": False}, {}, True),
+        ({"animated": False}, {"animated": True}, False),
+        ({"animated": True}, {}, False),
+        ({"alpha": False}, {}, True),
+        ({"alpha": False}, {"alpha": True}, False),
+        ({"greyscale": False}, {}, True),
+        ({"greyscale": False}, {"colour": GREYSCALE}, True),
+        ({"greyscale": False}, {"colour": 2.9}, False),
+        ({"greyscale": True}, {"colour": 2.9}, True),
+        ({"greyscale": True}, {}, False),
+        ({"orientation": "landscape"}, {}, True),
+        ({"orientation": "landscape,square"}, {"orientation": 6}, False),
+        ({"orientation": "portrait"}, {"orientation": 8}, True),
+        ({"orientation": "square"}, {"width": 1000, "height": 951}, True),
+        ({"orientation": "square"}, {"width": 1000, "height": 950}, False),
+    ],
+)
+def test_what_an_image_is(given_rules: dict[str, Any], changes: dict[str, Any], keeps: bool) -> None:
+    broken = Rules.parse(given_rules).broken_by(replace(IMAGE, **changes))
+    assert broken == ([] if keeps else list(given_rules))
+
+
+@pytest.mark.parametrize(
+    ("given_rules", "changes", "keeps"),
+    [
+        ({"licences": "cc0,by"}, {}, True),
+        ({"licences": "open"}, {}, True),
+        ({"licences": "cc0"}, {}, False),
+        ({"licences": "cc0,by"}, {"licence": None}, False),
+        ({"licences": "unknown"}, {"licence": None}, True),
+        ({"require_attribution": True}, {}, True),
+        ({"require_attribution": True}, {"licence": None}, False),
+        ({"require_attribution": True}, {"creator": ""}, False),
+        ({"require_attribution": True}, {"creator": None}, False),
+        ({"require_attribution": True}, {"page_url": None}, False),
+        ({"require_attribution": True}, {"creator": None, "licence": Licence("cc0")}, True),
+        ({"require_attribution": True}, {"page_url": None, "licence": Licence("cc0")}, False),
+        ({"require_attribution": False}, {"licence": None}, True),
+    ],
+)
+def test_where_an_image_comes_from(given_rules: dict[str, Any], changes: dict[str, Any], keeps: bool) -> None:
+    broken = Rules.parse(given_rules).broken_by(IMAGE, replace(CANDIDATE, **changes))
+    assert broken == ([] if keeps else list(given_rules))
+
+
+def test_of_nothing_known_only_the_unknown_licence_is_kept() -> None:
+    assert Rules.parse({"licences": "open", "require_attribution": True}).broken_by(IMAGE) == [
+        "licences",
+        "require_attribution",
+    ]
+    assert Rules.parse({"licences": "unknown"}).broken_by(IMAGE) == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_shapes(orientation: int) -> None:
+    turned = orientation >= 5
+    assert shape(300, 200, orientation) == ("portrait" if turned else "landscape")
+    assert shape(200, 300, orientation) == ("landscape" if turned else "portrait")
+    assert shape(200, 200, orientation) == "square"
 
 
 BOUNDS = {"width": 640, "height": 480, "file_size": 50_000, "aspect_ratio": ASPECT} | {
     "sharpness": 300.0,
     "contrast": 0.2,
     "brightness": 0.5,
+    "entropy": 7.0,
+    "uniformity": 0.2,
+    "colour": 40.0,
+    "border": 0.1,
 }
 
 
-@pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.rule)
+@pytest.mark.parametrize("limit", BOUNDED, ids=lambda limit: limit.rule)
 def test_each_limit_includes_its_bound(limit: Any) -> None:
     bound = BOUNDS[limit.measure]
     step = (1 if isinstance(bound, int) else 1e-6) * (1 if limit.bound == "min" else -1)
@@ -147,21 +294,42 @@ def test_no_rules_refuse_nothing_and_a_zero_is_a_rule() -> None:
     assert Rules.parse({"max_brightness": 0}).as_dict() == {"max_brightness": 0}
 
 
-numbers = st.floats(0, 1e12, allow_nan=False) | st.integers(0, 2**53)
+def numbers(most: float) -> st.SearchStrategy[float]:
+    return st.floats(0, min(most, 1e12), allow_nan=False) | st.integers(0, int(min(most, 2**53)))
+
+
 whole = st.integers(0, 2**53)
 formats = st.lists(st.sampled_from(sorted(EXTENSIONS)), min_size=1, unique=True)
 INTS = ("width", "height", "file_size")
 some_rules = st.fixed_dictionaries(
     {},
-    optional={limit.rule: whole if limit.measure in INTS else numbers for limit in LIMITS}
-    | {"formats": formats, "keep_duplicates": st.booleans()},
+    optional={limit.rule: whole if limit.measure in INTS else numbers(limit.most) for limit in BOUNDED}
+    | {
+        "formats": formats,
+        "orientation": st.lists(st.sampled_from(SHAPES), min_size=1),
+        "licences": st.lists(st.sampled_from(sorted(parse_licences(["open", "unknown"]))), min_size=1),
+        "animated": st.booleans(),
+        "alpha": st.booleans(),
+        "greyscale": st.booleans(),
+        "require_attribution": st.booleans(),
+        "verify_files": st.booleans(),
+        "max_per_label": st.integers(1, 10**6),
+        "near_duplicate_distance": st.integers(0, MOST_DISTANCE),
+    },
 )
+
+
+OTHERS = {"orientation", "licences", "animated", "alpha", "greyscale", "require_attribution"}
 
 
 def parsed(given_rules: dict[str, Any]) -> Rules | None:
     """None for those that contradict each other."""
     if any(given_rules.get(f"min_{m}", 0) > given_rules.get(f"max_{m}", math.inf) for m in MEASURES):
         with pytest.raises(RuleError, match="leave no image"):
+            Rules.parse(given_rules)
+        return None
+    if given_rules.get("greyscale") and given_rules.get("min_colour", 0) >= GREYSCALE:
+        with pytest.raises(RuleError, match=r"greyscale=true and min_colour=\S+ leave no image"):
             Rules.parse(given_rules)
         return None
     return Rules.parse(given_rules)
@@ -190,6 +358,8 @@ def test_an_image_breaks_what_a_plain_comparison_says(
     measures = BOUNDS | {
         "width": width, "height": height, "file_size": size, "brightness": brightness, "aspect_ratio": width / height
     }  # fmt: skip
+    given_rules = {name: value for name, value in given_rules.items() if name not in OTHERS}
+    rules = Rules.parse(given_rules)
     broken = {f"min_{m}" for m in MEASURES if f"min_{m}" in given_rules and measures[m] < given_rules[f"min_{m}"]}
     broken |= {f"max_{m}" for m in MEASURES if f"max_{m}" in given_rules and measures[m] > given_rules[f"max_{m}"]}
     broken |= {"formats"} if "jpeg" not in given_rules.get("formats", ["jpeg"]) else set()

@@ -86,7 +86,7 @@ def test_offline_sql_builds_the_same_schema_and_needs_no_database(empty_url: str
 
     run(alembic("upgrade", "head", "--sql", url=nowhere).stdout)
     assert fingerprint(empty_url) == fingerprint(database_url)
-    run(alembic("downgrade", "007:base", "--sql", url=nowhere).stdout)
+    run(alembic("downgrade", "008:base", "--sql", url=nowhere).stdout)
     assert tables(empty_url) <= {"alembic_version"}
 
 
@@ -98,7 +98,7 @@ def test_nothing_to_generate_after_upgrade(database_url: str) -> None:
     "change",
     [
         "ALTER TABLE images DROP COLUMN licence",
-        "ALTER TABLE images ADD COLUMN colour text",
+        "ALTER TABLE images ADD COLUMN taste text",
         "ALTER TABLE crawl_jobs ALTER max_images SET DEFAULT 5",
         "ALTER TABLE projects ALTER name TYPE varchar(90)",
         "ALTER TABLE projects ALTER name DROP NOT NULL",

@@ -26,7 +26,7 @@ def downloaded(name: str, **measures: Any) -> Downloaded:
     inspection = Inspection(
         format="jpeg", width=640, height=480, file_size=50_000, sha256=hashlib.sha256(name.encode()).hexdigest(),
         pdq=bytes(32), pdq_quality=90, brightness=0.5, contrast=0.2, sharpness=300.0, entropy=7.0, orientation=1,
-        animated=False,
+        animated=False, alpha=False, uniformity=0.2, colour=40.0, border=0.0,
     )  # fmt: skip
     inspection = replace(inspection, **measures)
     return Downloaded(

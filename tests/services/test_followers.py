@@ -41,6 +41,7 @@ async def judged(place: Place, validation_job_id: int) -> None:
     while going:
         async with place.database.transaction() as session:
             going = await validation.judge_batch(session, validation_job_id)
+    await validation.judge_set(place.database, validation_job_id)
 
 
 async def test_what_was_planned_follows(place: Place) -> None:

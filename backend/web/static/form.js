@@ -35,11 +35,9 @@ for (const form of document.querySelectorAll("[data-rules]")) {
   const count = async () => {
     asking?.abort();
     asking = new AbortController();
-    const given = [...form.querySelectorAll("input[type=number]")].filter((field) => field.value);
-    const rules = Object.fromEntries(given.map((field) => [field.name.replace("rule_", ""), field.value]));
-    const formats = new FormData(form).getAll("rule_formats");
-    if (formats.length) rules.formats = formats;
-    rules.keep_duplicates = form.elements.rule_keep_duplicates.checked;
+    const rules = {};
+    for (const [name, value] of new FormData(form))
+      if (value && name.startsWith("rule_")) rules[name.slice(5)] = [rules[name.slice(5)], value].filter(Boolean).join();
     const options = { body: JSON.stringify({ rules }), headers: { "Content-Type": "application/json" }, signal: asking.signal };
     const answer = await post(form.dataset.rules, options).catch(() => null);
     if (!answer) return;

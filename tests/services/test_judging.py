@@ -1,0 +1,154 @@
+"""Rules as SQL: what is foretold is what comes, and both are what the engine says of each image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from backend.models import CrawlJob
+from backend.services import validation
+from backend.services.foretelling import foretell
+from backend.services.states import locked
+from gleanset.rules import Rules
+from gleanset.types import Downloaded, Licence
+from tests.services.helpers import Place, downloaded
+
+BY = Licence("by", "4.0")
+FAR = bytes(range(32)), bytes(255 - n for n in range(32)), bytes(32)
+
+
+def varied() -> list[Downloaded]:
+    """30 images that differ in all that rules look at."""
+    found: list[Downloaded] = []
+    for n, (width, brightness, turned) in enumerate(product((100, 480, 800), (0.05, 0.5, 0.95), (1, 6))):
+        each = downloaded(
+            f"v{n}", width=width, brightness=brightness, orientation=turned, animated=n % 5 == 0, entropy=n % 9,
+            format=("jpeg", "png", "gif")[n % 3], file_size=1000 * n, sharpness=50.0 * n, contrast=0.02 * n,
+            uniformity=n / 18, colour=5.0 * n, border=n / 20, alpha=n % 4 == 0,
+        )  # fmt: skip
+        licence = (BY, None, Licence("cc0"))[n % 3]
+        sources: dict[str, Any] = {"licence": licence, "label": "ab"[n % 2], "creator": "Ann" if n % 4 else None}
+        found.append(replace(each, candidate=replace(each.candidate, **sources)))
+    twins = [downloaded(f"twin {n}", sha256=found[n].inspection.sha256, width=100 + 700 * (n % 2)) for n in range(9)]
+    return [*found, *twins, *twins_of(downloaded("new"), 3)]
+
+
+def twins_of(image: Downloaded, count: int) -> list[Downloaded]:
+    return [
+        replace(image, candidate=replace(image.candidate, url=f"https://example.org/more/{n}")) for n in range(count)
+    ]
+
+
+async def job_of(place: Place, images: list[Downloaded]) -> int:
+    job, [chunk] = await place.started()
+    held = await place.claim(chunk)
+    await place.record(held, [*images], None, end=True)
+    await place.end(held)
+    return job.id
+
+
+async def judged(place: Place, job_id: int, rules: dict[str, Any]) -> dict[str, list[str]]:
+    """The reasons of each image by its URL; checks that it is what was foretold, and that it stays when done again."""
+    async with place.database.transaction() as session:
+        told = await foretell(session, job_id, Rules.parse(rules))
+    async with place.database.transaction() as session:
+        made = await validation.create(session, await locked(session, CrawlJob, job_id), rules)
+        assert await validation.begin(session, made.id)
+    async with place.database.transaction() as session:
+        assert not await validation.judge_batch(session, made.id)
+    await validation.judge_set(place.database, made.id)
+    query = """
+        SELECT original_url, reasons, valid FROM verdicts JOIN images ON images.id = image_id
+        WHERE validation_job_id = %(job)s ORDER BY image_id
+    """
+    found = await place.rows(query, job=made.id)
+    assert all(valid == (reasons == []) for _, reasons, valid in found)
+    counts: dict[str, int] = {}
+    for reason in (reason for _, reasons, _ in found for reason in reasons):
+        counts[reason] = counts.get(reason, 0) + 1
+    async with place.database.transaction() as session:
+        done = await session.get_one(type(made), made.id)
+        assert (done.status, done.total_images, done.validated_images) == ("completed", len(found), len(found))
+        assert done.invalid_images == sum(not valid for *_, valid in found)
+        assert (told.total, told.valid) == (len(found), len(found) - done.invalid_images)
+        assert told.invalid == counts == await validation.invalid(session, made.id)
+        done.status = "running"  # as if the end had been lost
+    await validation.judge_set(place.database, made.id)
+    assert await place.rows(query, job=made.id) == found
+    return {url: reasons for url, reasons, _ in found}
+
+
+EACH = [
+    {"min_width": 200, "max_width": 700, "min_height": 480, "max_height": 480},
+    {"min_file_size": 5000, "max_file_size": 12_000, "min_aspect_ratio": 0.9, "max_aspect_ratio": 1.1},
+    {"min_sharpness": 120.5, "min_contrast": 0.07, "min_brightness": 0.1, "max_brightness": 0.9},
+    {"min_entropy": 3, "max_entropy": 6, "animated": False, "formats": ["jpeg", "gif"]},
+    {"animated": True, "orientation": ["portrait"]},
+    {"max_uniformity": 0.5, "min_colour": 12, "max_border": 0.7},
+    {"alpha": False, "greyscale": False},
+    {"alpha": True, "greyscale": True},
+    {"orientation": ["landscape", "square"], "licences": ["by", "unknown"]},
+    {"licences": ["cc0"], "require_attribution": True},
+]
+
+
+async def test_what_each_image_breaks_is_what_the_engine_says(place: Place) -> None:
+    images = varied()
+    job_id = await job_of(place, images)
+    for rules in EACH:
+        found = await judged(place, job_id, rules | {"keep_duplicates": True})
+        wanted = {i.candidate.url: Rules.parse(rules).broken_by(i.inspection, i.candidate) for i in images}
+        assert found == wanted
+        assert 0 < sum(bool(reasons) for reasons in found.values()) < len(images)
+
+
+async def test_a_valid_one_of_the_same_bytes_stands_for_all(place: Place) -> None:
+    """Copies may differ in what their sources say of them."""
+    images = varied()
+    job_id = await job_of(place, images)
+    rules = {"licences": ["by-sa"]}  # that of the twins, which come last
+    found = await judged(place, job_id, rules)
+    groups: dict[str, list[list[str]]] = {}
+    for image in images:
+        groups.setdefault(image.inspection.sha256, []).append(found[image.candidate.url])
+    for reasons in groups.values():
+        assert sum("exact_duplicate" not in each for each in reasons) == 1
+    first, twin = images[0], images[18]
+    assert first.inspection.sha256 == twin.inspection.sha256
+    assert found[first.candidate.url] == ["licences", "exact_duplicate"]
+    assert found[twin.candidate.url] == []
+
+
+async def test_of_a_label_the_first_valid_ones_stay_and_a_persons_choice_counts(place: Place) -> None:
+    images = [downloaded(f"n{n}", width=100 if n < 2 else 640) for n in range(10)]
+    job_id = await job_of(place, images)
+    decide = "INSERT INTO decisions (project_id, sha256, choice) VALUES ({}, '\\x{}', '{}')"
+    for number, choice in ((3, "reject"), (8, "keep")):
+        sha256 = images[number].inspection.sha256
+        await place.rows_of_nothing(decide.format(place.project_id, sha256, choice).replace(":", "\\:"))
+    found = await judged(place, job_id, {"min_width": 200, "max_per_label": 3})
+    capped = [n for n, image in enumerate(images) if found[image.candidate.url] == ["max_per_label"]]
+    assert capped == [5, 6, 7, 9]
+
+
+@pytest.mark.parametrize("distance", [0, 31])
+async def test_of_pictures_that_look_alike_the_best_valid_one_stays(place: Place, distance: int) -> None:
+    one, other, nothing = FAR
+    near = bytes([one[0] ^ 0b111]) + one[1:]
+    images = [
+        downloaded("small", pdq=one, width=320, height=240),
+        downloaded("large but dark", pdq=one, width=6400, height=4800, brightness=0.01),
+        downloaded("best", pdq=one, width=640, height=480),
+        downloaded("near", pdq=near, width=500, height=400),
+        downloaded("another", pdq=other),
+        downloaded("flat", pdq=nothing, pdq_quality=0),
+        downloaded("flat too", pdq=nothing, pdq_quality=0),
+    ]
+    job_id = await job_of(place, images)
+    found = await judged(place, job_id, {"min_brightness": 0.1, "near_duplicate_distance": distance})
+    names = {url.rpartition("/")[2]: reasons for url, reasons in found.items() if reasons}
+    refused = {"small": ["near_duplicate"], "large but dark": ["min_brightness"]}
+    assert names == refused | ({"near": ["near_duplicate"]} if distance else {})
