@@ -23,7 +23,6 @@ from backend.http.problems import PROBLEMS, add_problems
 from backend.http.service import Service, load_secret
 from backend.services.thumbnails import Thumbnails
 from backend.tasks.preview import open_preview
-from gleanset.inspect import InspectLimits
 from gleanset.store import Store
 
 
@@ -38,7 +37,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         store = Store(settings.store_place)
-        thumbnails = Thumbnails(store, InspectLimits(max_pixels=settings.max_pixels), settings.threads)
+        thumbnails = Thumbnails(store, settings.max_pixels, settings.threads)
         async with open_events(database) as events, open_preview(settings, database) as preview:
             app.state.service = Service(
                 settings=settings,
@@ -64,7 +63,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         responses=PROBLEMS,
         generate_unique_id_function=operation_id,
     )
-    app.add_middleware(BodyLimit, uploads={"/api/v1/lists": settings.max_upload_bytes})
+    app.add_middleware(BodyLimit, uploads={r"/api/v1/lists|/projects/\d+/new": settings.max_upload_bytes})
     app.add_middleware(RequestLine)
     app.add_middleware(Measured, metrics)
     add_problems(app)

@@ -117,7 +117,9 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Images that one person may have; any number when not set."
     )
     max_bytes_per_user: int | None = Field(
-        default=None, ge=1, description="Bytes of images at which one person may start no more jobs; none when not set."
+        default=None,
+        ge=1,
+        description="Bytes of images at which one person's jobs end, and no more start; any number when not set.",
     )
 
     trusted_proxies: str | None = Field(

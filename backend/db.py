@@ -30,6 +30,8 @@ _REPOSITORY = Path(__file__).parent.parent
 _DATABASE = "gleanset"
 _FROZEN_AFTER = 10
 """Seconds between two statements of one transaction."""
+_CONNECTED_WITHIN = 10
+"""Seconds for a new connection, unless the address has its own `connect_timeout`."""
 
 
 def database_url(settings: Settings | None = None) -> str:
@@ -206,8 +208,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        patience = {} if "connect_timeout" in make_url(url).query else {"connect_timeout": _CONNECTED_WITHIN}
         self.engine: AsyncEngine = create_async_engine(
-            url, pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True
+            url, pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=patience
         )
         event.listen(self.engine.sync_engine, "connect", _end_frozen_transactions)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)

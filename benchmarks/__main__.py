@@ -18,6 +18,9 @@ MODULES = {
     "processes": "processes",
     "memory": "memory",
     "judge": "judge",
+    "lists": "lists",
+    "start": "start",
+    "followers": "followers",
 }
 NAMES = tuple(MODULES)
 

@@ -25,13 +25,14 @@ INSERT INTO images (crawl_job_id, original_url, label, source, keyword, page_url
     licence, licence_version, licence_url, attribution, metadata_, outcome, fetched_at, storage_url, filename,
     final_url, width, height, file_size, format, sha256, pdq, pdq_quality, brightness, contrast, sharpness, entropy,
     uniformity, colour, border, orientation, animated, alpha)
-SELECT %(job)s, url, 'bird', 'openverse', 'bird in flight', 'https://www.example.org/photos/' || n || '/page',
+SELECT %(job)s, url, (ARRAY['bird', 'boat', 'cloud', 'rock'])[1 + n %% 4], 'openverse', 'bird in flight',
+    'https://www.example.org/photos/' || n || '/page',
     'A bird over the harbour, picture ' || n, 'Erika Mustermann', 'https://www.example.org/people/erika',
-    'by-sa', '4.0', 'https://creativecommons.org/licenses/by-sa/4.0/',
+    (ARRAY['by', 'by-sa', 'cc0'])[1 + n %% 3], '4.0', 'https://creativecommons.org/licenses/by-sa/4.0/',
     '"A bird over the harbour" by Erika Mustermann is licensed under CC BY-SA 4.0. (' || n || ')',
     '{"provider": "example", "tags": ["bird", "sea"], "width": 1024, "height": 768}', 'downloaded', now(),
-    'file:///store/' || left(name, 2) || '/' || name, name, url,
-    1024, 768, 100000 + n, 'jpeg', sha256(int8send(n)), sha256(int8send(-n)), 100, 0.43, 0.21, 812.5, 7.31,
+    'file:///store/' || left(name, 2) || '/' || name, name, url, 640 + n %% 1000, 480 + n %% 1000, 100000 + n, 'jpeg',
+    sha256(int8send(n)), sha256(int8send(-n)), 100, 0.43, 0.21, 812.5, 7.31,
     0.21, 38.5, 0, 1, false, false
 FROM generate_series(1, %(rows)s) AS n,
     LATERAL (SELECT encode(sha256(int8send(n)), 'hex') || '.jpg' AS name,
@@ -62,18 +63,18 @@ async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_ch
             project = await profiles.project_named(session, await profiles.local_owner(session), "benchmark")
             job = await crawl_jobs.create(session, project, urls.name, [], plan, count + rows_before)
         if rows_before:
-            _fill(database, job.id, rows_before)
-        with _workers(home, processes, threads) as worker:
+            fill(database, job.id, rows_before)
+        with workers(home, processes, threads) as worker:
             async with database.transaction() as session:
                 await crawl_jobs.start(session, job.id, queries)
-            job = await _ended(database, job.id, worker)
+            job = await ended(database, job.id, worker)
     images = job.downloaded_images - rows_before
     if images != count or job.started_at is None or job.completed_at is None:
         raise SystemExit(f"gleanset got {images} of {count} images: {job.status}, {job.error_message}")
     return Run(images, (job.completed_at - job.started_at).total_seconds())
 
 
-def _fill(database: Database, job_id: int, rows: int) -> None:
+def fill(database: Database, job_id: int, rows: int) -> None:
     """The job as if it had gathered so many images already, the database at rest again."""
     with psycopg.connect(libpq_url(database.url), autocommit=True) as connection:
         connection.execute(FILL.encode(), {"job": job_id, "rows": rows})
@@ -86,7 +87,7 @@ def _fill(database: Database, job_id: int, rows: int) -> None:
 
 
 @contextmanager
-def _workers(home: Path, processes: int, threads: int) -> Generator[subprocess.Popen[bytes]]:
+def workers(home: Path, processes: int, threads: int) -> Generator[subprocess.Popen[bytes]]:
     """Workers that wait for something to do."""
     log = home / "worker.log"
     environment = gleanset_environment(home) | {"GLEANSET_THREADS": str(threads)}
@@ -106,7 +107,7 @@ def _workers(home: Path, processes: int, threads: int) -> Generator[subprocess.P
         worker.wait(60)
 
 
-async def _ended(database: Database, job_id: int, worker: subprocess.Popen[bytes]) -> CrawlJob:
+async def ended(database: Database, job_id: int, worker: subprocess.Popen[bytes]) -> CrawlJob:
     while True:
         async with database.transaction() as session:
             job = await session.get_one(CrawlJob, job_id)

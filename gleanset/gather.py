@@ -11,10 +11,10 @@ from functools import partial
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Conditions, Fetcher, Response, validators
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
-from gleanset.sources.licence import UNKNOWN
+from gleanset.sources.licence import check_licence
 from gleanset.store import Store, blob_key
 from gleanset.threads import Threads
-from gleanset.types import Candidate, Downloaded, Failed, Inspection, Known, Outcome, Reason, Refused, ResizedFile
+from gleanset.types import Candidate, Downloaded, Failed, Inspection, Known, Outcome, Refused, ResizedFile
 
 Fetch = Callable[[Candidate], Awaitable[Response]]
 """Gets a candidate's bytes, or raises OutcomeError."""
@@ -134,15 +134,6 @@ class Gatherer:
 
 def _conditions(known: Known) -> Conditions:
     return Conditions(url=known.final_url, etag=known.etag, last_modified=known.last_modified)
-
-
-def check_licence(candidate: Candidate, licences: Collection[str] | None) -> None:
-    """Raises ImageRefused for a candidate whose licence is not one of those wanted."""
-    if licences is None:
-        return
-    code = candidate.licence.code if candidate.licence else UNKNOWN
-    if code not in licences:
-        raise ImageRefused(Reason.LICENCE, code)
 
 
 def _now() -> datetime:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, pool
 from sqlalchemy.orm import Session
 
 from tests.postgres import Server, debian_server, embedded_server
+
+# Tests start some hundred commands. Where the machine forbids bytecode, each of them would compile all modules anew.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir()) / "gleanset-tests-bytecode"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -30,6 +31,8 @@ class Server:
 
     name: str
     admin: URL
+    process: Any = None
+    """Of the embedded one: the package's handle."""
     _made: set[str] = field(default_factory=set)
 
     def url(self, database: str) -> str:
@@ -66,6 +69,15 @@ class Server:
         yield self.url(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The embedded server does not run during the block."""
+        self.process.stop()
+        try:
+            yield
+        finally:
+            self.process.ensure_postgres_running()
+
     def hurry(self) -> None:
         """Test data need not survive a power cut."""
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -76,7 +88,7 @@ class Server:
 @contextmanager
 def embedded_server() -> Iterator[Server]:
     with _short_folder() as folder, get_server(folder / "data") as process:
-        server = Server("embedded", make_url(process.get_uri()).set(drivername="postgresql+psycopg"))
+        server = Server("embedded", make_url(process.get_uri()).set(drivername="postgresql+psycopg"), process)
         server.hurry()
         yield server
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import web
+from benchmarks import load, web
 from benchmarks.contestants import Run
 from benchmarks.jobs import run_by_workers
+from benchmarks.lists import p95
+from benchmarks.load import Plan
 from benchmarks.turns import Turns, take_turns
 from tests.engine.pictures import encode, photo
 from tests.nginx import Nginx
+from tests.web import PictureWeb
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +36,27 @@ def test_ratios_are_of_neighbours_in_time() -> None:
     assert turns.compared("ours", "ours") == ("ours", "25", "5 to 50", "1.00", "100", "10 to 100", "1.00")
     assert turns.compared("ours", "theirs") == ("theirs", "12", "2 to 25", "2.50", "33", "2 to 50", "3.00")
     assert turns.compared("ours", "floor") == ("floor", "", "", "", "100", "20 to 200", "0.50")
+
+
+def test_of_a_hundred_answers_five_may_be_later() -> None:
+    assert p95([number / 1000 for number in range(100, 0, -1)]) == 95
+    assert p95([0.002]) == 2
+
+
+def test_clients_ask_when_they_are_due_and_count_from_then_on() -> None:
+    """Answers take a tenth of a second, and clients are due five times a second, or as soon as they have an answer."""
+    site = PictureWeb(pages={"/a": "<p>a", "/b": "<p>b"})
+    site.page_delay = 0.1
+    with site.served() as url:
+        plan = Plan(base_url=url, asked=[("a", "/a"), ("b", "/b")], clients=10, every=0.2, seconds=1.0, settling=0.2)
+        paced = load.run(plan)
+        closed = load.run(replace(plan, every=None))
+        with pytest.raises(SystemExit, match="/c was answered by 404"):
+            load.run(replace(plan, asked=[("c", "/c")]))
+    assert 30 <= len(paced.all()) <= 50
+    assert min(paced.all()) >= 0.1
+    assert set(paced.times) == {"a", "b"}
+    assert paced.rate() < closed.rate() <= 100
 
 
 def test_folders_of_earlier_runs_stay_until_the_end(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What datasets need: more measures of images, and the name and hash of the rules that judged them.
+"""What datasets need: more measures of images, the rules that judged them by name and hash, notes of erased files.
 
 Revises: 007
 """
@@ -24,8 +24,18 @@ COLUMNS = {
     },
 }
 
+ERASED_BLOBS = """
+CREATE TABLE IF NOT EXISTS erased_blobs (
+    sha256 bytea CONSTRAINT pk_erased_blobs PRIMARY KEY,
+    erased_at timestamptz DEFAULT now() NOT NULL
+)
+"""
+
+TABLES = ("erased_blobs",)
+
 
 def upgrade() -> None:
+    op.execute(ERASED_BLOBS)
     for table, columns in COLUMNS.items():
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in columns.items())
         op.execute(f"ALTER TABLE {table} {added}")
@@ -34,3 +44,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table, columns in COLUMNS.items():
         op.execute(f"ALTER TABLE {table} " + ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in columns))
+    for table in TABLES:
+        op.execute(f"DROP TABLE IF EXISTS {table}")

@@ -11,6 +11,7 @@ from backend.http.service import CurrentService, Session, release
 from backend.models import Takedown
 from backend.schemas.takedowns import TakedownCreate, TakedownMade, TakedownResponse
 from backend.services import takedowns
+from backend.services.erasing import erase_unused
 
 router = APIRouter(prefix="/takedowns", tags=["takedowns"])
 
@@ -33,5 +34,5 @@ async def take_down(
     async with service.database.transaction() as session:
         done = await takedowns.take_down(session, url=body.url, sha256=digest, why=body.note, user_id=actor.user_id)
         made = TakedownResponse.model_validate(done.takedown).model_dump()
-    await service.store.erase(done.keys)
+    await erase_unused(service.database, service.store, done.keys)
     return TakedownMade(**made, images=done.images, exports=done.exports)

@@ -14,6 +14,7 @@ from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
 from backend.services import profiles, takedowns
+from backend.services.erasing import erase_unused
 from backend.services.takedowns import TakenDown
 from gleanset.store import Store
 
@@ -54,5 +55,5 @@ async def _take_down(url: str | None, sha256: bytes | None, why: str | None) -> 
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
             done = await takedowns.take_down(session, url=url, sha256=sha256, why=why, user_id=owner.id)
-        await Store(settings.store_place).erase(done.keys)
+        await erase_unused(database, Store(settings.store_place), done.keys)
     return done

@@ -77,18 +77,18 @@ async def _up(
         web = Web(settings, database, listening)
         level = settings.log_level or logging.getLevelName(logging.getLogger().level).lower()
         workers = Workers(processes, {"GLEANSET_LOG_LEVEL": level})
-        serving = asyncio.create_task(web.run(stop))
-        working = asyncio.create_task(workers.run(stop))
+        running = [asyncio.create_task(web.run(stop))]
         started = asyncio.create_task(web.started.wait())
         try:
-            await asyncio.wait({serving, working, started}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*running, started}, return_when=asyncio.FIRST_COMPLETED)
             if web.started.is_set():
                 await _greet(settings, database, url, mine, browser=browser)
-            await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
+                running.append(asyncio.create_task(workers.run(stop)))  # now: their start takes a core for a second
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
             started.cancel()
             stop.asked.set()
-            await asyncio.gather(serving, working)
+            await asyncio.gather(*running)
     if stop.now.is_set():
         raise KeyboardInterrupt
 

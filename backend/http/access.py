@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import NotAllowed, NotLoggedIn
 from backend.http.service import Session, service_of
@@ -38,11 +39,25 @@ async def actor_of(request: Request, session: Session) -> Actor | None:
         request.state.actor = await _of_bearer(request, session, given.strip())
         return request.state.actor
     cookie = session_token(request)
-    actor = await identity.of_session(session, cookie) if cookie else None
+    actor = await _of_cookie(request, session, cookie) if cookie else None
     request.state.actor = actor  # for the frame of pages
     if actor is not None and cookie and request.method not in SAFE:
         await _check_csrf(request, cookie)
     return actor
+
+
+async def _of_cookie(request: Request, session: AsyncSession, cookie: str) -> Actor | None:
+    """Whose browser it is. A form may take long to come in: the request's transaction begins behind that."""
+    if not _is_form(request):
+        return await identity.of_session(session, cookie)
+    async with service_of(request).database.transaction() as short:
+        return await identity.of_session(short, cookie)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("Content-Type", "").startswith(
+        ("application/x-www-form-urlencoded", "multipart/form-data")
+    )
 
 
 async def _of_bearer(request: Request, session: Session, given: str) -> Actor:
@@ -72,9 +87,7 @@ def csrf_token(cookie: str) -> str:
 
 async def _check_csrf(request: Request, cookie: str) -> None:
     given = request.headers.get(CSRF_HEADER)
-    if given is None and request.headers.get("Content-Type", "").startswith(
-        ("application/x-www-form-urlencoded", "multipart/form-data")
-    ):
+    if given is None and _is_form(request):
         field = (await request.form()).get(CSRF_FIELD)
         given = field if isinstance(field, str) else None
     if given is None or not hmac.compare_digest(given.encode(), csrf_token(cookie).encode()):

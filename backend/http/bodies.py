@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
@@ -13,17 +14,20 @@ _AROUND = 64 * 1024  # of a form, around the file in it
 
 
 class BodyLimit:
-    """Ends a request with 413 when its body is longer than the usual, or than the path's own limit."""
+    """Ends a request with 413 when its body is longer than the usual, or than the path's own limit.
+
+    `uploads`: limits of files by what the path looks like (regular expressions).
+    """
 
     def __init__(self, app: ASGIApp, uploads: Mapping[str, int]) -> None:
         self._app = app
-        self._limits = {path: limit + _AROUND for path, limit in uploads.items()}
+        self._limits = [(re.compile(path), limit + _AROUND) for path, limit in uploads.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limits.get(scope["path"], USUAL)
+        limit = next((limit for path, limit in self._limits if path.fullmatch(scope["path"])), USUAL)
         stated = Headers(scope=scope).get("Content-Length", "0")
         had = 0
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from procrastinate.exceptions import ConnectorException
 from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoneFree
 from starlette.exceptions import HTTPException
 
-from backend.errors import ServiceError, TooMany
+from backend.errors import DatabaseUnavailable, ServiceError, TooMany
 from backend.http.middleware import SECURITY_HEADERS
 from gleanset.errors import GleansetError, StoreError
 
 log = structlog.get_logger(__name__)
+
+_SOON = "5"
+"""Seconds until what is away just now may be asked again."""
+_AWAY = ("08", "53", "57P")
+"""Beginnings of SQLSTATE: no connection, no room for one, the server stops. A connection that broke has none at all."""
 
 _CODES = {401: "not_logged_in", 403: "not_allowed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -43,6 +52,8 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """The answer: JSON, or for a browser the page that `app.state.error_page` makes of it."""
+    if status == 503:
+        headers = {"Retry-After": _SOON, **(headers or {})}
     error_page = cast("ErrorPage | None", getattr(request.app.state, "error_page", None))
     if error_page is not None and _wants_page(request):
         return error_page(request, status, message, headers or {})
@@ -62,6 +73,16 @@ def service_problem(request: Request, error: ServiceError) -> Response:
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return problem(request, error.status, error.code, str(error), error.details, headers)
+
+
+def database_is_away(error: Exception) -> bool:
+    """Whether there was no connection for the statement, or it broke; anything else is the statement's own fault."""
+    if isinstance(error, NoneFree):
+        return True
+    cause = error.orig if isinstance(error, DBAPIError) else error.__cause__ or error
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(_AWAY)
 
 
 def add_problems(app: FastAPI) -> None:
@@ -93,6 +114,13 @@ def add_problems(app: FastAPI) -> None:
         code = _CODES.get(error.status_code, "error")
         return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
 
+    async def database(request: Request, error: Exception) -> Response:
+        if not database_is_away(error):
+            return await unexpected(request, error)
+        log.warning("the database is away", path=request.url.path, error=str(error).strip())
+        away = DatabaseUnavailable("The database does not answer just now. Try again in a few seconds.")
+        return service_problem(request, away)
+
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.url.path, exc_info=error)
         message = "Something went wrong here; the log has it under the request id."
@@ -101,6 +129,8 @@ def add_problems(app: FastAPI) -> None:
 
     app.add_exception_handler(ServiceError, expected)
     app.add_exception_handler(GleansetError, engine)
+    for failure in (SQLAlchemyError, psycopg.Error, ConnectorException):
+        app.add_exception_handler(failure, database)
     app.add_exception_handler(RequestValidationError, validation)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unexpected)
@@ -117,6 +147,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "The body is longer than is taken here.",
         422: "The request is not right; `details.fields` tells where.",
         429: "Too much for now; `Retry-After` tells when to come again.",
+        503: "Something that this needs is away, such as the database; `Retry-After` tells when to come again.",
     }.items()
 }
 """For the OpenAPI document."""

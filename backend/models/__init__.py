@@ -5,7 +5,7 @@ from backend.models.activity import ActivityLog
 from backend.models.base import Base
 from backend.models.chunks import CrawlChunk
 from backend.models.crawl_jobs import CrawlJob
-from backend.models.decisions import Decision, Takedown
+from backend.models.decisions import Decision, ErasedBlob, Takedown
 from backend.models.enums import Choice, ImageOutcome, JobStatus, ProjectStatus, Role
 from backend.models.hosts import Host
 from backend.models.images import Image
@@ -23,6 +23,7 @@ __all__ = [
     "CrawlJob",
     "Credential",
     "Decision",
+    "ErasedBlob",
     "ExportJob",
     "Host",
     "IdempotencyKey",

@@ -62,3 +62,15 @@ class Takedown(Base):
         Index("uq_takedowns_url", text("(md5(url)::uuid)"), unique=True, postgresql_where=text("url IS NOT NULL")),
         Index("uq_takedowns_sha256", "sha256", unique=True, postgresql_where=text("sha256 IS NOT NULL")),
     )
+
+
+class ErasedBlob(Base):
+    """Bytes that were erased from the image store lately: who is about to record the same looks whether they are there.
+
+    The row is there before the erasure begins.
+    """
+
+    __tablename__ = "erased_blobs"
+
+    sha256: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    erased_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -2,7 +2,7 @@
 
 A job that is under way counts with all the images that it may come to, so jobs that are started at the same moment
 cannot pass a limit together. Its bytes are known only when they are there: nobody starts a job when the bytes are used
-up, and a running one goes on.
+up, and a running one ends with the batch that uses them up.
 """
 
 from __future__ import annotations
@@ -85,16 +85,21 @@ def _check_images(allowance: Allowance, had: int, asked: int) -> None:
 
 
 async def _check_bytes(session: AsyncSession, owner_id: UUID, allowance: Allowance) -> None:
+    if (had := await bytes_used_up(session, owner_id, allowance)) is not None:
+        raise NotAllowed(bytes_sentence(allowance, had), allowed=allowance.bytes, had=had)
+
+
+async def bytes_used_up(session: AsyncSession, owner_id: UUID, allowance: Allowance) -> int | None:
+    """The owner's bytes when there are as many as they may have; None when some are left."""
     if allowance.bytes is None:
-        return
+        return None
     query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
     had = int((await session.scalars(query.where(_counted(owner_id)))).one())
-    if had >= allowance.bytes:
-        raise NotAllowed(
-            f"{allowance.bytes:,} bytes are allowed, and {had:,} are there. Delete jobs that are not needed any more.",
-            allowed=allowance.bytes,
-            had=had,
-        )
+    return had if had >= allowance.bytes else None
+
+
+def bytes_sentence(allowance: Allowance, had: int) -> str:
+    return f"{allowance.bytes:,} bytes are allowed, and {had:,} are there. Delete jobs that are not needed any more."
 
 
 async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tuple[int, int]:

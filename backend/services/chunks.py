@@ -15,10 +15,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
-from backend.models import CrawlChunk, CrawlJob
+from backend.models import CrawlChunk, CrawlJob, Project
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import validation
+from backend.services.allowances import Allowance, bytes_sentence, bytes_used_up
 from backend.services.images import insert_outcomes
 from backend.services.quotas import hand_over, quotas
 from backend.services.refreshes import KNOWN
@@ -114,6 +115,23 @@ async def record(
         await finish(session, job)
         return False
     await announce(session, job.id)
+    return True
+
+
+async def end_beyond(session: AsyncSession, held: Claim, allowance: Allowance) -> bool:
+    """Whether the job ends here, failed, because its owner has as many bytes as they may have."""
+    if allowance.bytes is None:
+        return False
+    job = await locked(session, CrawlJob, held.crawl_job_id)
+    owner_id = (await session.get_one(Project, job.project_id)).user_id
+    had = await bytes_used_up(session, owner_id, allowance)
+    if had is None or job.status != JobStatus.RUNNING:
+        return False
+    stopping = update(CrawlChunk).where(CrawlChunk.crawl_job_id == job.id, CrawlChunk.status.in_(_OPEN))
+    await session.execute(stopping.values(status=JobStatus.CANCELLED.value))
+    job.active_chunks = 0
+    await queue.abort(session, job.task_ids)
+    await move(session, job, JobStatus.FAILED, error=f"{bytes_sentence(allowance, had)} Then try this one again.")
     return True
 
 

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Uuid, cast, func, or_, select, update
@@ -19,20 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import ActivityLog, CrawlJob, Decision, ExportJob, Image, Takedown
 from backend.models.enums import Choice, ImageOutcome, JobStatus
-from backend.queue import psycopg_connection
 from backend.services.activity import note
 from backend.services.decisions import valid_counts
+from backend.services.erasing import TURN, blobs_of, in_use, known, take_turn
 from backend.services.states import announce
+from backend.services.uncounting import gone, uncount
 from gleanset.store import EXTENSIONS, blob_key
 from gleanset.types import Candidate, Downloaded, Outcome, Reason, Refused
 
-TURN = 0x676C7464  # "gltd", a number that nothing else locks
 _HOLDING = (JobStatus.RUNNING.value, JobStatus.COMPLETED.value)
-_IN_USE = """
-SELECT hash FROM unnest(%b::bytea[]) AS asked (hash)
-WHERE EXISTS (SELECT FROM images WHERE sha256 = hash AND outcome = 'downloaded')
-   OR EXISTS (SELECT FROM images WHERE resized_sha256 = hash AND outcome = 'downloaded')
-"""
 _CLEARED = (
     "filename", "storage_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality", "brightness",
     "contrast", "sharpness", "entropy", "uniformity", "colour", "border", "orientation", "animated", "alpha", "etag",
@@ -70,7 +64,7 @@ async def take_down(
     metadata = {"url": url, "sha256": _hex(hashes), "copies": _hex(copies), "images": images, "exports": exports}
     note(session, user_id, "takedown.made", made, **metadata | ({"note": why} if why else {}))
     keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
-    keys |= {blob_key(each.hex(), "jpeg") for each in copies - await _in_use(session, copies)}
+    keys |= {blob_key(each.hex(), "jpeg") for each in copies - await in_use(session, copies)}
     return TakenDown(made, images, exports, frozenset(keys))
 
 
@@ -80,16 +74,17 @@ async def refused_urls(session: AsyncSession, candidates: Sequence[Candidate]) -
 
 
 async def sift(session: AsyncSession, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], frozenset[str]]:
-    """The outcomes with what was taken down refused, and the blobs that no image has, to erase behind the commit.
+    """The outcomes with what was taken down refused, and the blobs that no image has, for `erasing.erase_unused` behind
+    the commit.
 
     The first thing in a transaction that records.
     """
-    await session.execute(select(func.pg_advisory_xact_lock_shared(TURN)))
+    await take_turn(session)
     had = [outcome for outcome in outcomes if isinstance(outcome, Downloaded)]
     hashes = {each for outcome in had for each in _hashes_of(outcome)}
     found: set[bytes | None] = set()
     if hashes:
-        found.update(await _known(session, "SELECT sha256 FROM takedowns WHERE sha256 = ANY(%b::bytea[])", hashes))
+        found.update(await known(session, "SELECT sha256 FROM takedowns WHERE sha256 = ANY(%b::bytea[])", hashes))
     urls = await _urls(session, {url for outcome in had for url in (outcome.candidate.url, outcome.final_url)})
     sifted: list[Outcome] = []
     unwanted: dict[bytes, str] = {}
@@ -97,13 +92,13 @@ async def sift(session: AsyncSession, outcomes: Sequence[Outcome]) -> tuple[list
         if isinstance(outcome, Downloaded) and (
             _hashes_of(outcome) & found or {outcome.candidate.url, outcome.final_url} & set(urls)
         ):
-            unwanted |= _blobs(outcome)
+            unwanted |= blobs_of(outcome)
             sifted.append(refused(outcome.candidate, outcome.fetched_at))
         else:
             sifted.append(outcome)
-    kept = {each for outcome in sifted if isinstance(outcome, Downloaded) for each in _blobs(outcome)}
+    kept = {each for outcome in sifted if isinstance(outcome, Downloaded) for each in blobs_of(outcome)}
     erased = unwanted.keys() - kept
-    return sifted, frozenset(unwanted[each] for each in erased - await _in_use(session, erased))
+    return sifted, frozenset(unwanted[each] for each in erased - await in_use(session, erased))
 
 
 async def _hashes(session: AsyncSession, url: str | None, sha256: bytes | None) -> list[bytes]:
@@ -164,10 +159,11 @@ async def _clear(
 ) -> int:
     """Rows stay as refused, without what leads to the bytes; the counts of their jobs follow."""
     valid = await valid_counts(session, jobs, hashes)
+    await uncount(session, await gone(session, condition), Reason.TAKEN_DOWN.value)
     counted = select(Image.crawl_job_id, func.count(), func.count(Image.sha256.distinct())).where(condition)
     counts = {job: (n, kinds) for job, n, kinds in await session.execute(counted.group_by(Image.crawl_job_id))}
-    gone = {"outcome": ImageOutcome.REFUSED.value, "reason": Reason.TAKEN_DOWN.value} | dict.fromkeys(_CLEARED)
-    await session.execute(update(Image).where(condition).values(gone).execution_options(synchronize_session=False))
+    cleared = {"outcome": ImageOutcome.REFUSED.value, "reason": Reason.TAKEN_DOWN.value} | dict.fromkeys(_CLEARED)
+    await session.execute(update(Image).where(condition).values(cleared).execution_options(synchronize_session=False))
     for job in jobs:
         images, kinds = counts[job.id]
         job.downloaded_images = max(0, job.downloaded_images - images)
@@ -177,11 +173,6 @@ async def _clear(
     return sum(images for images, _ in counts.values())
 
 
-async def _in_use(session: AsyncSession, hashes: Collection[bytes]) -> set[bytes]:
-    """Those that an image has as its bytes, or as those of its resized copy."""
-    return set(await _known(session, _IN_USE, hashes)) if hashes else set()
-
-
 async def _urls(session: AsyncSession, urls: Collection[str]) -> set[str]:
     if not urls:
         return set()
@@ -189,14 +180,8 @@ async def _urls(session: AsyncSession, urls: Collection[str]) -> set[str]:
         UUID(bytes=hashlib.md5(url.encode("utf-8", "replace"), usedforsecurity=False).digest()): url for url in urls
     }
     asked = "SELECT md5(url)::uuid FROM takedowns WHERE url IS NOT NULL AND md5(url)::uuid = ANY(%b::uuid[])"
-    found = await _known(session, asked, by_hash)
+    found = await known(session, asked, by_hash)
     return {by_hash[each] for each in found}
-
-
-async def _known(session: AsyncSession, query: LiteralString, keys: Collection[bytes] | Collection[UUID]) -> list[Any]:
-    """What the query finds of a thousand keys, which go over as one binary array."""
-    found = await (await psycopg_connection(session)).execute(query, [list(keys)])
-    return [row[0] for row in await found.fetchall()]
 
 
 def _md5(url: object) -> ColumnElement[UUID]:
@@ -210,16 +195,6 @@ def refused(candidate: Candidate, at: datetime) -> Refused:
 
 def _hashes_of(outcome: Downloaded) -> set[bytes]:
     return {bytes.fromhex(each.sha256) for each in (outcome.inspection, outcome.resized) if each}
-
-
-def _blobs(outcome: Downloaded) -> dict[bytes, str]:
-    """The keys of what it put into the store, by hash; of the original bytes there may be none."""
-    found: dict[bytes, str] = {}
-    if outcome.resized:
-        found[bytes.fromhex(outcome.resized.sha256)] = blob_key(outcome.resized.sha256, "jpeg")
-    if outcome.key not in found.values():
-        found[bytes.fromhex(outcome.inspection.sha256)] = outcome.key
-    return found
 
 
 def _hex(hashes: Iterable[bytes]) -> list[str]:

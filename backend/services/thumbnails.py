@@ -6,16 +6,15 @@ import asyncio
 
 from backend.errors import NotFound
 from gleanset.errors import ImageRefused
-from gleanset.inspect import InspectLimits, make_thumbnail
 from gleanset.store import Store, thumbnail_key
 
 
 class Thumbnails:
     """One a web process. At most `at_once` pictures are read and decoded at a time, each by a thread."""
 
-    def __init__(self, store: Store, limits: InspectLimits, at_once: int) -> None:
+    def __init__(self, store: Store, max_pixels: int, at_once: int) -> None:
         self._store = store
-        self._limits = limits
+        self._max_pixels = max_pixels
         self._turn = asyncio.Semaphore(at_once)
 
     async def get(self, key: str) -> bytes:
@@ -32,14 +31,20 @@ class Thumbnails:
         if original is None:
             raise NotFound("The file is gone from the image store; `gleanset db doctor` tells more.")
         try:
-            made = await asyncio.to_thread(make_thumbnail, original, self._limits)
+            made = await asyncio.to_thread(_made, original, self._max_pixels)
         except ImageRefused as error:
             raise NotFound(f"The file in the image store is no picture any more: {error}") from error
         await self._store.put(small, made)
         if await self._store.length(key) is None:  # taken down meanwhile
-            await self._store.erase([key])
+            await self._store.delete([small])
         return made
 
     async def _read(self, key: str) -> bytes | None:
         found = await self._store.stream(key)
         return None if found is None else b"".join([block async for block in found.blocks])
+
+
+def _made(original: bytes, max_pixels: int) -> bytes:
+    from gleanset.inspect import InspectLimits, make_thumbnail  # NumPy and OpenCV, which no other page waits for
+
+    return make_thumbnail(original, InspectLimits(max_pixels=max_pixels))

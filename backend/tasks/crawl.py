@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,7 +14,8 @@ from procrastinate import JobContext
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
-from backend.services import chunks, takedowns
+from backend.services import chunks, erasing, takedowns
+from backend.services.allowances import Allowance
 from backend.services.chunks import Claim
 from backend.services.images import known_urls
 from backend.services.refreshes import KNOWN, owned_urls
@@ -21,7 +23,6 @@ from backend.tasks.errors import aborted_by_user, passing, sentence
 from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import Batch, CrawlOptions, crawl
-from gleanset.store import Store
 from gleanset.types import Candidate, Outcome
 
 Gather = Callable[[Candidate], Awaitable[Outcome]]
@@ -85,17 +86,42 @@ async def _run(runtime: Runtime, held: Claim) -> None:
         ) as batches,
     ):
         async for batch in batches:
-            go_on, unwanted = await runtime.ledger.run(partial(_record, held=held, batch=batch, store=runtime.store))
-            await runtime.store.erase(unwanted)
-            if not go_on:
+            written = await runtime.ledger.run(partial(_record, held=held, batch=batch, runtime=runtime))
+            while written.lost:
+                batch = await _again(batch, written.lost, gatherer.gather)
+                written = await runtime.ledger.run(partial(_record, held=held, batch=batch, runtime=runtime))
+            if written.unwanted:
+                await erasing.erase_unused(runtime.database, runtime.store, written.unwanted)
+            if not written.go_on:
                 return
 
 
-async def _record(session: AsyncSession, *, held: Claim, batch: Batch, store: Store) -> tuple[bool, Collection[str]]:
-    """Whether to go on, and the blobs of what was taken down, to be erased behind the transaction."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """`unwanted`: blobs of what was taken down. `lost`: downloads whose bytes are gone; then nothing was written."""
+
+    go_on: bool
+    unwanted: Collection[str] = ()
+    lost: Collection[Outcome] = ()
+
+
+async def _record(session: AsyncSession, *, held: Claim, batch: Batch, runtime: Runtime) -> _Written:
     outcomes, unwanted = await takedowns.sift(session, batch.outcomes)
-    go_on = await chunks.record(session, held, outcomes, batch.cursor, exhausted=batch.exhausted, storage_url=store.url)
-    return go_on, unwanted
+    lost = await erasing.lost(session, runtime.store, outcomes)
+    if lost:
+        return _Written(go_on=True, lost=lost)
+    url = runtime.store.url
+    go_on = await chunks.record(session, held, outcomes, batch.cursor, exhausted=batch.exhausted, storage_url=url)
+    if go_on and await chunks.end_beyond(session, held, Allowance.of(runtime.settings)):
+        go_on = False
+    return _Written(go_on, unwanted)
+
+
+async def _again(batch: Batch, lost: Collection[Outcome], gather: Gather) -> Batch:
+    """The batch with what somebody erased, while it was on its way to here, gathered once more."""
+    urls = {outcome.candidate.url for outcome in lost}
+    outcomes = [await gather(each.candidate) if each.candidate.url in urls else each for each in batch.outcomes]
+    return replace(batch, outcomes=outcomes)
 
 
 def _unless(taken_down: Collection[str], gather: Gather) -> Gather:

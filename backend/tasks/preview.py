@@ -21,8 +21,8 @@ from backend.services.crawl_jobs import searches
 from backend.tasks.client import Client, SharedBook
 from gleanset.errors import GleansetError, SourceError
 from gleanset.fetch import Fetcher
-from gleanset.gather import check_licence
 from gleanset.sources import urls, website
+from gleanset.sources.licence import check_licence
 from gleanset.sources.list_file import ListFile
 from gleanset.store import Store
 from gleanset.types import Candidate, Page, Query

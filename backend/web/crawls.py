@@ -9,16 +9,18 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import UploadFile
 
 from backend.errors import BadInput, ServiceError
 from backend.http.access import Writer
 from backend.http.paging import Id
 from backend.http.service import CurrentService, Service, Session, release
+from backend.http.uploads import kept_list
 from backend.models import Project
 from backend.schemas.crawl_requests import CrawlRequest
 from backend.schemas.previews import PreviewRequest, PreviewResponse
 from backend.services import crawl_requests
-from backend.services.access import owned
+from backend.services.access import Actor, owned
 from backend.services.allowances import Allowance
 from backend.web import rules
 from backend.web.forms import checked, chosen_of
@@ -87,10 +89,13 @@ async def create_crawl(
     request: Request, service: CurrentService, session: Session, actor: Writer, project_id: Id
 ) -> Response:
     """Start the crawl and go to its page, or show what is wrong."""
+    uploaded, wrong_list = await _uploaded(request, service, actor)  # before the transaction: it may take long
     project = await owned(session, actor, Project, project_id)
-    given, sources = await rules.values_in(request), await chosen_of(request, "sources")
+    given = await rules.values_in(request) | uploaded
+    sources = await chosen_of(request, "sources")
     asked, errors = rules.rules_of(given)
-    if given.get("action") == "preview":
+    errors |= wrong_list
+    if given.get("action") == "preview" and not wrong_list:
         found, errors = await _preview(service, session, project.id, given, sources)
         form = _form(service, project, given, errors, sources, found)
         return page(request, "crawl_form.html", form, 422 if errors else 200)
@@ -108,6 +113,19 @@ async def create_crawl(
             await crawl_requests.start(session, job, actor.user_id, allowance)
             return go(f"/jobs/{job.id}", "The crawl is on its way.")
     return page(request, "crawl_form.html", _form(service, project, given, errors, sources), 422)
+
+
+async def _uploaded(request: Request, service: Service, actor: Actor) -> tuple[dict[str, str], dict[str, str]]:
+    """The key of a list that came with the form, from a browser without scripts, or what is wrong with it."""
+    file = (await request.form()).get("list_file")
+    try:
+        if not isinstance(file, UploadFile) or not file.filename:
+            return {}, {}
+        return {"list_key": (await kept_list(service, actor, file)).key}, {}
+    except GleansetError as error:
+        return {}, {"list_file": str(error)}
+    finally:
+        await request.close()  # the files of the form; its fields stay
 
 
 async def _preview(

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Sequence
 from urllib.parse import urlsplit
 
-from gleanset.errors import SourceError
-from gleanset.types import Licence, Query
+from gleanset.errors import ImageRefused, SourceError
+from gleanset.types import Candidate, Licence, Query, Reason
 
 UNKNOWN = "unknown"
 """What an image without a stated licence counts as; never the code of a licence."""
@@ -132,3 +132,12 @@ def _spoken(licence: Licence) -> str:
     is_cc = re.fullmatch(_CODE, licence.code) is not None
     name = _SPOKEN.get(licence.code) or (f"CC {licence.code.upper()}" if is_cc else licence.code)
     return f"{name} {licence.version}" if licence.version else name
+
+
+def check_licence(candidate: Candidate, licences: Collection[str] | None) -> None:
+    """Raises ImageRefused for a candidate whose licence is not one of those wanted."""
+    if licences is None:
+        return
+    code = candidate.licence.code if candidate.licence else UNKNOWN
+    if code not in licences:
+        raise ImageRefused(Reason.LICENCE, code)

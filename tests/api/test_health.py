@@ -21,7 +21,7 @@ from backend.services.access import Scope
 from tests.api.following import following
 from tests.api.helpers import Jobs
 from tests.api.world import give_key
-from tests.postgres import Server
+from tests.postgres import Server, embedded_server
 from tests.services.helpers import downloaded
 from tests.serving import Served, serving
 
@@ -69,6 +69,36 @@ def test_alive_but_not_ready_without_its_database(alone: Served) -> None:
             assert nobody.get("/health/live").status_code == 200
             admin.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true".encode())
             assert nobody.get("/health/ready").status_code == 200
+
+
+def test_a_database_that_goes_away_is_503_everywhere_until_it_is_back(tmp_path: Path) -> None:
+    with (
+        embedded_server() as server,
+        server.migrated() as url,
+        serving(Settings(home=tmp_path / "home", database_url=url), url) as running,
+        running.browser(running.person(Role.ADMIN)) as client,
+    ):
+        made = {"name": "Birds"}
+        assert client.post("/api/v1/projects", json=made).status_code == 201
+        with server.stopped():
+            for _ in range(2):  # over connections that were open, and over new ones
+                answers = [client.get(path) for path in ("/api/v1/projects", "/metrics", "/api/v1/crawl-jobs/1/events")]
+                answers.append(client.post("/api/v1/projects", json=made))
+                for answer in answers:
+                    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), answer.text
+                    assert answer.json()["code"] == "database_unavailable"
+            page = client.get("/", headers={"Accept": "text/html"})
+            assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+            assert "The database does not answer just now." in page.text
+        assert client.post("/api/v1/projects", json=made).status_code == 201
+        assert client.get("/metrics").status_code == 200
+
+
+def test_a_statement_that_fails_is_no_database_that_is_away(alone: Served) -> None:
+    with alone.browser(alone.person()) as client:
+        alone.run(lambda session: session.execute(text("ALTER TABLE projects RENAME COLUMN name TO other")))
+        answer = client.get("/api/v1/projects")
+    assert (answer.status_code, answer.json()["code"]) == (500, "error")
 
 
 def samples(client: httpx.Client) -> dict[tuple[str, ...], float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,9 @@ def test_an_image_is_removed_from_all_projects(served: Served, by: str) -> None:
         assert (row.outcome, row.reason) == ("refused", "taken_down")
         assert (row.filename, row.storage_url, row.sha256, row.pdq) == (None,) * 4
         assert job.row(CrawlJob, job.job_id).downloaded_images == 2
+        with served.browser(job.user_id) as client:
+            [part] = client.get(f"/api/v1/crawl-jobs/{job.job_id}/chunks").json()["items"]
+        assert (part["downloaded_images"], part["reasons"]) == (2, {"not_found": 1, "taken_down": 1})
     assert jobs[0].row(CrawlJob, jobs[0].job_id).valid_images == 2
     for key in (blob_key(digest, "jpeg"), thumbnail_key(blob_key(digest, "jpeg"))):
         assert served.run(lambda _, key=key: store.length(key)) is None
@@ -139,7 +143,8 @@ def test_an_export_is_marked_whose_image_was_kept_when_it_was_packed(served: Ser
         return made
 
     async def finish(session: AsyncSession, made: ExportJob) -> bool:
-        return await exports.finish(session, made.id, 1, Packed(1, 9), "file:///a.zip", sha256=bytes(32), days=1)
+        packed = Packed(Path("a.zip"), 1, 9, "00" * 32)
+        return await exports.finish(session, made.id, 1, packed, "file:///a.zip", days=1)
 
     async def undo(session: AsyncSession) -> None:
         await decisions.undo(session, await project_of(session, job), [kept], user_id=job.user_id)

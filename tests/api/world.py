@@ -13,8 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 from PIL import Image as Picture
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import (
@@ -34,6 +32,7 @@ from backend.services import identity
 from backend.services.access import Scope
 from backend.services.secrets import new_token, token_hash
 from gleanset.store import blob_key
+from tests.api.team import cheap_hash
 from tests.serving import Served
 
 
@@ -93,11 +92,6 @@ def keep_picture(served: Served) -> None:
     path.write_bytes(data)
 
 
-@cache
-def _password_hash() -> str:
-    return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64),)).hash(PASSWORD)
-
-
 async def make_world(session: AsyncSession) -> World:
     """The owner of everything, an other user, a moderator and an admin."""
     roles = {"owner": Role.USER, "other": Role.USER, "moderator": Role.MODERATOR, "admin": Role.ADMIN}
@@ -112,7 +106,7 @@ async def make_world(session: AsyncSession) -> World:
     token = await identity.open_session(session, people["owner"].id, "another browser")
     values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()}
     session.add_all(
-        Credential(user_id=person.id, password_hash=_password_hash()) for person in (target, *people.values())
+        Credential(user_id=person.id, password_hash=cheap_hash(PASSWORD)) for person in (target, *people.values())
     )
     values |= {"email": target.email, "password": PASSWORD}
     values["token"] = await identity.new_link(session, target.id)

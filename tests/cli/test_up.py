@@ -16,6 +16,8 @@ import httpx
 import psutil
 import pytest
 
+from backend.http.access import csrf_token
+from tests.api.following import following
 from tests.cli.conftest import Cli, Done
 
 PATIENCE = 60.0
@@ -61,6 +63,10 @@ class Running:
 
     def stop(self, number: int = signal.SIGTERM, within: float = 20.0) -> Done:
         self.process.send_signal(number)
+        return self.ended(within)
+
+    def ended(self, within: float) -> Done:
+        """What it said, when it has ended; fails when it does not in time."""
         code = self.process.wait(within)
         return Done(code, self._out.read_text(), self._err.read_text())
 
@@ -173,12 +179,17 @@ def test_a_worker_that_dies_is_replaced(start: Start) -> None:
     assert running.stop().code == 0
 
 
-def test_requests_that_are_under_way_are_answered_before_the_end(start: Start, cli: Cli) -> None:
-    """A request whose body comes slowly, over the time of the stop."""
+def test_requests_that_are_under_way_are_answered_before_the_end_and_streams_end(start: Start, cli: Cli) -> None:
+    """A request whose body comes slowly, over the time of the stop, while somebody follows a job."""
     running = start("up", "--port", "0")
     with log_in(running.line("http://")) as client:
         host, port = client.base_url.host, client.base_url.port
-        with socket.create_connection((host, port or 80)) as half:
+        client.headers["X-CSRF-Token"] = csrf_token(client.cookies["gleanset_session"])
+        project = client.post("/api/v1/projects", json={"name": "Birds"}).json()["id"]
+        asked = {"project_id": project, "name": "Terns", "keywords": ["tern"]}
+        job_id = client.post("/api/v1/crawl-jobs", json=asked).json()["id"]
+        with socket.create_connection((host, port or 80)) as half, following(client, job_id) as follower:
+            follower.until(lambda it: it.events)
             half.sendall(b"POST /api/v1/projects HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
             time.sleep(0.5)
             running.process.send_signal(signal.SIGTERM)
@@ -187,7 +198,10 @@ def test_requests_that_are_under_way_are_answered_before_the_end(start: Start, c
                 socket.create_connection((host, port or 80))
             half.sendall(b"}")
             assert half.recv(100).startswith(b"HTTP/1.1 401")
-    assert running.process.wait(20) == 0
+            follower.until(lambda it: it.ended, seconds=3)  # by itself, before the server would cut it off
+    done = running.ended(20)
+    assert done.code == 0
+    assert "Traceback" not in done.err
 
 
 def test_no_line_of_the_log_tells_a_secret_and_each_has_its_request(start: Start, cli: Cli) -> None:

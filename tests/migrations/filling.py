@@ -30,3 +30,7 @@ INSERT INTO idempotency_keys (user_id, key, request_hash, resource_type, resourc
 INSERT INTO decisions (project_id, sha256, choice, user_id) SELECT id, sha256('d'), 'reject', user_id FROM projects;
 INSERT INTO takedowns (url, user_id) SELECT 'https://example.org/1', id FROM profiles;
 """
+
+FILL_DATASET = """
+INSERT INTO erased_blobs (sha256) VALUES (sha256('e'));
+"""

@@ -51,8 +51,8 @@ def test_history(url: str) -> None:
 
 
 def test_upgrades_at_once_do_not_collide(url: str, embedded: Server) -> None:
-    with ThreadPoolExecutor(2) as threads:
-        for done in [threads.submit(alembic, "upgrade", "head", url=url) for _ in range(2)]:
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(alembic, "upgrade", "head", url=url) for _ in range(4)]:
             done.result()
     with embedded.migrated() as other:
         assert fingerprint(url) == fingerprint(other)

@@ -11,14 +11,15 @@ from sqlalchemy import create_engine, pool
 
 from backend.db import libpq_url, upgrade
 from backend.models import Base
-from tests.migrations.filling import FILL, FILL_HEAD, FILL_SERVICE
+from tests.migrations.filling import FILL, FILL_DATASET, FILL_HEAD, FILL_SERVICE
 from tests.migrations.helpers import ROOT, alembic, counted, fingerprint, migrate, rows, tables, write
 
 CONTRACT = {"profiles", "projects", "crawl_jobs", "images", "activity_logs", "validation_jobs", "export_jobs"}
 CRAWLS = CONTRACT | {"crawl_chunks", "verdicts"}
 ACCOUNTS = {"credentials", "sessions", "login_links", "login_failures", "api_keys", "idempotency_keys"}
 SERVICE = ACCOUNTS | {"decisions", "takedowns"}
-OURS = CRAWLS | {"hosts"} | SERVICE
+DATASET = {"erased_blobs"}
+OURS = CRAWLS | {"hosts"} | SERVICE | DATASET
 
 
 def test_up_one_by_one_and_down_again(empty_url: str) -> None:
@@ -34,12 +35,13 @@ def test_up_one_by_one_and_down_again(empty_url: str) -> None:
     third = fingerprint(empty_url)
     assert {"procrastinate_jobs", "procrastinate_workers"} < tables(empty_url)
     migrate(empty_url, command.upgrade, "+1")
-    assert tables(empty_url) > OURS - SERVICE
+    assert tables(empty_url) > OURS - SERVICE - DATASET
     write(empty_url, FILL_HEAD)
     fourth = fingerprint(empty_url)
     migrate(empty_url, command.upgrade, "head")
     assert tables(empty_url) > OURS
     write(empty_url, FILL_SERVICE)
+    write(empty_url, FILL_DATASET)
 
     migrate(empty_url, command.downgrade, "004")
     assert fingerprint(empty_url) == fourth
@@ -59,6 +61,7 @@ def test_stamp_base_and_upgrade_lose_no_row(database_url: str) -> None:
     write(database_url, FILL)
     write(database_url, FILL_HEAD)
     write(database_url, FILL_SERVICE)
+    write(database_url, FILL_DATASET)
     before, schema = counted(database_url), fingerprint(database_url)
     assert all(before[table] for table in (*OURS, "procrastinate_jobs"))
     migrate(database_url, command.stamp, "base")
@@ -68,7 +71,7 @@ def test_stamp_base_and_upgrade_lose_no_row(database_url: str) -> None:
     assert fingerprint(database_url) == schema
 
 
-@pytest.mark.parametrize("leftover", ["001", "002", "003", "004", "005", "006"])
+@pytest.mark.parametrize("leftover", ["001", "002", "003", "004", "005", "006", "007"])
 def test_a_half_built_schema_is_completed(empty_url: str, database_url: str, leftover: str) -> None:
     migrate(empty_url, command.upgrade, leftover)
     migrate(empty_url, command.stamp, "base")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.http.bodies import USUAL
 from backend.models import CrawlChunk, CrawlJob
 from backend.models.enums import Role
 from backend.web.crawls import keywords_of
@@ -210,3 +212,29 @@ def test_a_first_look_shows_what_a_list_offers(me: httpx.Client, project: int) -
     assert "by-sa" in shown
     assert "javascript:" not in text
     assert f'name="list_key" value="{kept["key"]}"' in text
+
+
+def test_without_scripts_a_list_comes_with_the_form(served: Served, me: httpx.Client, project: int) -> None:
+    """It is kept over a first look, and longer than other forms may be."""
+    lines = b"url,class\n" + b"".join(b"https://example.org/%d.jpg,gull\n" % n for n in range(200_000))
+    asked = {"name": "Gulls", "max_images": "40", "action": "preview"}
+    assert len(lines) > USUAL
+    shown = me.post(f"/projects/{project}/new", data=asked, files={"list_file": ("birds.csv", lines)}).text
+    assert "The list is uploaded." in shown
+    assert "https://example.org/0.jpg" in shown.partition('id="preview"')[2]
+    found = re.search(r'name="list_key" value="(lists/[0-9a-f]{64}\.csv)"', shown)
+    assert found
+    body = {"name": "Gulls", "max_images": "40", "list_key": found[1]}
+    answer = me.post(f"/projects/{project}/new", data=body, files={"list_file": ("", b"")})
+    assert answer.status_code == 200
+    _, plan, _ = plan_of(served, int(answer.url.path.rpartition("/")[2]))
+    assert plan["lists"][0]["key"] == found[1]
+
+
+def test_a_list_that_is_none_is_said_beside_its_field(me: httpx.Client, project: int) -> None:
+    for action in ("start", "preview"):
+        files = {"list_file": ("birds.csv", b"")}
+        answer = me.post(f"/projects/{project}/new", data={**GOOD, "action": action}, files=files)
+        assert answer.status_code == 422
+        assert "is empty" in answer.text.partition('id="list_file-says"')[2].partition("</p>")[0]
+        assert 'value="Gulls"' in answer.text

@@ -94,17 +94,20 @@ def test_a_page_leads_only_to_paths_of_this_site() -> None:
         assert own_path(bad) == "/"
 
 
-def test_the_first_page_is_light(me: httpx.Client) -> None:
+def test_the_first_page_is_light_and_quick(me: httpx.Client) -> None:
     for n in range(30):
         me.post("/projects/new", data={"name": f"Project {n}", "description": "some words " * 20})
-    started = time.perf_counter()
-    answer = me.get("/")
-    milliseconds = (time.perf_counter() - started) * 1000
+    milliseconds: list[float] = []
+    for _ in range(10):
+        started = time.perf_counter()
+        answer = me.get("/")
+        milliseconds.append((time.perf_counter() - started) * 1000)
     loaded = re.findall(r'(?:src|href)="(/static/[^"]+)"', answer.text)
     assert len(loaded) >= 2
     total = len(answer.content) + sum(len(me.get(path).content) for path in set(loaded))
-    print(f"\nfirst page: {total} bytes, {milliseconds:.0f} ms")
+    print(f"\nfirst page: {total} bytes, {min(milliseconds):.0f} ms")
     assert total < 100_000
+    assert min(milliseconds) < 100  # the quickest: other tests keep the machine busy
 
 
 def test_the_token_on_the_page_is_that_of_the_cookie(me: httpx.Client) -> None:

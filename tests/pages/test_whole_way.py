@@ -173,27 +173,25 @@ def pages_of(project: int, job: int) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_page_is_accessible(filled: tuple[Served, int, int], browser: Browser, theme: str) -> None:
+def test_every_page_is_accessible(filled: tuple[Served, int, int], browser: Browser) -> None:
+    """On a phone and on a desk, light and dark: each page is loaded once, and its window changed."""
     served, project, job = filled
-    for width in (360, 1280):
-        context = browser.new_context(
-            base_url=served.url,
-            storage_state=served.settings.home / "state.json",
-            viewport={"width": width, "height": 900},
-            color_scheme="dark" if theme == "dark" else "light",
-        )
-        visit = Visit(context.new_page())
-        for path in pages_of(project, job):
-            answer = visit.page.goto(path)
-            assert answer is not None
-            assert answer.status == 200, path
-            visit.page.wait_for_load_state("networkidle")
-            for details in visit.page.locator("main details").all()[:3]:
-                details.evaluate("each => { each.open = true }")
-            visit.accessible()
-        assert visit.complaints == []
-        context.close()
+    context = browser.new_context(base_url=served.url, storage_state=served.settings.home / "state.json")
+    visit = Visit(context.new_page())
+    for path in pages_of(project, job):
+        answer = visit.page.goto(path)
+        assert answer is not None
+        assert answer.status == 200, path
+        visit.page.wait_for_load_state("networkidle")
+        for details in visit.page.locator("main details").all()[:3]:
+            details.evaluate("each => { each.open = true }")
+        for width in (360, 1280):
+            visit.page.set_viewport_size({"width": width, "height": 900})
+            for theme in ("light", "dark"):
+                visit.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+                visit.accessible()
+    assert visit.complaints == []
+    context.close()
 
 
 def test_without_javascript_everything_can_be_read(filled: tuple[Served, int, int], browser: Browser) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from backend.services import chunks, crawl_jobs
+from backend.services.allowances import Allowance
 from backend.services.images import known_urls
 from gleanset.types import Downloaded, Licence, Query, Reason, Refused
 from tests.services.helpers import NOW, Place, candidate, downloaded, failed
@@ -290,3 +291,30 @@ async def test_thousands_of_chunks_are_enqueued_with_their_job(place: Place) -> 
     )
     assert [position for position, _ in found] == list(range(2_000))
     assert (await place.job(job.id)).task_ids == [number for _, number in found]
+
+
+async def test_a_job_ends_when_its_owner_has_all_the_bytes_that_are_allowed(place: Place) -> None:
+    job, [first, second] = await place.started(queries=2)
+    held, other = await place.claim(first), await place.claim(second)
+    allowance = Allowance(bytes=100_000)
+
+    async def over() -> bool:
+        async with place.database.transaction() as session:
+            return await chunks.end_beyond(session, other, allowance)
+
+    await place.record(held, [downloaded("a")])
+    assert not await over()
+    await place.record(other, [downloaded("b")])
+    assert await over()
+    job = await place.job(job.id)
+    assert (job.status, job.active_chunks, job.downloaded_images) == ("failed", 0, 2)
+    assert job.error_message == (
+        "100,000 bytes are allowed, and 100,000 are there. Delete jobs that are not needed any more."
+        " Then try this one again."
+    )
+    assert not await place.record(held, [downloaded("c")])
+    assert await place.rows("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == [(0,)]
+    async with place.database.transaction() as session:
+        await crawl_jobs.retry(session, job.id)
+    held = await place.claim(first)
+    assert await place.record(held, [downloaded("c")])

@@ -8,14 +8,17 @@ import random
 import signal
 import time
 
+import psycopg
 import pytest
 
 from backend.config import Settings
-from backend.db import Database
+from backend.db import Database, libpq_url
 from backend.services import crawl_jobs
+from backend.services.erasing import NOTE, TURN
+from gleanset.store import Store, blob_key, parse_key
 from tests.tasks.conftest import StartWorker
 from tests.tasks.helpers import assert_accounted_for, job_of, rows, settled, start_job, until
-from tests.web import PictureWeb, expected
+from tests.web import PictureWeb, expected, sha256_of
 
 KILLS = 10
 
@@ -207,3 +210,43 @@ async def test_a_full_store_fails_the_job_with_a_sentence(
         (settings.home / "images").unlink()
         start_worker()
         assert (await settled(database, job_id)).status == "completed"
+
+
+async def test_what_was_erased_between_storing_and_recording_is_gathered_again(
+    database: Database, settings: Settings, start_worker: StartWorker
+) -> None:
+    """Somebody erases the same bytes at the worst moment: the images are there, and nobody has recorded them yet."""
+    web = PictureWeb()
+    store = Store(settings.store_place)
+    with web.served() as url, psycopg.connect(libpq_url(database.url), autocommit=True) as eraser:
+        wanted = {f"{url}/{n}.jpg": expected(n) for n in range(1, 7)}
+        eraser.execute(f"SELECT pg_advisory_lock({TURN})".encode())
+        job_id = await start_job(database, settings, list(wanted))
+        start_worker()
+
+        async def stored() -> bool:
+            return len([blob async for blobs in store.blobs() for blob in blobs if parse_key(blob.key)]) == len(wanted)
+
+        await until(stored)
+        keys = [blob_key(sha256_of(n), "jpeg") for n in range(1, 7)]
+        eraser.execute(NOTE.encode(), [[bytes.fromhex(sha256_of(n)) for n in range(1, 7)]])
+        await store.erase(keys[:3])
+        eraser.execute(f"SELECT pg_advisory_unlock({TURN})".encode())
+        now = await settled(database, job_id)
+    assert now.status == "completed", now.error
+    await assert_accounted_for(database, settings, job_id, wanted)
+    assert [web.asked[f"/{n}.jpg"] for n in range(1, 7)] == [2, 2, 2, 1, 1, 1]
+
+
+async def test_a_worker_ends_a_job_whose_owner_has_all_the_bytes_that_are_allowed(
+    database: Database, settings: Settings, environment: dict[str, str], start_worker: StartWorker
+) -> None:
+    environment["GLEANSET_MAX_BYTES_PER_USER"] = "30000"
+    with PictureWeb(delay=0.01).served() as url:
+        job_id = await start_job(database, settings, [f"{url}/{n}.jpg" for n in range(400)])
+        start_worker()
+        now = await settled(database, job_id)
+    assert now.status == "failed"
+    assert (now.error or "").startswith("30,000 bytes are allowed, and ")
+    assert 30_000 <= now.bytes < 200_000
+    assert await rows(database, "SELECT count(*) FROM crawl_chunks WHERE status IN ('pending', 'running')") == [(0,)]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from backend.services.doctor.findings import EXAMPLES, Connection, Finding, Section, Severity, query
+from backend.services.erasing import ALONE, AT_ONCE, NOTE
 from gleanset.store import EXTENSIONS, THUMBNAILS, Store, parse_key, parse_list_key
 
 GRACE = timedelta(hours=1)
@@ -23,7 +24,6 @@ DELETE = "gleanset db doctor --delete-orphans"
 MARK = "gleanset db doctor --fail-missing"
 REASON = "blob_missing"
 
-_AT_ONCE = 100
 _FEW = 20
 """So many orphans may be most of a store that is nearly empty."""
 
@@ -52,10 +52,11 @@ _MISSING = f"""
     )
 """  # noqa: S608 - made of constants
 _NEXT_ORPHANS = f"""
-    SELECT key, modified FROM orphaned_blobs AS blob WHERE key > %s AND modified < %s
+    SELECT key, sha256 FROM orphaned_blobs AS blob WHERE key > %s AND modified < %s
         AND {_UNUSED}
-    ORDER BY key LIMIT {_AT_ONCE}
+    ORDER BY key LIMIT {AT_ONCE}
 """  # noqa: S608 - made of constants
+_STILL_ORPHANS = f"SELECT key FROM orphaned_blobs AS blob WHERE key = ANY(%s::text[]) AND {_UNUSED}"  # noqa: S608
 _LOST_THUMBNAILS = """
     SELECT key FROM unnest(CAST(%s AS text[]), CAST(%s AS bytea[])) AS thumbnail (key, sha256)
     WHERE NOT EXISTS (SELECT FROM images WHERE images.sha256 = thumbnail.sha256 AND outcome = 'downloaded')
@@ -172,19 +173,23 @@ async def _delete_orphans(connection: Connection, store: Store, before: datetime
         last = page[-1][0]
         # A crawl that met the same picture again has just written it anew, and its row is on the way.
         written = await asyncio.gather(*(store.modified(key) for key, _ in page))
-        idle = [key for (key, _), modified in zip(page, written, strict=True) if modified and modified < before]
-        if idle:
-            await store.erase(idle)
-        deleted += len(idle)
+        idle = {key: sha for (key, sha), last in zip(page, written, strict=True) if last and last < before}
+        deleted += await _erase(connection, store, idle) if idle else 0
     return deleted
 
 
-async def sweep_blobs(connection: Connection, store: Store, before: datetime, *, dry_run: bool) -> Orphans:
-    """Delete orphans last written before that time, unless they are most of the store; and thumbnails of none.
+async def _erase(connection: Connection, store: Store, idle: Mapping[str, bytes]) -> int:
+    """Those that have no row in the end; who is about to write one looks again (`services.erasing`)."""
+    await query(connection, f"{NOTE} RETURNING 1", [*idle.values()])
+    async with connection.transaction():
+        await connection.execute(ALONE.encode())
+        keys = [key for (key,) in await query(connection, _STILL_ORPHANS, [*idle], json.dumps(EXTENSIONS))]
+        await store.erase(keys)
+    return len(keys)
 
-    A crawl may write a blob anew between the last look at it and its deletion, a few milliseconds: its row without a
-    blob would be found by the doctor.
-    """
+
+async def sweep_blobs(connection: Connection, store: Store, before: datetime, *, dry_run: bool) -> Orphans:
+    """Delete orphans last written before that time, unless they are most of the store; and thumbnails of none."""
     listing = await _compare(connection, store, lambda _: None)
     rows = await query(connection, "SELECT count(*) FROM orphaned_blobs WHERE modified < %s", before)
     orphans = int(rows[0][0])

@@ -12,6 +12,7 @@ _AT_ONCE = 10_000
 _ROWS = (
     ("expired sessions", "sessions", "expires_at < now()"),
     ("expired log-in links", "login_links", "expires_at < now()"),
+    ("notes of erased files", "erased_blobs", "erased_at < now() - interval '1 day'"),
     ("failed log-ins", "login_failures", "at < now() - interval '1 day'"),
     ("keys of requests", "idempotency_keys", "created_at < now() - make_interval(hours => :key_hours)"),
     (

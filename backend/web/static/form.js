@@ -18,7 +18,7 @@ for (const field of document.querySelectorAll("[data-keywords]")) {
 
 for (const field of document.querySelectorAll("[data-upload]")) {
   const [file, key] = field.querySelectorAll("input");
-  field.hidden = false;
+  file.removeAttribute("name"); // it goes up at once, and not again with the form
   file.addEventListener("change", async () => {
     const body = new FormData();
     body.append("file", file.files[0] ?? "");
