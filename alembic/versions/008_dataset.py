@@ -1,4 +1,5 @@
-"""What datasets need: more measures of images, the rules that judged them by name and hash, notes of erased files.
+"""What datasets need: more measures of images, the rules that judged them by name and hash, notes of
+erased files, splits of exports.
 
 Revises: 007
 """
@@ -22,6 +23,12 @@ COLUMNS = {
         "rules_version": "smallint",
         "rules_hash": "bytea CONSTRAINT ck_validation_jobs_rules_hash CHECK (octet_length(rules_hash) = 32)",
     },
+    "export_jobs": {
+        "splits": "jsonb DEFAULT '{}'::jsonb NOT NULL",
+        "left_out_images": "integer DEFAULT 0 NOT NULL"
+        " CONSTRAINT ck_export_jobs_left_out_images CHECK (left_out_images >= 0)",
+        "moved_images": "integer DEFAULT 0 NOT NULL CONSTRAINT ck_export_jobs_moved_images CHECK (moved_images >= 0)",
+    },
 }
 
 ERASED_BLOBS = """
@@ -31,11 +38,23 @@ CREATE TABLE IF NOT EXISTS erased_blobs (
 )
 """
 
-TABLES = ("erased_blobs",)
+EXPORT_SPLITS = """
+CREATE TABLE IF NOT EXISTS export_splits (
+    export_job_id integer NOT NULL
+        CONSTRAINT fk_export_splits_export_job_id REFERENCES export_jobs (id) ON DELETE CASCADE,
+    name varchar(30) NOT NULL,
+    given boolean NOT NULL,
+    hashes bytea NOT NULL CONSTRAINT ck_export_splits_hashes CHECK (octet_length(hashes) % 32 = 0),
+    CONSTRAINT pk_export_splits PRIMARY KEY (export_job_id, name, given)
+)
+"""
+
+TABLES = ("erased_blobs", "export_splits")
 
 
 def upgrade() -> None:
     op.execute(ERASED_BLOBS)
+    op.execute(EXPORT_SPLITS)
     for table, columns in COLUMNS.items():
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in columns.items())
         op.execute(f"ALTER TABLE {table} {added}")

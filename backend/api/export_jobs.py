@@ -26,7 +26,8 @@ from backend.http.paging import Cursor, Id, Limit, Page, paged
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ExportJob
 from backend.schemas.base import RowId
-from backend.schemas.jobs import ExportJobCreate, ExportJobResponse, export_response
+from backend.schemas.exports import ExportRequest
+from backend.schemas.jobs import ExportJobResponse, export_response
 from backend.services import exports
 from backend.services.access import alive, owned, seen, visible, within
 from backend.services.activity import note
@@ -60,12 +61,9 @@ async def list_export_jobs(
 
 @router.post("", status_code=201)
 async def create_export_job(
-    session: Session, actor: Writer, body: ExportJobCreate, key: RequestKey = None
+    session: Session, actor: Writer, body: ExportRequest, key: RequestKey = None
 ) -> ExportJobResponse:
-    """Pack the valid images of a crawl job that has ended.
-
-    Of `export_options`, `validation_job_id` names the validation that decides; the latest one otherwise.
-    """
+    """Pack the valid images of a crawl job that has ended, divided, resized and named as its options say."""
     await owned(session, actor, CrawlJob, body.crawl_job_id)
 
     async def make() -> ExportJob:

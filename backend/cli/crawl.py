@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from backend.cli import packing
 from backend.cli.delivery import deliver, export_plan
 from backend.cli.display import Display, as_json, note, print_summary
 from backend.cli.rules import Json, Rule, Rules, dry_run, parse_rules
@@ -100,6 +101,17 @@ def crawl(
     rule: Rule = None,
     export: Format = None,
     out: Out = None,
+    split: packing.Split = None,
+    folds: packing.Folds = None,
+    fixed_test: packing.FixedTest = None,
+    follow: packing.Follow = None,
+    related: packing.Related = None,
+    seed: packing.Seed = None,
+    labels: packing.Labels = None,
+    export_resize: packing.ExportResize = None,
+    rename: packing.Rename = None,
+    max_shard_size: packing.MaxShardSize = None,
+    metadata: packing.Metadata = True,
     project: Annotated[str, typer.Option(help="The project the job belongs to; made when missing.")] = "default",
     name: Annotated[
         str | None, typer.Option(help="The job's name; keywords, lists, websites and folders otherwise.")
@@ -137,15 +149,31 @@ def crawl(
 
     What has changed since, in a job of its own: gleanset crawl --refresh 1
 
+    Divided without leaks: gleanset crawl cat dog --out pets.zip --split 80/10/10
+
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
+    options = packing.export_options(
+        split=split,
+        folds=folds,
+        fixed_test=fixed_test,
+        follow=follow,
+        related=related,
+        seed=seed,
+        labels=labels,
+        resize=export_resize,
+        rename=rename,
+        max_shard_size=max_shard_size,
+        metadata=metadata,
+    )
+    packed = packing.with_options(export_plan(export, out), options)
     if refresh is not None:
         own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rules, rule, name)
         if any(own_plan) or allow_private or own or project != "default":
             raise BadInput(
-                "A refresh takes its plan from the job: beside --refresh only -n, --export, --out and --json go."
+                "A refresh takes its plan from the job: beside --refresh only -n, --json, and what is to be packed go."
             )
-        asyncio.run(_refresh(get_settings(), refresh, max_images, export_plan(export, out), json=json))
+        asyncio.run(_refresh(get_settings(), refresh, max_images, packed, json=json))
         return
     words = keywords or []
     if keep_original and resize is None:
@@ -172,7 +200,7 @@ def crawl(
         keep_original=keep_original,
         rules=named.rules.as_dict(),
         rules_name=named.name,
-        export=export_plan(export, out),
+        export=packed,
     )
     title = name or ", ".join([*words, *map(last_part, urls or []), *(website or []), *map(last_part, folder or [])])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
@@ -256,10 +284,42 @@ def export(
         int | None, typer.Option("--validation", help="Whose verdicts decide; the latest validation otherwise.")
     ] = None,
     out: Out = None,
+    split: packing.Split = None,
+    folds: packing.Folds = None,
+    fixed_test: packing.FixedTest = None,
+    follow: packing.Follow = None,
+    related: packing.Related = None,
+    seed: packing.Seed = None,
+    labels: packing.Labels = None,
+    resize: packing.Resize = None,
+    rename: packing.Rename = None,
+    max_shard_size: packing.MaxShardSize = None,
+    metadata: packing.Metadata = True,
     json: Json = False,
 ) -> None:
-    """Pack a crawl job's valid images into a dataset."""
-    plan = export_plan(export_format, out) or ExportPlan()
+    """Pack a crawl job's valid images into a dataset.
+
+    In three parts, without leaks: gleanset export 1 --split 80/10/10 --out birds.zip
+
+    The next version, with the same test set: gleanset export 2 --split 80/10/10 --fixed-test 1 --out birds-2.zip
+
+    For cross-validation, two labels, small squares: gleanset export 1 --folds 5 --labels gull,tern --resize crop:224
+    """
+    options = packing.export_options(
+        split=split,
+        folds=folds,
+        fixed_test=fixed_test,
+        follow=follow,
+        related=related,
+        seed=seed,
+        labels=labels,
+        resize=resize,
+        rename=rename,
+        max_shard_size=max_shard_size,
+        metadata=metadata,
+        validation=validation_job,
+    )
+    plan = packing.with_options(export_plan(export_format, out) or ExportPlan(), options) or ExportPlan()
 
     async def run() -> None:
         settings = get_settings()
@@ -267,8 +327,7 @@ def export(
             async with database.transaction() as session:
                 crawl_job = await crawl_jobs.finished(session, job)
                 owner = await profiles.local_owner(session)
-                options = {"validation_job_id": validation_job, **exports.options_of(plan)}
-                await exports.create(session, crawl_job, owner.id, plan.format, options)
+                await exports.create(session, crawl_job, owner.id, plan.format, exports.options_of(plan))
             await run_and_report(settings, database, job, json=json)
 
     asyncio.run(run())

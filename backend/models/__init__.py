@@ -12,6 +12,7 @@ from backend.models.images import Image
 from backend.models.jobs import ExportJob, ValidationJob
 from backend.models.profiles import Profile
 from backend.models.projects import Project
+from backend.models.splits import ExportSplit
 from backend.models.verdicts import Verdict
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Decision",
     "ErasedBlob",
     "ExportJob",
+    "ExportSplit",
     "Host",
     "IdempotencyKey",
     "Image",

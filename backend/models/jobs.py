@@ -67,6 +67,9 @@ class ExportJob(JobMixin, Base):
     expires_at: Mapped[datetime | None]
     sha256: Mapped[bytes | None]
     taken_down_images: Mapped[int] = counter()
+    splits: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
+    left_out_images: Mapped[int] = counter()
+    moved_images: Mapped[int] = counter()
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="export_jobs")
     user: Mapped[Profile] = relationship(back_populates="export_jobs")
@@ -75,6 +78,7 @@ class ExportJob(JobMixin, Base):
         allowed("status", JobStatus),
         percentage("progress"),
         *not_negative("total_images", "exported_images", "file_size", "attempts", "taken_down_images"),
+        *not_negative("left_out_images", "moved_images"),
         CheckConstraint("octet_length(sha256) = 32", name="sha256"),
         Index("ix_export_job_status", "status"),
         Index("ix_export_job_user_id", "user_id"),

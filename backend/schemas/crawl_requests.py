@@ -13,10 +13,10 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 
 from backend.schemas.base import Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
+from backend.schemas.exports import ExportOptions, Format
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
 from backend.schemas.rules import GivenRules, check_name
 from gleanset.errors import GleansetError
-from gleanset.export import DOWNLOADED
 from gleanset.sources import source_info, website
 from gleanset.sources.licence import parse_licences
 from gleanset.sources.lists import SUFFIXES
@@ -55,12 +55,6 @@ def _licences(given: list[str]) -> list[str]:
         return sorted(parse_licences(given))
     except GleansetError as error:
         raise ValueError(str(error)) from error
-
-
-def _format(name: str) -> str:
-    if name not in DOWNLOADED:
-        raise ValueError(f"There is no export format {name!r}. The formats are: {', '.join(DOWNLOADED)}.")
-    return name
 
 
 Address = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[!-~]+$")]
@@ -108,9 +102,19 @@ class WebsiteChoice(Website):
 
 
 class ExportChoice(Request):
-    """The export that follows by itself when the images are judged."""
+    """The export that follows by itself when the images are judged; its own validation is the one that decides."""
 
-    format: Annotated[str, AfterValidator(_format)] = "zip"
+    format: Format = "zip"
+    options: ExportOptions = ExportOptions()
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.options.validation_job_id is not None:
+            raise ValueError("The validation that follows the crawl decides: leave out `validation_job_id`.")
+        split = self.options.split
+        if split is not None and split.fixed_test is not None and split.fixed_test.sha256 is not None:
+            raise ValueError("Hashes of a test set are given with an export: here name one by `export_job_id`.")
+        return self
 
 
 class CrawlOptions(Request):
@@ -154,7 +158,7 @@ class CrawlOptions(Request):
             keep_original=self.keep_original,
             rules=self.rules,
             rules_name=self.rules_name,
-            export=ExportPlan(format=self.export.format) if self.export else None,
+            export=ExportPlan(format=self.export.format, options=self.export.options) if self.export else None,
         )
 
 

@@ -72,6 +72,9 @@ class ExportJobResponse(JobResponse):
     export_options: dict[str, Any] = Field(default_factory=dict)
     expires_at: datetime | None = None
     sha256: Hex | None = Field(default=None, description="Of the file; its ETag, too.")
+    splits: dict[str, int] = Field(default_factory=dict, description="Images of each split.")
+    left_out_images: int = Field(default=0, description="Images that would leak out of the fixed test set.")
+    moved_images: int = Field(default=0, description="Images that are in another split than in the export followed.")
     taken_down_images: int = Field(
         default=0, description="Images in the file that were taken down since; it cannot be downloaded any more."
     )

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from backend.schemas.exports import ExportOptions
+
 OWN_HOST = r"^(\*\.)?[\w-]+(\.[\w-]+)*$|^[0-9a-fA-F:.]+$"
 """A host name, `*.` and one, or an address; without scheme and port."""
 
@@ -59,6 +61,7 @@ class ExportPlan(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: str = "zip"
+    options: ExportOptions = ExportOptions()
     container: str | None = None
     out: str | None = None
 

@@ -15,7 +15,7 @@ from backend.models import CrawlChunk, CrawlJob, ExportJob, Project, ValidationJ
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import labelled
 from backend.schemas.plans import CrawlPlan
-from backend.services import chunks, exports, validation
+from backend.services import chunks, exports, splits, validation
 from backend.services.quotas import quotas
 from backend.services.refreshes import KnownImages, known_images
 from backend.services.states import announce, locked, move
@@ -96,7 +96,9 @@ def rows_of(queries: Sequence[Query]) -> int | None:
 async def create(
     session: AsyncSession, project: Project, name: str, keywords: Keywords, plan: CrawlPlan, max_images: int
 ) -> CrawlJob:
-    """A pending job that remembers its plan."""
+    """A pending job that remembers its plan. Raises BadInput when its export cannot keep the splits that it names."""
+    if plan.export is not None and plan.export.options.split is not None:
+        await splits.check(session, project.user_id, plan.export.options.split)
     job = CrawlJob(
         project_id=project.id,
         name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,20 @@ from backend.db import Database
 from backend.errors import BadInput, Gone, IllegalMove
 from backend.models import CrawlJob, Decision, ExportJob, Image, Project, ValidationJob
 from backend.models.enums import JobStatus
-from backend.schemas.jobs import ExportJobCreate
+from backend.schemas.exports import ExportRequest, StoredOptions
 from backend.schemas.plans import ExportPlan
+from backend.services import splits
 from backend.services.activity import note
 from backend.services.decisions import chosen
+from backend.services.splits import Division
 from backend.services.states import announce, locked, move
-from gleanset.export import DOWNLOADED, FORMATS, Entry, Packed
+from gleanset.export import FORMATS, Entry, Options, Packed
 from gleanset.store import blob_key
 from gleanset.types import Licence
 
 TASK = "export.run"
 _PAGE = 500
-_OPTIONS = ("validation_job_id",)
-"""What the API lets people ask for. `out` would write where they like on the server's disk."""
+_UNLABELLED = "unlabelled"
 
 
 async def create(
@@ -37,47 +39,42 @@ async def create(
     crawl_job: CrawlJob,
     user_id: UUID,
     export_format: str = "zip",
-    options: dict[str, Any] | None = None,
+    options: StoredOptions | None = None,
     name: str | None = None,
 ) -> ExportJob:
-    """A pending export with its task.
+    """A pending export with its task. What its options leave open, such as the latest validation, is settled now.
 
-    Of `options`, `validation_job_id` names the verdicts that decide (the latest completed validation when absent).
-    Raises BadInput for a format that does not exist or a validation of another job.
+    Raises BadInput for a format that does not exist, a validation of another job, or splits that cannot be kept.
     """
     if export_format not in FORMATS:
         raise BadInput(f"There is no export format {export_format!r}. The formats are: {', '.join(FORMATS)}.")
-    options = dict(options or {})
-    options["validation_job_id"] = await _deciding_validation(session, crawl_job.id, options.get("validation_job_id"))
+    options = options or StoredOptions()
+    judged = await _deciding_validation(session, crawl_job.id, options.validation_job_id)
     job = ExportJob(
-        crawl_job_id=crawl_job.id,
-        user_id=user_id,
-        name=(name or crawl_job.name)[:100],
-        format=export_format,
-        export_options=options,
+        crawl_job_id=crawl_job.id, user_id=user_id, name=(name or crawl_job.name)[:100], format=export_format
     )
     session.add(job)
+    await session.flush()
+    if options.split is not None:
+        project = await session.get_one(Project, crawl_job.project_id)
+        if not options.planned:  # a plan was checked when it was made; what is gone since, the export itself will tell
+            await splits.check(session, project.user_id, options.split)
+        options = options.model_copy(update={"split": await splits.settle(session, job, project.id, options.split)})
+    job.export_options = options.model_copy(update={"validation_job_id": judged}).stored()
     await session.flush()
     note(session, user_id, "export_job.created", job, crawl_job_id=crawl_job.id, format=export_format)
     await queue.defer(session, TASK, crawl_job.id, export_job_id=job.id)
     return job
 
 
-async def order(session: AsyncSession, wanted: ExportJobCreate, user_id: UUID) -> ExportJob:
-    """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput for other options."""
-    if wanted.format not in DOWNLOADED:
-        raise BadInput(f"There is no export format {wanted.format!r} to download. They are: {', '.join(DOWNLOADED)}.")
-    unknown = sorted(wanted.export_options.keys() - set(_OPTIONS))
-    if unknown:
-        raise BadInput(f"export_options: {unknown[0]!r} is none of the options, which are: {', '.join(_OPTIONS)}.")
-    validation_job_id = wanted.export_options.get("validation_job_id")
-    if validation_job_id is not None and (type(validation_job_id) is not int or not 0 < validation_job_id < 2**31):
-        raise BadInput("export_options: validation_job_id is the number of a validation job.")
+async def order(session: AsyncSession, wanted: ExportRequest, user_id: UUID) -> ExportJob:
+    """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput as `create` does."""
     crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
     if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
         what = f"The crawl job {crawl_job.id} is {crawl_job.status}; it can be exported when it has ended."
         raise IllegalMove(what, current=crawl_job.status)
-    return await create(session, crawl_job, user_id, wanted.format, wanted.export_options, wanted.name)
+    options = StoredOptions.model_validate(wanted.export_options.stored())
+    return await create(session, crawl_job, user_id, wanted.format, options, wanted.name)
 
 
 async def create_planned(
@@ -88,13 +85,13 @@ async def create_planned(
     if await session.scalar(select(ExportJob.id).where(ExportJob.crawl_job_id == crawl_job.id, planned).limit(1)):
         return
     owner = await session.get_one(Project, crawl_job.project_id)
-    options = {"validation_job_id": validated.id, "planned": True} | options_of(plan)
+    options = options_of(plan).model_copy(update={"validation_job_id": validated.id, "planned": True})
     await create(session, crawl_job, owner.user_id, plan.format, options)
 
 
-def options_of(plan: ExportPlan) -> dict[str, Any]:
+def options_of(plan: ExportPlan) -> StoredOptions:
     """What a plan says beside the format, as the export keeps it."""
-    return plan.model_dump(include={"container", "out"}, exclude_none=True)
+    return StoredOptions.model_validate(plan.options.stored() | plan.model_dump(include={"container", "out"}))
 
 
 async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted: int | None) -> int | None:
@@ -145,6 +142,13 @@ async def delete(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
 def container_of(job: ExportJob) -> str:
     """What the export's files are in: a name of `gleanset.export.CONTAINERS`."""
     return job.export_options.get("container") or FORMATS[job.format][1]
+
+
+def layout_of(job: ExportJob) -> Options:
+    """What of the options concerns how the dataset is written."""
+    asked = StoredOptions.model_validate(job.export_options)
+    shards = {"max_shard_bytes": asked.max_shard_size} if asked.max_shard_size else {}
+    return Options(include_metadata=asked.include_metadata, rename=asked.rename, **shards)
 
 
 def file_of(folder: Path, job: ExportJob) -> Path:
@@ -221,11 +225,34 @@ def _chosen(job: ExportJob) -> Select[Image, str]:
     found valid (every download when nothing was validated), without those rejected."""
     project = select(CrawlJob.project_id).where(CrawlJob.id == job.crawl_job_id).scalar_subquery()
     images = select(Image, Decision.choice).where(Image.crawl_job_id == job.crawl_job_id)
+    labels = job.export_options.get("labels")
+    if labels is not None:
+        images = images.where(func.coalesce(func.nullif(Image.label, ""), _UNLABELLED).in_(labels))
     return chosen(images, project, job.export_options.get("validation_job_id"))
 
 
-async def entries(database: Database, job: ExportJob, after: int) -> AsyncIterator[Entry]:
-    """What the export packs behind this position, read in pages by id, each in a short transaction of its own."""
+async def divide(database: Database, job: ExportJob) -> Division | None:
+    """How the images are divided, if that was asked for. Raises ExportError."""
+    return await splits.divide(database, job, _chosen(job))
+
+
+async def entries(
+    database: Database, job: ExportJob, after: int, division: Division | None = None
+) -> AsyncIterator[Entry]:
+    """What the export packs behind this position, read in pages, each in a short transaction of its own.
+
+    Images that are divided come split after split, others by id; those that were chosen too late for that not at all.
+    """
+    if division is not None:
+        for places in division.pages(after):
+            async with database.transaction() as session:
+                query = _chosen(job).where(Image.id.in_([place.image_id for place in places]))
+                found = {image.id: (image, choice) for image, choice in await session.execute(query)}
+            for place in places:
+                if place.image_id in found:
+                    entry = _entry(*found[place.image_id])
+                    yield replace(entry, position=place.position, split=place.split, group=place.group)
+        return
     while True:
         async with database.transaction() as session:
             query = _chosen(job).where(Image.id > after).order_by(Image.id).limit(_PAGE)
@@ -264,7 +291,7 @@ def _entry(image: Image, choice: str | None) -> Entry:
         position=image.id,
         key=blob_key(file["sha256"], file["format"]),
         **file,
-        label=image.label or "unlabelled",
+        label=image.label or _UNLABELLED,
         pdq=image.pdq.hex() if image.pdq else None,
         source=image.source,
         original_url=image.original_url,

@@ -61,13 +61,15 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
             if not await exports.progress(session, job.id, job.attempts, exported):
                 raise _Stopped
 
-    def entries(after: int) -> AsyncIterator[Entry]:
-        return exports.entries(runtime.database, job, after)
-
     keep = False
     try:
+        division = await exports.divide(runtime.database, job)
+
+        def entries(after: int) -> AsyncIterator[Entry]:
+            return exports.entries(runtime.database, job, after, division)
+
         form = form_of(job.format, exports.container_of(job))
-        packed = await pack(form, entries, runtime.store, place, about, progress)
+        packed = await pack(form, entries, runtime.store, place, about, progress, exports.layout_of(job))
         async with runtime.database.transaction() as session:
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):

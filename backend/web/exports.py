@@ -17,9 +17,11 @@ from backend.http.paging import Id
 from backend.http.service import Session
 from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import JobStatus
-from backend.schemas.jobs import ExportJobCreate, export_response
+from backend.schemas.exports import ExportRequest
+from backend.schemas.jobs import export_response
 from backend.services import exports
 from backend.services.access import owned, seen
+from backend.web import packing
 from backend.web.forms import checked, fields_of
 from backend.web.header import JobHeader, header_of
 from backend.web.render import go, page
@@ -57,6 +59,9 @@ class Packed:
     expires_at: datetime | None
     expired: bool
     taken_down: int
+    splits: Mapping[str, int]
+    left_out: int
+    moved: int
     error: str | None
     open: bool
 
@@ -65,6 +70,8 @@ class Packed:
 class ExportsPage:
     job: JobHeader
     formats: Sequence[tuple[str, str]]
+    choices: Mapping[str, Sequence[tuple[str, str]]]
+    earlier: Sequence[tuple[int, str]]
     validations: Sequence[tuple[int, str]]
     values: Mapping[str, str]
     errors: Mapping[str, str]
@@ -75,7 +82,7 @@ class ExportsPage:
 async def show_exports(request: Request, session: Session, actor: Reader, job_id: Id) -> Response:
     """The formats, and what has been packed."""
     job = await seen(session, actor, CrawlJob, job_id)
-    values = {"name": job.name, "format": "zip"}
+    values = {**packing.EMPTY, "name": job.name, "format": "zip"}
     return page(request, "exports.html", await _page(session, await header_of(session, actor, job), values, {}))
 
 
@@ -84,15 +91,14 @@ async def export(request: Request, session: Session, actor: Writer, job_id: Id) 
     """Pack the valid images."""
     job = await owned(session, actor, CrawlJob, job_id)
     given = await fields_of(request)
-    chosen = given.get("validation", "")[:10]
-    options = {"validation_job_id": int(chosen)} if chosen.isdecimal() else {}
     asked = {
         "crawl_job_id": job.id,
         "name": given.get("name"),
         "format": given.get("format"),
-        "export_options": options,
+        "export_options": packing.options_of(given),
     }
-    wanted, errors = checked(ExportJobCreate, asked)
+    wanted, wrong = checked(ExportRequest, asked)
+    errors = {packing.field_of(place): sentence for place, sentence in wrong.items()}
     if wanted is not None:
         try:
             await exports.order(session, wanted, actor.user_id)
@@ -127,10 +133,21 @@ async def _page(
             (each.id, f"{each.created_at:%Y-%m-%d %H:%M}, {each.validated_images - each.invalid_images:,} valid")
             for each in await session.scalars(judged.order_by(ValidationJob.id.desc()).limit(_SHOWN))
         ],
+        choices=packing.CHOICES,
+        earlier=await _divided(session, header.id),
         values=values,
         errors=errors,
         exports=[_packed(each) for each in await session.scalars(packed)],
     )
+
+
+async def _divided(session: AsyncSession, job_id: int) -> list[tuple[int, str]]:
+    """Exports of the project whose splits can be kept."""
+    project = select(CrawlJob.project_id).where(CrawlJob.id == job_id).scalar_subquery()
+    query = select(ExportJob.id, ExportJob.name, ExportJob.created_at).join(CrawlJob)
+    query = query.where(CrawlJob.project_id == project, ExportJob.status == JobStatus.COMPLETED.value)
+    query = query.where(ExportJob.splits != {}).order_by(ExportJob.id.desc()).limit(_SHOWN)
+    return [(number, f"{number}: {name}, {at:%Y-%m-%d %H:%M}") for number, name, at in await session.execute(query)]
 
 
 def _packed(job: ExportJob) -> Packed:
@@ -150,6 +167,9 @@ def _packed(job: ExportJob) -> Packed:
         expires_at=job.expires_at,
         expired=shown.is_expired,
         taken_down=job.taken_down_images,
+        splits=dict(sorted(job.splits.items(), key=lambda split: (-split[1], split[0]))),
+        left_out=job.left_out_images,
+        moved=job.moved_images,
         error=job.error_message,
         open=job.status in {JobStatus.PENDING, JobStatus.RUNNING},
     )

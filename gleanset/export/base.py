@@ -25,8 +25,9 @@ class Entry:
     """One image of a dataset, with where it comes from. `key` is its blob in the store.
 
     `position`: from 1 on, growing from entry to entry; behind it a killed export goes on.
-    `split`: such as `train`; entries come split after split. `decision`: `keep` when a person wanted it, whatever the
-    rules say.
+    `split`: such as `train`; entries come split after split. `group`: what a split must not part, by the first 16
+    digits of the smallest SHA-256 in it; None when nothing is divided. `decision`: `keep` when a person wanted it,
+    whatever the rules say.
     """
 
     position: int
@@ -48,6 +49,7 @@ class Entry:
     attribution: str | None = None
     fetched_at: datetime | None = None
     split: str | None = None
+    group: str | None = None
     decision: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -79,9 +81,9 @@ class Packed:
 
 
 METADATA_FIELDS = (
-    "file_name", "label", "split", "width", "height", "file_size", "format", "sha256", "pdq", "source", "source_page",
-    "original_url", "title", "creator", "creator_url", "licence", "licence_version", "licence_url", "attribution",
-    "fetched_at", "decision",
+    "file_name", "label", "split", "group", "width", "height", "file_size", "format", "sha256", "pdq", "source",
+    "source_page", "original_url", "title", "creator", "creator_url", "licence", "licence_version", "licence_url",
+    "attribution", "fetched_at", "decision",
 )  # fmt: skip
 
 
@@ -92,6 +94,7 @@ def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
         "file_name": file_name,
         "label": entry.label,
         "split": entry.split,
+        "group": entry.group,
         "width": entry.width,
         "height": entry.height,
         "file_size": entry.file_size,

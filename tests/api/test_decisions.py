@@ -31,7 +31,7 @@ def exported(job: Gathered) -> dict[int, str | None]:
     made = job.served.run(make)
 
     async def read(_: AsyncSession) -> list[Any]:
-        return [entry async for entry in exports.entries(job.served.database, made)]
+        return [entry async for entry in exports.entries(job.served.database, made, 0)]
 
     entries = job.served.run(read)
     assert len(entries) == made.total_images

@@ -28,6 +28,7 @@ INSERT INTO api_keys (user_id, name, prefix, secret_hash, scopes)
 INSERT INTO idempotency_keys (user_id, key, request_hash, resource_type, resource_id)
     SELECT id, 'once', sha256('r'), 'crawl_jobs', 1 FROM profiles;
 INSERT INTO decisions (project_id, sha256, choice, user_id) SELECT id, sha256('d'), 'reject', user_id FROM projects;
+INSERT INTO export_splits (export_job_id, name, given, hashes) SELECT id, 'test', false, sha256('t') FROM export_jobs;
 INSERT INTO takedowns (url, user_id) SELECT 'https://example.org/1', id FROM profiles;
 """
 

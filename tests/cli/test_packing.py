@@ -1,0 +1,107 @@
+"""The options of an export as they are typed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.cli.packing import export_options
+from backend.errors import BadInput
+
+THREE = {"train": 80.0, "validation": 10.0, "test": 10.0}
+A, B, C = ("ab" * 32, "cd" * 32, "ef" * 32)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ({}, {}),
+        ({"split": "80/10/10"}, {"split": {"ratios": THREE}}),
+        ({"split": "80/20"}, {"split": {"ratios": {"train": 80.0, "test": 20.0}}}),
+        ({"split": "train=.7, dev=.3"}, {"split": {"ratios": {"train": 0.7, "dev": 0.3}}}),
+        (
+            {"split": "90/10", "fixed_test": "7"},
+            {"split": {"ratios": {"train": 90.0, "validation": 10.0}, "fixed_test": {"export_job_id": 7}}},
+        ),
+        ({"folds": 5, "follow": "none", "seed": 3}, {"split": {"folds": 5, "follow": "none", "seed": 3}}),
+        ({"folds": 5, "follow": "12"}, {"split": {"folds": 5, "follow": 12}}),
+        ({"folds": 5, "related": "none"}, {"split": {"folds": 5, "related": []}}),
+        ({"folds": 5, "related": "series,near_duplicates"}, {"split": {"folds": 5}}),
+        ({"labels": ["gull,tern", 'tern,"a, b"']}, {"labels": ["gull", "tern", "a, b"]}),
+        ({"resize": "256"}, {"resize": {"size": 256}}),
+        (
+            {"resize": "longer:512,webp,quality=80"},
+            {"resize": {"mode": "longer", "size": 512, "format": "webp", "quality": 80}},
+        ),
+        ({"resize": "pad:640x480,jpg"}, {"resize": {"mode": "pad", "size": 640, "height": 480}}),
+        ({"rename": "number", "max_shard_size": "2 GB", "metadata": False, "validation": 4},
+         {"rename": "number", "max_shard_size": 2 * 10**9, "include_metadata": False, "validation_job_id": 4}),
+        ({"max_shard_size": "256MiB"}, {"max_shard_size": 256 * 2**20}),
+    ],
+)  # fmt: skip
+def test_what_is_typed_is_understood(typed: dict[str, Any], meant: dict[str, Any]) -> None:
+    assert export_options(**typed).stored() == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"split": "1/2/3/4"}, "80/10/10"),
+        ({"split": "80/x"}, "number"),
+        ({"split": "80/-1"}, "split ratios test"),
+        ({"split": "80/nan"}, "split ratios test"),
+        ({"split": "Train=8,test=2"}, "a-z"),
+        ({"split": "a=1,a=2"}, "twice"),
+        ({"split": "80/20", "folds": 3}, "either"),
+        ({"folds": 1}, "greater than or equal to 2"),
+        ({"folds": 5, "follow": "9" * 5000}, "follow"),
+        ({"folds": 5, "follow": "first"}, "latest"),
+        ({"folds": 5, "related": "colour"}, "near_duplicates"),
+        ({"fixed_test": "7"}, "ratios"),
+        ({"split": "test=1", "fixed_test": "7"}, "Beside the fixed split"),
+        ({"resize": "big"}, "256"),
+        ({"resize": "15"}, "16"),
+        ({"resize": "longer:5x5"}, "height|16"),
+        ({"resize": "256,gif"}, "jpeg"),
+        ({"resize": "256,png,quality=3"}, "png"),
+        ({"resize": "256,size=3"}, "quality=80"),
+        ({"rename": "uuid"}, "sha256"),
+        ({"max_shard_size": "5"}, "1000000"),
+        ({"max_shard_size": "lots"}, "500MB"),
+        ({"labels": [""]}, "labels"),
+        ({"split": "80/20", "fixed_test": "no/such/file"}, "no/such/file"),
+        ({"split": "80/20", "fixed_test": __file__}, "no SHA-256|SHA-256"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(typed: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        export_options(**typed)
+
+
+def test_a_test_set_is_read_from_whatever_lists_it(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"sha256": A, "split": "test", "metadata": {"original": {"sha256": B}}},
+        {"sha256": C, "split": "test", "metadata": {}},
+        {"sha256": "00" * 32, "split": "train", "metadata": {}},
+    ]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, ["split", "sha256", "metadata"])
+    writer.writeheader()
+    writer.writerows({**row, "metadata": json.dumps(row["metadata"])} for row in rows)
+    files = {
+        "metadata.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
+        "metadata.csv": table.getvalue(),
+        "hashes.txt": f"{B.upper()}\n\n{C}\n{C}\n",
+        "MANIFEST.sha256": f"{B}  images/cat/1.jpg\n{C} *images/cat/2.jpg\n{A}  README.md\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, newline="")
+        options = export_options(split="90/10", fixed_test=str(tmp_path / name))
+        assert options.split is not None
+        assert options.split.fixed_test is not None
+        assert options.split.fixed_test.sha256 == [B, C], name
