@@ -1,12 +1,15 @@
 """Exports: a layout says how a dataset's files are named and described, a container takes them."""
 
 from gleanset.export.base import About, Entries, Entry, Packed, Progress
+from gleanset.export.coco import Coco
 from gleanset.export.folder import Folder
 from gleanset.export.imagefolder import ImageFolder
 from gleanset.export.layout import Options, Plain
 from gleanset.export.listing import CsvListing, JsonlListing
 from gleanset.export.packing import Form, export, pack
+from gleanset.export.parquet import Parquet
 from gleanset.export.tar import Tar, TarGz, TarZst
+from gleanset.export.webdataset import WebDataset
 from gleanset.export.workspace import Workspace
 from gleanset.export.yolo import Yolo
 from gleanset.export.zip import Zip
@@ -33,6 +36,9 @@ CONTAINERS = {"zip": Zip, "tar": Tar, "tar.gz": TarGz, "tar.zst": TarZst, "folde
 LAYOUTS = {
     "plain": Plain,
     "imagefolder": ImageFolder,
+    "webdataset": WebDataset,
+    "parquet": Parquet,
+    "coco": Coco,
     "yolo": Yolo,
     "csv": CsvListing,
     "jsonl": JsonlListing,

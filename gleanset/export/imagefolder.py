@@ -8,14 +8,14 @@ from typing import Any
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
 from gleanset.export.layout import WHOLE, Options, Pictures
-from gleanset.export.tables import Jsonl, as_text
+from gleanset.export.tables import Jsonl, of_one_type
 
 
 class ImageFolder(Pictures):
     """`<split>/<label>/<sha256>.<ext>`, with all that is known of them in `<split>/metadata.jsonl`.
 
-    Hugging Face guesses the columns' types from the first rows of each split and wants them to agree, so no value is
-    missing: a text that is not known is empty, and `metadata` is JSON text.
+    Hugging Face guesses the columns' types from the first rows of each split and wants them to agree, so the rows are
+    `of_one_type`.
     """
 
     def __init__(self, files: Files, options: Options) -> None:
@@ -26,8 +26,7 @@ class ImageFolder(Pictures):
         split = entry.split or WHOLE
         name = self.picture(split, entry, data)
         if self.options.include_metadata:
-            row = as_text(self.row(entry, name.removeprefix(f"{split}/")))
-            self._table(split).add({column: "" if value is None else value for column, value in row.items()})
+            self._table(split).add(of_one_type(self.row(entry, name.removeprefix(f"{split}/"))))
         return name
 
     def _table(self, split: str) -> Jsonl:

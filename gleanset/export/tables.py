@@ -58,3 +58,9 @@ def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
     if "metadata" not in row:
         return dict(row)
     return {**row, "metadata": json.dumps(row["metadata"], ensure_ascii=False)}
+
+
+def of_one_type(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row for readers that guess types from a few rows and expect the others to agree: no value is missing, a text
+    that is not known is empty, and `metadata` is JSON text."""
+    return {name: "" if value is None else value for name, value in as_text(row).items()}

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
-import pyarrow  # pyright: ignore[reportMissingTypeStubs]
-
 from gleanset.export.container import Content, Whole, blocks_of, packed_file, size_of
 from gleanset.export.workspace import Growing, Workspace
 
@@ -91,6 +89,8 @@ class _Compressed:
 
 
 def _zstd(data: bytes) -> bytes:
+    import pyarrow  # pyright: ignore[reportMissingTypeStubs]  # here, since it takes a while
+
     codec = cast("Any", pyarrow.Codec)("zstd", _ZSTD_LEVEL)
     return cast("bytes", codec.compress(data, asbytes=True))
 

@@ -88,6 +88,7 @@ class Workspace:
         self.folder = folder
         self._fingerprint = fingerprint
         self._growing: dict[str, Growing] = {}
+        self._spent: list[Path] = []
         self._lock = (folder / _LOCK).open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,6 +125,10 @@ class Workspace:
         sha256 = self._growing.pop(name).finish()
         return self.folder / name, sha256
 
+    def spend(self, path: Path) -> None:
+        """Remove a finished file at the next checkpoint: until then, who goes on from the one before needs it."""
+        self._spent.append(path)
+
     def checkpoint(self, state: dict[str, Any]) -> None:
         """From here on the export goes on after a kill."""
         for growing in self._growing.values():
@@ -132,6 +137,8 @@ class Workspace:
         new = self.folder / f"{_NOTE}.new"
         new.write_text(json.dumps({"fingerprint": self._fingerprint, "sizes": sizes, "state": state}))
         new.replace(self.folder / _NOTE)
+        while self._spent:
+            self._spent.pop().unlink()
 
     def close(self) -> None:
         """Let go of the folder, which stays."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from collections import Counter
 from dataclasses import replace
 from io import BytesIO
@@ -120,6 +122,96 @@ async def test_yolo(store: Store, tmp_path: Path) -> None:
         torchvision_reads(folder / split, [e for e in entries if (e.split or "").startswith(split)])
     bare = await lay_out("yolo", entries, store, tmp_path / "bare", Options(include_metadata=False))
     assert (bare / "classes.txt").read_text().splitlines() == sorted(p.name for p in (bare / "train").iterdir())
+
+
+async def test_webdataset(store: Store, tmp_path: Path, hf: Any) -> None:
+    """Pictures of several formats, in several shards, have parts of the same names for both readers."""
+    wds = pytest.importorskip("webdataset")
+    entries = await mixed(store)
+    folder = await lay_out("webdataset", entries, store, tmp_path / "out", Options(max_shard_bytes=40_000))
+    assert len(list(folder.glob("train-*.tar"))) > 1
+    classes = json.loads((folder / "classes.json").read_text())
+    for split in COUNTS:
+        mine = [e for e in entries if e.split == split]
+        shards = [str(path) for path in sorted(folder.glob(f"{split}-*.tar"))]
+        read = wds.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg", "json", "cls")
+        assert [(image.size, row["sha256"], row["licence"], classes[number]) for image, row, number in read] == [
+            ((e.width, e.height), e.sha256, e.licence.code if e.licence else "", e.label) for e in mine
+        ]
+    loaded = hf(folder)
+    assert {split: len(rows) for split, rows in loaded.items()} == COUNTS
+    for split, rows in loaded.items():
+        mine = [e for e in entries if e.split == split]
+        assert [(row["jpg"].size, row["json"]["sha256"], classes[row["cls"]]) for row in rows] == [
+            ((e.width, e.height), e.sha256, e.label) for e in mine
+        ]
+
+
+async def test_parquet(store: Store, tmp_path: Path, hf: Any) -> None:
+    entries = await mixed(store)
+    folder = await lay_out("parquet", entries, store, tmp_path / "out", Options(max_shard_bytes=5_000))
+    assert len(list(folder.glob("data/train-*.parquet"))) > 1
+    loaded = hf(folder)
+    assert {split: len(rows) for split, rows in loaded.items()} == COUNTS
+    for split, rows in loaded.items():
+        same_pictures(rows, [e for e in entries if e.split == split])
+    kinds = {name: repr(feature) for name, feature in loaded["test"].features.items()}
+    assert kinds["image"].startswith("Image(")
+    assert kinds["fetched_at"] == "Value('timestamp[us, tz=UTC]')"
+    assert kinds["label"] == kinds["title"] == "Value('string')"
+    assert loaded["train"].class_encode_column("label").features["label"].names == sorted(LABELS)
+    streamed = hf(folder, split="validation", streaming=True)
+    same_pictures(streamed, [e for e in entries if e.split == "validation"])
+
+
+async def test_coco(store: Store, tmp_path: Path) -> None:
+    coco = pytest.importorskip("pycocotools.coco")
+    entries = await mixed(store)
+    folder = await lay_out("coco", entries, store, tmp_path / "out")
+    for split in COUNTS:
+        mine = [e for e in entries if e.split == split]
+        read = coco.COCO(str(folder / "annotations" / f"instances_{split}.json"))
+        names = {each["id"]: each["name"] for each in read.loadCats(read.getCatIds())}
+        assert list(names.values()) == list(LABELS)
+        images = read.loadImgs(read.getImgIds())
+        labels = [
+            [names[note["category_id"]] for note in read.loadAnns(read.getAnnIds(imgIds=image["id"]))]
+            for image in images
+        ]
+        assert [image["sha256"] for image in images] == [e.sha256 for e in mine]
+        assert labels == [[e.label] for e in mine]
+        for image, e in zip(images, mine, strict=True):
+            with Image.open(folder / "images" / split / image["file_name"]) as picture:
+                assert picture.size == (image["width"], image["height"]) == (e.width, e.height)
+        cats = read.getImgIds(catIds=read.getCatIds(catNms=["cat"]))
+        assert len(cats) == sum(e.label == "cat" for e in mine)
+
+
+@pytest.mark.parametrize("inside", ["zip", "tar", "tar.gz", "tar.zst"])
+async def test_programs_test_the_containers(inside: str, store: Store, tmp_path: Path) -> None:
+    """Info-ZIP and 7-Zip, or GNU tar, find nothing wrong; what they unpack is what the manifest says."""
+    entries = await mixed(store)
+    packed = await lay_out("imagefolder", entries, store, tmp_path / f"out.{inside}", inside=inside)
+    out = tmp_path / "unpacked"
+    out.mkdir()
+    if inside == "zip":
+        run("unzip", "-tq", packed)
+        run("7zz", "t", packed)
+        run("unzip", "-q", packed, "-d", out)
+    else:
+        flag = {"tar": [], "tar.gz": ["--gzip"], "tar.zst": ["--zstd"]}[inside]
+        run("tar", *flag, "--extract", "--file", packed, "--directory", out)
+    run("sha256sum", "--check", "--strict", "--quiet", "MANIFEST.sha256", cwd=out)
+    assert len(list(out.rglob("*.*"))) == len(entries) + len(COUNTS) + len(papers(out))
+
+
+def papers(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
+def run(*command: object, **more: Any) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def test_tables(store: Store, tmp_path: Path, hf: Any) -> None:

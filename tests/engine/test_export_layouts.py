@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from gleanset.export import Entry, Options
@@ -56,6 +62,11 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
 
 
+def batched(names: list[str], size: int) -> Iterator[list[str]]:
+    for at in range(0, len(names), size):
+        yield names[at : at + size]
+
+
 async def test_imagefolder(store: Store, tmp_path: Path) -> None:
     entries = await some(store)
     folder = await lay_out("imagefolder", entries, store, tmp_path / "out")
@@ -88,6 +99,69 @@ async def test_yolo(store: Store, tmp_path: Path) -> None:
     classes = (folder / "classes.txt").read_text("utf-8").splitlines()
     assert classes == sorted(path.name for path in (folder / "train").iterdir())
     assert {row["file_name"] for row in lines(folder / "metadata.jsonl")} == pictures
+
+
+async def test_coco(store: Store, tmp_path: Path) -> None:
+    entries = await some(store)
+    folder = await lay_out("coco", entries, store, tmp_path / "out")
+    pictures = {f"images/{e.split}/{folder_name(e.label)}/{e.sha256}.png" for e in entries}
+    assert files(folder) == pictures | {f"annotations/instances_{split}.json" for split in SPLITS}
+    ids: list[int] = []
+    for split in SPLITS:
+        told = json.loads((folder / "annotations" / f"instances_{split}.json").read_text("utf-8"))
+        assert [(c["id"], c["name"]) for c in told["categories"]] == list(enumerate(LABELS, 1))
+        licences = {each["id"]: each for each in told["licenses"]}
+        mine = [e for e in entries if e.split == split]
+        for image, note, e in zip(told["images"], told["annotations"], mine, strict=True):
+            assert (folder / "images" / split / image["file_name"]).read_bytes() == await store.get(e.key)
+            assert licences[image["license"]]["url"] == (e.licence.url if e.licence else "")
+            assert set(METADATA_FIELDS) < set(image)
+            assert (image["metadata"], image["coco_url"]) == (e.metadata, e.original_url)
+            assert (note["image_id"], note["category_id"]) == (image["id"], 1 + LABELS.index(e.label))
+            assert (note["bbox"], note["area"], note["iscrowd"]) == ([0, 0, 10, 20], 200, 0)
+            ids.append(image["id"])
+    assert ids == list(range(1, len(entries) + 1))
+
+
+async def test_webdataset(store: Store, tmp_path: Path) -> None:
+    """No shard is larger than asked for, none mixes splits, and an image that is there twice is two samples."""
+    entries = await some(store)
+    most = 20_480
+    folder = await lay_out("webdataset", entries, store, tmp_path / "out", Options(max_shard_bytes=most))
+    shards = sorted(folder.glob("*.tar"))
+    assert files(folder) == {path.name for path in shards} | {"classes.json"}
+    assert len(shards) > len(SPLITS)
+    assert all(path.stat().st_size <= most for path in shards)
+    assert json.loads((folder / "classes.json").read_text("utf-8")) == list(LABELS)
+    found: list[tuple[str, str, int]] = []
+    for split in SPLITS:
+        for shard in sorted(folder.glob(f"{split}-*.tar")):
+            with tarfile.open(shard) as archive:
+                parts = {info.name: (archive.extractfile(info) or BytesIO()).read() for info in archive}
+            for picture, row, number in batched(list(parts), 3):
+                told = json.loads(parts[row])
+                assert hashlib.sha256(parts[picture]).hexdigest() == told["sha256"]
+                assert told["file_name"] == picture
+                assert set(told) == {*METADATA_FIELDS, "metadata"}
+                found.append((split, told["label"], int(parts[number])))
+    assert found == [(e.split, e.label, LABELS.index(e.label)) for e in entries]
+
+
+async def test_parquet(store: Store, tmp_path: Path) -> None:
+    entries = [replace(e, fetched_at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)) for e in await some(store)]
+    most = 4096 + 250
+    folder = await lay_out("parquet", entries, store, tmp_path / "out", Options(max_shard_bytes=most))
+    shards = {"train": 2, "validation": 2, "test": 2}
+    assert files(folder) == {f"data/{split}-{n:05}.parquet" for split, count in shards.items() for n in range(count)}
+    for split in SPLITS:
+        table = pq.read_table(sorted((folder / "data").glob(f"{split}-*.parquet")))
+        mine = [e for e in entries if e.split == split]
+        assert table.column_names == ["image", *METADATA_FIELDS[1:], "metadata"]
+        for row, e in zip(table.to_pylist(), mine, strict=True):
+            assert row["image"]["bytes"] == await store.get(e.key)
+            assert row["image"]["path"] == f"{folder_name(e.label)}/{e.sha256}.png"
+            assert (row["label"], row["fetched_at"], row["width"], row["title"]) == (e.label, e.fetched_at, 10, None)
+            assert json.loads(row["metadata"]) == e.metadata
 
 
 async def test_only_the_table(store: Store, tmp_path: Path) -> None:
@@ -131,5 +205,11 @@ async def test_without_metadata(store: Store, tmp_path: Path) -> None:
     rows = lines(folder / "metadata.jsonl")
     assert [list(row) for row in rows] == [list(OWED[1:])] * len(entries)
     assert rows[1]["attribution"] == entries[1].attribution
+    for format_ in ("coco", "webdataset", "parquet"):
+        folder = await lay_out(format_, entries, store, tmp_path / format_, bare)
+        described = [path for path in folder.rglob("*") if path.suffix in {".tar", ".parquet", ".json"}]
+        told = "\n".join(path.read_text("latin-1") for path in described)
+        assert "CC BY 4.0" in told
+        assert "source_page" not in told
     folder = await lay_out("csv", entries, store, tmp_path / "csv", bare)
     assert (folder / "metadata.csv").read_text("utf-8").startswith(",".join(OWED[1:]))

@@ -1,0 +1,92 @@
+"""One Parquet file of images while it is being written."""
+
+# pyarrow carries no types; nothing of it leaves this module.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_ROW_GROUP = 64 << 20
+"""Bytes of images; readers hold one in memory, and so does the writer."""
+_BATCH = 8 << 20
+"""Bytes of images that become an Arrow batch: Python's own copies are let go of early."""
+_FOOTER = 4 << 10
+
+_TYPES: Mapping[str, tuple[Any, str]] = {
+    "width": (pa.int32(), "int32"),
+    "height": (pa.int32(), "int32"),
+    "file_size": (pa.int64(), "int64"),
+    "fetched_at": (pa.timestamp("us", "UTC"), "timestamp[us, tz=UTC]"),
+}
+"""Of the columns that are not text, for Arrow and for Hugging Face."""
+
+
+class Shard:
+    """A file that is being written; `size` is about its bytes."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path, self._schema = path, _schema(columns)
+        self.size = _FOOTER
+        self._largest = 0
+        texts = [name for name in self._schema.names if name != "image"]
+        options: dict[str, Any] = {
+            "compression": {**dict.fromkeys(texts, "snappy"), "image.bytes": "none", "image.path": "snappy"},
+            "use_dictionary": texts,
+            "write_statistics": texts,
+            "write_batch_size": 64,  # values between two looks at a page's size
+        }
+        self._writer = pq.ParquetWriter(path, self._schema, **options)
+        self._rows: list[dict[str, Any]] = []
+        self._batches: list[Any] = []
+        self._waiting = [0, 0]
+
+    def add(self, row: dict[str, Any], size: int) -> None:
+        self._rows.append(row)
+        self.size += size
+        self._largest = max(self._largest, size)
+        self._waiting = [self._waiting[0] + size, self._waiting[1] + size]
+        if self._waiting[0] >= _BATCH:
+            self._gather()
+        if self._waiting[1] >= _ROW_GROUP:
+            self._write()
+
+    def is_full(self, most: int) -> bool:
+        """Whether another image, if it is as large as the largest, would make it too large."""
+        return self.size + self._largest > most
+
+    def _gather(self) -> None:
+        if self._rows:
+            self._batches.append(pa.RecordBatch.from_pylist(self._rows, self._schema))
+        self._rows, self._waiting[0] = [], 0
+
+    def _write(self) -> None:
+        self._gather()
+        if self._batches:
+            table = pa.Table.from_batches(self._batches, self._schema)
+            self._writer.write_table(table, row_group_size=len(table))
+        self._batches, self._waiting[1] = [], 0
+
+    def finish(self) -> Path:
+        self._write()
+        self._writer.close()
+        return self._path
+
+
+def _schema(names: Sequence[str]) -> Any:
+    """The image and the other columns, with what Hugging Face takes them for."""
+    fields = [pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
+    features: dict[str, Any] = {"image": {"_type": "Image"}}
+    for name in names:
+        if name != "file_name":
+            arrow, dtype = _TYPES.get(name, (pa.string(), "string"))
+            fields.append(pa.field(name, arrow))
+            features[name] = {"dtype": dtype, "_type": "Value"}
+    return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})

@@ -1,0 +1,97 @@
+"""Shards of a split as tars, which webdataset and Hugging Face stream without unpacking them."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Mapping
+from typing import Any
+
+from gleanset.export.base import Entry, folder_name
+from gleanset.export.files import Files
+from gleanset.export.layout import WHOLE, Layout, Options
+from gleanset.export.names import Names
+from gleanset.export.seen import Seen
+from gleanset.export.tables import of_one_type
+from gleanset.export.tar import tar_end, tar_header
+from gleanset.export.workspace import Growing
+
+_END = tarfile.RECORDSIZE
+"""A shard's end takes up to so many bytes."""
+
+
+class WebDataset(Layout):
+    """`<split>-000000.tar` and so on, each image with `<label>/<sha256>.jpg`, `.json` and `.cls`; and classes.json.
+
+    The image is always called `.jpg`, whatever its format (which is in the JSON): readers look at the bytes, but they
+    want samples whose parts are called the same throughout. `.cls` is the label's place in the list of classes.json,
+    counted from 0.
+    """
+
+    def __init__(self, files: Files, options: Options) -> None:
+        super().__init__(files, options)
+        self._names = Names(options.rename)
+        self._seen = Seen(files.place, "names")
+        self._classes: dict[str, int] = {}
+        self._shards: dict[str, int] = {}
+        self._open: tuple[str, Growing] | None = None
+
+    def add(self, entry: Entry, data: bytes) -> str:
+        key = f"{folder_name(entry.label)}/{self._names.of(entry)}"
+        if not self._seen.is_new(key):  # the same bytes twice under one label, when duplicates are kept
+            key = f"{key}-{entry.position}"
+        name = f"{key}.jpg"
+        row = json.dumps(of_one_type(self.row(entry, name)), ensure_ascii=False)
+        number = self._classes.setdefault(entry.label, len(self._classes))
+        parts = {name: data, f"{key}.json": row.encode(), f"{key}.cls": str(number).encode()}
+        sample = b"".join(_member(*part) for part in parts.items())
+        self._shard(entry.split or WHOLE, len(sample)).write(sample)
+        return name
+
+    def _shard(self, split: str, more: int) -> Growing:
+        """The shard of the split in which there is room for so many bytes more."""
+        if self._open is not None:
+            now, shard = self._open
+            if now == split and shard.size + more + _END <= self.options.max_shard_bytes:
+                return shard
+            self._close()
+        self._shards[split] = self._shards.get(split, -1) + 1
+        shard = self.files.place.growing(self._name(split))
+        self._open = split, shard
+        return shard
+
+    def _name(self, split: str) -> str:
+        return f"{split}-{self._shards[split]:06}.tar"
+
+    def _close(self) -> None:
+        if self._open is None:
+            return
+        split, shard = self._open
+        shard.write(tar_end(shard.size))
+        path, _ = self.files.place.finished(self._name(split))
+        self.files.add(self._name(split), path)
+        self.files.place.spend(path)
+        self._open = None
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "names": self._names.state(),
+            "classes": list(self._classes),
+            "shards": self._shards,
+            "open": self._open[0] if self._open else None,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._names.restore(state["names"])
+        self._classes = {label: number for number, label in enumerate(state["classes"])}
+        self._shards = dict(state["shards"])
+        if (split := state["open"]) is not None:
+            self._open = split, self.files.place.growing(self._name(split))
+
+    def finish(self) -> None:
+        self._close()
+        self.files.add("classes.json", (json.dumps(list(self._classes), ensure_ascii=False) + "\n").encode())
+
+
+def _member(name: str, content: bytes) -> bytes:
+    return tar_header(name, len(content)) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
