@@ -21,6 +21,8 @@ MODULES = {
     "lists": "lists",
     "start": "start",
     "followers": "followers",
+    "similar": "similar",
+    "copies": "copies",
 }
 NAMES = tuple(MODULES)
 

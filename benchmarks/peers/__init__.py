@@ -12,24 +12,30 @@ from benchmarks.contestants import Run, environment, finished, timed
 from benchmarks.web import CACHE
 
 HERE = Path(__file__).parent
-REQUIREMENTS = HERE.with_name("requirements-peers.txt")
 
 
-def programs() -> Path:
+def programs(name: str = "peers") -> Path:
     """The folder of their programs; the environment is made at the first call, and again when the pins change."""
-    folder = CACHE / "peers"
-    marker = folder / REQUIREMENTS.name
-    if not marker.exists() or marker.read_text() != REQUIREMENTS.read_text():
+    folder = CACHE / name
+    requirements = _requirements(name)
+    marker = folder / requirements.name
+    if not marker.exists() or marker.read_text() != requirements.read_text():
         print("Making an environment for the other tools ...", file=sys.stderr)
         venv.create(folder, clear=True, with_pip=True)
-        finished([str(folder / "bin" / "pip"), "install", "--quiet", "-r", str(REQUIREMENTS)], dict(os.environ))
-        marker.write_text(REQUIREMENTS.read_text())
+        pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--no-deps", "-r", str(requirements)]
+        finished(pip, dict(os.environ))
+        marker.write_text(requirements.read_text())
     return folder / "bin"
 
 
-def versions(*names: str) -> dict[str, str]:
-    pins = dict(line.split("==") for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
-    return {name: pins[name] for name in names}
+def versions(*names: str, name: str = "peers") -> dict[str, str]:
+    pins = dict(line.split("==") for line in _requirements(name).read_text().splitlines() if "==" in line)
+    return {each: pins[each] for each in names}
+
+
+def _requirements(name: str) -> Path:
+    """With every package that is needed: nothing else is installed."""
+    return HERE.with_name(f"requirements-{name}.txt")
 
 
 def img2dataset_command(program: Path, urls: Path, out: Path, count: int, options: dict[str, object]) -> list[str]:

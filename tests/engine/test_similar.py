@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from gleanset.similar import groups, near_pairs
+from gleanset import similar
+from gleanset.similar import Index, groups, near_pairs
+from gleanset.similar.pieces import plan_of
 
 Hashes = NDArray[np.uint8]
 Random = np.random.Generator
@@ -18,22 +20,19 @@ Random = np.random.Generator
 
 def distances(hashes: Hashes) -> NDArray[np.int64]:
     """All with all, bit by bit."""
-    bits = np.unpackbits(hashes, axis=1).astype(np.int64)
-    return bits @ (1 - bits).T + (1 - bits) @ bits.T
+    bits = np.unpackbits(hashes, axis=1).astype(np.float32)  # whole numbers, which a BLAS multiplies
+    return (bits @ (1 - bits).T + (1 - bits) @ bits.T).astype(np.int64)
 
 
 def expected_groups(near: NDArray[np.bool_]) -> list[int]:
-    groups = list(range(len(near)))
-    for start in range(len(near)):
-        if groups[start] != start:
-            continue
-        waiting = [start]
-        while waiting:
-            for other in np.flatnonzero(near[waiting.pop()]).tolist():
-                if other > start and groups[other] == other:
-                    groups[other] = start
-                    waiting.append(other)
-    return groups
+    """The smallest index that each may be reached from, step by step."""
+    groups = np.arange(len(near))
+    while len(near):
+        reached = np.array([groups[row].min() for row in near])
+        if np.array_equal(reached, groups):
+            break
+        groups = reached[reached]
+    return groups.tolist()
 
 
 def random(rng: Random, count: int) -> Hashes:
@@ -87,13 +86,27 @@ def edge(rng: Random, count: int) -> Hashes:
     return np.concatenate([hashes, np.packbits(bits, axis=1)])
 
 
-KINDS: list[Callable[[Random, int], Hashes]] = [random, planted, chain, plain, half_equal, edge]
+def crowded(rng: Random, count: int) -> Hashes:
+    """Two large groups that have most bits in common, and strangers between them that have these bits too."""
+    middle = np.zeros((count, 256), np.uint8)
+    middle[: count // 2, :40] = 1
+    middle[count // 3 : count // 2] ^= (rng.random((count // 2 - count // 3, 256)) < 0.12).astype(np.uint8)
+    return flipped(rng, np.packbits(rng.permutation(middle), axis=1), 10)
+
+
+def repeated(rng: Random, count: int) -> Hashes:
+    """The same hashes again and again, and copies of them."""
+    hashes = random(rng, count // 20)
+    return flipped(rng, hashes[rng.integers(0, len(hashes), count)], 3)
+
+
+KINDS: list[Callable[[Random, int], Hashes]] = [random, planted, chain, plain, half_equal, edge, crowded, repeated]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("distance", [0, 1, 15, 31, 32, 60, 100, 255])
 def test_it_finds_what_comparing_all_with_all_finds(kind: Callable[[Random, int], Hashes], distance: int) -> None:
-    hashes = kind(np.random.default_rng(distance), 400)
+    hashes = kind(np.random.default_rng(distance), 200)
     apart = distances(hashes)
     want = {(i, j, int(apart[i, j])) for i, j in zip(*np.nonzero(np.triu(apart <= distance, 1)), strict=True)}
     found = [
@@ -104,7 +117,38 @@ def test_it_finds_what_comparing_all_with_all_finds(kind: Callable[[Random, int]
     assert groups(hashes, distance).tolist() == expected_groups(apart <= distance)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("pieces", [13, 16])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_tables_find_what_comparing_all_with_all_finds(
+    kind: Callable[[Random, int], Hashes], pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pieces as large sets have them, of which one or two bits may be flipped, and crowds that are crowds."""
+    monkeypatch.setattr(similar, "plan_for", lambda _, bits, distance: plan_of(pieces, bits, distance))
+    hashes = kind(np.random.default_rng(pieces), 600)
+    near = distances(hashes) <= 31
+    want = np.flatnonzero(np.triu(near, 1))
+    found = [one * len(hashes) + other for one, other, _ in near_pairs(hashes)]
+    assert np.array_equal(np.sort(np.concatenate([*found, []])), want)
+    assert groups(hashes).tolist() == expected_groups(near)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_index_knows_the_groups_of_all_that_was_added(kind: Callable[[Random, int], Hashes]) -> None:
+    hashes = kind(np.random.default_rng(6), 1500)
+    index = Index()
+    for start, end in [(0, 0), (0, 1), (1, 900), (900, 1000), (1000, 1003), (1003, 1300), (1300, 1500)]:
+        added = index.add(hashes[start:end])
+        assert len(index) == end
+        assert added.tolist() == groups(hashes[:end])[start:].tolist()
+        assert index.groups().tolist() == groups(hashes[:end]).tolist()
+
+
+def test_an_index_that_would_compare_all_with_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="as far as 200 bits"):
+        Index(200)
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.integers(0, 2**256 - 1), min_size=0, max_size=30),
     turns=st.lists(st.tuples(st.integers(0, 29), st.sets(st.integers(0, 255), max_size=34)), max_size=40),
@@ -134,6 +178,15 @@ def test_a_large_group_of_plain_pictures_is_not_looked_at_pair_by_pair() -> None
     """Five thousand million pairs are near here; looked at one by one they would take minutes."""
     hashes = flipped(np.random.default_rng(3), np.zeros((100_000, 32), np.uint8), 14)
     assert not groups(hashes).any()
+
+
+def test_two_large_groups_side_by_side_are_not_looked_at_pair_by_pair() -> None:
+    rng = np.random.default_rng(4)
+    middle = np.zeros((20_000, 256), np.uint8)
+    middle[::2, rng.choice(256, 60, replace=False)] = 1
+    found = groups(flipped(rng, np.packbits(middle, axis=1), 12))
+    assert set(found[::2].tolist()) == {0}
+    assert set(found[1::2].tolist()) == {1}
 
 
 def test_nothing_has_no_groups() -> None:
