@@ -14,8 +14,8 @@ from procrastinate.job_context import AbortReason
 from sqlalchemy import func, select
 
 from backend import queue
-from backend.models import CrawlJob, ExportJob, Takedown, ValidationJob
-from backend.services import crawl_jobs, exports, validation
+from backend.models import CrawlJob, ExportJob, Profile, Takedown, ValidationJob
+from backend.services import crawl_jobs, exports, origins, validation
 from backend.tasks.errors import aborted_by_user, sentence
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.export import About, Entry, Workspace, form_of, pack
@@ -108,6 +108,7 @@ async def _about(runtime: Runtime, job: ExportJob) -> tuple[About, str]:
     async with runtime.database.transaction() as session:
         crawl_job = await session.get_one(CrawlJob, job.crawl_job_id)
         validated = await session.get(ValidationJob, validation_job_id) if validation_job_id else None
+        owner = await session.get(Profile, job.user_id)
         taken_down = await session.scalar(select(func.max(Takedown.id)))
         about = About(
             name=job.name,
@@ -117,5 +118,7 @@ async def _about(runtime: Runtime, job: ExportJob) -> tuple[About, str]:
             changes=await crawl_jobs.changes(session, crawl_job.id),
             invalid=await validation.invalid(session, validated.id) if validated else {},
             created=crawl_job.completed_at or crawl_job.created_at,
+            creator=owner.full_name if owner else None,
+            origin=await origins.origin(session, crawl_job, validated, job.export_options),
         )
     return about, json.dumps([job.format, job.export_options, taken_down, repr(about)])

@@ -55,8 +55,28 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which version of a dataset it is: the jobs by number, the rules by name and hash, and what people decided.
+
+    `decisions`: how often each choice is made in the project, and `decisions_sha256` the hash of all of them.
+    """
+
+    crawl_job: int | None = None
+    refresh_of: int | None = None
+    validation_job: int | None = None
+    rules_name: str | None = None
+    rules_hash: str | None = None
+    decisions: Mapping[str, int] = field(default_factory=dict[str, int])
+    decisions_sha256: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What the dataset card tells of the run behind the export. `changes`: what a refresh found, by kind."""
+    """What the papers tell of the run behind the export. `changes`: what a refresh found, by kind.
+
+    `creator`: the name of the person whose dataset it is, where they gave one.
+    """
 
     name: str
     keywords: Any
@@ -65,6 +85,8 @@ class About:
     invalid: Mapping[str, int]
     created: datetime
     changes: Mapping[str, int] = field(default_factory=dict[str, int])
+    creator: str | None = None
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True, slots=True)

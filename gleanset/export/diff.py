@@ -130,18 +130,20 @@ def _numbers(package: Package) -> Numbers:
 
 def _hashes(row: Row) -> Iterator[int]:
     for name in _FIELDS:
-        told = [row.get(each) for each in _OF_LICENCE] if name == "licence" else row.get(name)
+        told = [row.get(each) or None for each in _OF_LICENCE] if name == "licence" else row.get(name) or None
         text = json.dumps(told, sort_keys=True).encode()
         yield int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 def _rows(package: Package) -> Iterator[Row]:
-    """Of the metadata, one after the other."""
+    """Of the metadata, one after the other: of the table at the root, or of those of all splits."""
+    found = False
     for part in package.parts():
-        if part.name == TABLE and part.is_safe:
+        if part.name.rpartition("/")[2] == TABLE and part.is_safe:
+            found = True
             yield from _parsed(part)
-            return
-    raise NotAnExport(f"{package.name} holds no {TABLE}, by which exports are compared.")
+    if not found:
+        raise NotAnExport(f"{package.name} holds no {TABLE}, by which exports are compared.")
 
 
 def _parsed(part: Part) -> Iterator[Row]:

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gleanset.export.container import Container, Content, Whole, blocks_of
+from gleanset.export.container import Container, Content, Whole, blocks_of, size_of
 from gleanset.export.workspace import Growing, Workspace
 
 MANIFEST = "MANIFEST.sha256"
 
 
-class Files:
-    """What layouts and papers write to. Every file ends up in the manifest, in the format of sha256sum."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that is in the container: its SHA-256 in hexadecimal digits, and its bytes."""
 
-    def __init__(self, place: Workspace, container: Container) -> None:
+    sha256: str
+    size: int
+
+
+class Files:
+    """What layouts and papers write to. Every file ends up in the manifest, in the format of sha256sum.
+
+    `written`: the tables, shards and other files that grew on the disk before they went into the container, by name.
+    """
+
+    def __init__(self, place: Workspace, container: Container, state: Mapping[str, Any]) -> None:
         self.place = place
+        self.written = {name: File(*each) for name, each in state.items()}
         self._container = container
         self._manifest = place.growing(MANIFEST)
         self._texts: dict[str, Growing] = {}
 
     def add(self, name: str, content: Content, sha256: str | None = None) -> None:
         """Write a whole file; `sha256` of its bytes where it is known already."""
+        sha256 = sha256 or _sha256(content)
+        if isinstance(content, Path):
+            self.written[name] = File(sha256, size_of(content))
         self._container.add(name, content)
-        self._manifest.write(f"{sha256 or _sha256(content)}  {name}\n".encode())
+        self._manifest.write(f"{sha256}  {name}\n".encode())
 
     def text(self, name: str) -> Text:
         """A file of text that grows beside the container, and goes into it at the end, in the order of the asking."""
@@ -39,15 +55,21 @@ class Files:
         self.add(name, path)
         path.unlink()
 
-    def finish(self) -> Whole:
-        """Write the texts that still grow, the manifest, and the container's end."""
+    def close_all(self) -> None:
+        """Put the texts that still grow into the container now."""
         for name in list(self._texts):
             self.close(name)
+
+    def finish(self) -> Whole:
+        """Write the texts that still grow, the manifest, and the container's end."""
+        self.close_all()
         self._container.add(MANIFEST, self.place.finished(MANIFEST)[0])
         return self._container.finish()
 
     def state(self) -> Mapping[str, Any]:
-        return self._container.state()
+        """That of the container, and which files are written."""
+        written = {name: [each.sha256, each.size] for name, each in self.written.items()}
+        return {"container": self._container.state(), "written": written}
 
 
 class Text:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_imagefolder
 from gleanset.export.layout import WHOLE, Options, Pictures
 from gleanset.export.tables import Jsonl, of_one_type
 
@@ -33,6 +34,9 @@ class ImageFolder(Pictures):
         if split not in self._tables:
             self._tables[split] = Jsonl(self.files, f"{split}/metadata.jsonl")
         return self._tables[split]
+
+    def guide(self) -> Guide:
+        return guide_to_imagefolder()
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"splits": list(self._tables)}

@@ -8,6 +8,7 @@ from typing import Any
 
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_files, guide_to_plain
 from gleanset.export.names import Names, Scheme
 from gleanset.export.seen import Seen
 from gleanset.export.tables import Csv, Jsonl, columns, row_of
@@ -60,6 +61,10 @@ class Layout:
     def finish(self) -> None:
         """Write what comes behind the last image; growing texts go into the container by themselves."""
 
+    def guide(self) -> Guide:
+        """For the papers, when all is written: what lies where, and how it is loaded."""
+        return guide_to_files()
+
 
 class Pictures(Layout):
     """A layout in which each image is a file, in a folder for its label."""
@@ -96,6 +101,9 @@ class Plain(Pictures):
         for table in self._tables:
             table.add(row)
         return name
+
+    def guide(self) -> Guide:
+        return guide_to_plain(include_metadata=self.options.include_metadata)
 
 
 def tables(files: Files, options: Options) -> list[Jsonl | Csv]:

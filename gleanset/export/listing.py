@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_listing
 from gleanset.export.layout import Layout, Options
 from gleanset.export.tables import Csv, Jsonl, columns
 
@@ -12,6 +13,7 @@ _NO_FILE = "file_name"
 
 
 class _Listing(Layout):
+    name: str
     table: Csv | Jsonl
 
     def add(self, entry: Entry, data: bytes) -> str:  # noqa: ARG002 the images stay where they are
@@ -20,19 +22,26 @@ class _Listing(Layout):
         self.table.add(row)
         return entry.sha256
 
+    def guide(self) -> Guide:
+        return guide_to_listing(self.name, columns(include_metadata=self.options.include_metadata))
+
 
 class CsvListing(_Listing):
     """metadata.csv; a spreadsheet opens it."""
 
+    name = "metadata.csv"
+
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         names = [name for name in columns(include_metadata=options.include_metadata) if name != _NO_FILE]
-        self.table = Csv(files, "metadata.csv", names)
+        self.table = Csv(files, self.name, names)
 
 
 class JsonlListing(_Listing):
     """metadata.jsonl, whose rows also keep what the source told as it was."""
 
+    name = "metadata.jsonl"
+
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
-        self.table = Jsonl(files, "metadata.jsonl")
+        self.table = Jsonl(files, self.name)

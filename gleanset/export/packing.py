@@ -18,7 +18,7 @@ from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.container import Container, Whole
 from gleanset.export.files import Files
 from gleanset.export.layout import Layout, Options
-from gleanset.export.paper import Written
+from gleanset.export.paper import Setting, Written
 from gleanset.export.papers import Papers
 from gleanset.export.workspace import Workspace
 from gleanset.store import Store
@@ -63,7 +63,7 @@ async def pack(
     nothing to pack, or when a file cannot be written.
     """
     try:
-        dataset = await asyncio.to_thread(_Dataset, form, place, about, options)
+        dataset = await asyncio.to_thread(_Dataset, form, place, about, options, store)
         await _pack(entries, store, dataset, progress)
         if not dataset.images:
             raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
@@ -108,12 +108,14 @@ def _beside(target: Path) -> Workspace:
 class _Dataset:
     """Layout, papers and container of one export, and where they stand."""
 
-    def __init__(self, form: Form, place: Workspace, about: About, options: Options) -> None:
+    def __init__(self, form: Form, place: Workspace, about: About, options: Options, store: Store) -> None:
         state = place.state
         self._place = place
-        self._files = Files(place, form.container(place, "dataset", state.get("container", {})))
+        files: dict[str, Any] = state.get("files", {"container": {}, "written": {}})
+        container = form.container(place, "dataset", files["container"])
+        self._files = Files(place, container, files["written"])
         self._layout = form.layout(self._files, options)
-        self._papers = Papers(self._files, about)
+        self._papers = Papers(Setting(self._files, about, self._layout, store))
         if state:
             self._layout.restore(state["layout"])
             self._papers.restore(state["papers"])
@@ -135,7 +137,7 @@ class _Dataset:
         self._since = [0, 0]
         self._place.checkpoint(
             {
-                "container": self._files.state(),
+                "files": self._files.state(),
                 "layout": self._layout.state(),
                 "papers": self._papers.state(),
                 "images": self.images,

@@ -8,6 +8,8 @@ from typing import Any
 
 from gleanset.export.base import About, Entry
 from gleanset.export.files import Files
+from gleanset.export.layout import Layout
+from gleanset.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,23 @@ class Written:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a paper may use: it writes to `files` and tells `about`; the `layout` knows what lies where."""
+
+    files: Files
+    about: About
+    layout: Layout
+    store: Store
+
+
 class Paper:
     """Hears of every image, and is written at the end. As with layouts, what grows is a text of `files`, and what else
     must outlive a kill is in `state`."""
 
-    def __init__(self, files: Files, about: About) -> None:
-        self.files, self.about = files, about
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.files, self.about = setting.files, setting.about
 
     def add(self, written: Written) -> None:
         """Take note of an image."""

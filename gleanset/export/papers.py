@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gleanset.export.base import About
-from gleanset.export.card import Card
-from gleanset.export.files import Files
-from gleanset.export.paper import Paper, Written
+from gleanset.export.attribution import Attribution
+from gleanset.export.documents import Documents
+from gleanset.export.paper import Paper, Setting, Written
 
-PAPERS: Mapping[str, type[Paper]] = {"card": Card}
+PAPERS: Mapping[str, type[Paper]] = {"attribution": Attribution, "documents": Documents}
 
 
 class Papers:
     """All of them."""
 
-    def __init__(self, files: Files, about: About) -> None:
-        self._papers = {name: paper(files, about) for name, paper in PAPERS.items()}
+    def __init__(self, setting: Setting) -> None:
+        self._papers = {name: paper(setting) for name, paper in PAPERS.items()}
 
     def add(self, written: Written) -> None:
         for paper in self._papers.values():

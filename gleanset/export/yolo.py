@@ -7,6 +7,7 @@ from typing import Any
 
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_yolo
 from gleanset.export.layout import WHOLE, Options, Pictures, tables
 
 _FOLDERS = {"validation": "val"}
@@ -32,6 +33,9 @@ class Yolo(Pictures):
         for table in self._tables:
             table.add(row)
         return name
+
+    def guide(self) -> Guide:
+        return guide_to_yolo(include_metadata=self.options.include_metadata)
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"classes": sorted(self._classes)}

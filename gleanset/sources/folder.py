@@ -116,8 +116,6 @@ def _archive(path: Path) -> Shelf:
         return ZipShelf(path)
     if is_tar(start):
         return TarShelf(path)
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        raise SourceError(f"{path} is compressed with Zstandard, which is not read here. Unpack it, or use .tar.gz.")
     raise SourceError(f"{path} is neither a folder nor a zip or tar archive.")
 
 

@@ -41,6 +41,9 @@ _LONG_NAMES = (
 )
 _PUBLIC_DOMAIN = {"public-domain", "pd", "publicdomain"}
 _SPOKEN = {"cc0": "CC0", "pdm": "Public Domain Mark"}
+_DEEDS = {"cc0": "zero", "pdm": "mark"}
+"""Of each there is one version."""
+_ALL_OF_CC = "https://creativecommons.org/licenses/"
 
 
 def parse_licence(name: str | None, version: str | None = None, url: str | None = None) -> Licence | None:
@@ -105,8 +108,32 @@ def compose_attribution(
     if creator:
         line += f" by {creator}"
     if licence:
-        line += f", {_spoken(licence)}" + (f" ({licence.url})" if licence.url else "")
+        line += f", {licence_name(licence)}" + (f" ({licence.url})" if licence.url else "")
     return line + (f", via {page_url}" if page_url else "")
+
+
+def is_creative_commons(licence: Licence) -> bool:
+    """Whether code and version say all of it, and where its text is."""
+    return licence.code in _DEEDS or re.fullmatch(_CODE, licence.code) is not None
+
+
+def licence_name(licence: Licence) -> str:
+    """What people call it: `CC BY-SA 4.0`, `CC0 1.0`; its code where that is all there is."""
+    spoken = f"CC {licence.code.upper()}" if is_creative_commons(licence) else licence.code
+    name = _SPOKEN.get(licence.code, spoken)
+    return f"{name} {licence.version}" if licence.version else name
+
+
+def licence_link(licence: Licence) -> str | None:
+    """Where its text is: as the source states it, or what follows from code and version. No version is guessed."""
+    if licence.url:
+        return licence.url
+    if licence.code in _DEEDS:
+        return f"https://creativecommons.org/publicdomain/{_DEEDS[licence.code]}/1.0/"
+    if not is_creative_commons(licence):
+        return None
+    version = licence.version and re.fullmatch(r"\d\.\d", licence.version)
+    return f"https://creativecommons.org/licenses/{licence.code}/{licence.version}/" if version else _ALL_OF_CC
 
 
 def _slug(name: str) -> str:
@@ -126,12 +153,6 @@ def _from_url(url: str | None) -> tuple[str, str | None] | None:
     if match is None or not (parts.hostname or "").endswith("creativecommons.org"):
         return None
     return _SAME.get(match["code"], match["code"]), match["version"]
-
-
-def _spoken(licence: Licence) -> str:
-    is_cc = re.fullmatch(_CODE, licence.code) is not None
-    name = _SPOKEN.get(licence.code) or (f"CC {licence.code.upper()}" if is_cc else licence.code)
-    return f"{name} {licence.version}" if licence.version else name
 
 
 def check_licence(candidate: Candidate, licences: Collection[str] | None) -> None:

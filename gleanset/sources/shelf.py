@@ -19,7 +19,8 @@ _COMPANIONS = {
     *(".csv", ".htm", ".html", ".json", ".jsonl", ".log", ".md", ".ndjson", ".parquet", ".pdf", ".py", ".sha256"),
     *(".toml", ".tsv", ".txt", ".xml", ".yaml", ".yml"),
 }
-_HIDDEN = re.compile(r"(?:^|/)(?:\.(?!\.?(?:[/\\]|$))|__MACOSX/|Thumbs\.db$|desktop\.ini$)")
+_HIDDEN = re.compile(r"(?:^|/)(?:\.(?!\.?(?:[/\\]|$))|__MACOSX/|Thumbs\.db$|desktop\.ini$)|^contact-sheet\.jpg$")
+"""What lies about in folders; the last of it in those that Gleanset packed."""
 
 
 class Shelf(Protocol):

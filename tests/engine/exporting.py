@@ -21,6 +21,12 @@ ABOUT = About(
     created=datetime(2026, 1, 2, tzinfo=UTC),
 )
 
+PAPERS = {
+    *("README.md", "ATTRIBUTION.md", "MANIFEST.sha256", "contact-sheet.jpg", "croissant.json", "dataset.json"),
+    *("metadata.jsonl", "metadata.csv"),
+}
+"""What lies beside the images of the plain layout."""
+
 
 def entry(data: bytes, label: str = "cat", **more: Any) -> Entry:
     digest = hashlib.sha256(data).hexdigest()

@@ -29,7 +29,7 @@ from gleanset.export.base import METADATA_FIELDS, Entry, Packed, file_name, fold
 from gleanset.store import Store
 from gleanset.types import Licence
 from tests.engine.disk import small_disk
-from tests.engine.exporting import ABOUT, pack, silent, stored, stream
+from tests.engine.exporting import ABOUT, PAPERS, pack, silent, stored, stream
 
 HOSTILE = [
     'quotes " and "" and \' and ,;\t', "line\nfeed", "carriage\rreturn", "both\r\n", "\n", "\r", " around ",
@@ -97,11 +97,10 @@ async def test_other_programs_read_it(store: Store, target: Path, tmp_path: Path
         check=True,
     )
     assert checked.stderr == ""
-    assert len(checked.stdout.splitlines()) == 30 + 3
+    assert len(checked.stdout.splitlines()) == 30 + len(PAPERS) - 1
 
     inside = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
-    papers = {"README.md", "metadata.jsonl", "metadata.csv", "MANIFEST.sha256"}
-    assert inside == papers | {file_name(made) for made in entries}
+    assert inside == PAPERS | {file_name(made) for made in entries}
     for made in entries:
         assert (unpacked / file_name(made)).read_bytes() == await store.get(made.key)
     listed = {line.split("  ", 1)[1] for line in (unpacked / "MANIFEST.sha256").read_text("utf-8").splitlines()}
@@ -168,7 +167,7 @@ async def test_the_card_keeps_hostile_names_in_their_place(store: Store, target:
         "# x --- # Injected \\| a \\| 'b' &lt;script>"
     ]
     assert "<script" not in text
-    assert "| by 4.0 | 1 |" in text
+    assert "| CC BY 4.0 | 1 |" in text
     assert "2 images" in text
     for row in re.findall(r"^\|.*$", text, re.MULTILINE):
         assert len(re.findall(r"(?<!\\)\|", row)) == 3

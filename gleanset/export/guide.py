@@ -1,0 +1,229 @@
+"""What the papers have to know of a layout: what lies where, how clients load it, and how Croissant describes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from gleanset.export.croissant import Description, Json, column, file_object, file_set, from_table, record_set
+from gleanset.export.files import File
+
+Describe = Callable[[Mapping[str, File]], Description]
+"""Takes the tables and other files, without the images, that are written already, by their paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """`files`: what lies where, by path or pattern. `loading`: by the name of a client, the Python that loads it.
+
+    `data_files`: what the Hugging Face hub takes for a split, by the split's name; nothing when it finds them itself.
+    `has_images`: whether pictures are in it at all, and not only what is known of them.
+    """
+
+    files: Mapping[str, str]
+    loading: Mapping[str, str]
+    describe: Describe
+    data_files: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    has_images: bool = True
+
+
+IMAGE_TYPES = (
+    "image/jpeg", "image/png", "image/webp", "image/gif", "image/tiff", "image/avif", "image/bmp",
+)  # fmt: skip
+"""Whatever an export of originals may hold; mlcroissant reads all of them when it meets the first in the list."""
+
+COLUMNS = (
+    ("file_name", "sc:Text", "Path of the image."),
+    ("label", "sc:Text", "What it shows: the keyword, list or folder by which it was found."),
+    ("width", "sc:Integer", "Pixels, before EXIF orientation."),
+    ("height", "sc:Integer", "Pixels, before EXIF orientation."),
+    ("file_size", "sc:Integer", "Bytes."),
+    ("format", "sc:Text", "jpeg, png, webp, gif, tiff, avif or bmp."),
+    ("sha256", "sc:Text", "SHA-256 of the file, in hex."),
+    ("pdq", "sc:Text", "PDQ perceptual hash of 256 bits, in hex."),
+    ("source", "sc:Text", "Which source offered it."),
+    ("source_page", "sc:URL", "The page it is shown on."),
+    ("original_url", "sc:URL", "Where it was fetched."),
+    ("title", "sc:Text", "As its source states it."),
+    ("creator", "sc:Text", "Who made it, as its source states it."),
+    ("creator_url", "sc:URL", "The creator's page."),
+    ("licence", "sc:Text", "Code of the licence; none when its source states none."),
+    ("licence_version", "sc:Text", "Version of the licence."),
+    ("licence_url", "sc:URL", "Text of the licence."),
+    ("attribution", "sc:Text", "Credit line."),
+    ("fetched_at", "sc:DateTime", "When it was fetched."),
+    ("decision", "sc:Text", "keep, when a person wanted it whatever the rules say."),
+    ("split", "sc:Text", "train, validation, test or the like; none when there are no splits."),
+)
+"""Name, type and meaning of the columns of metadata.jsonl, metadata.csv and whatever holds the same."""
+
+
+_PICTURES = "<label>/<sha256>.<ext>"
+_TABLES = "a row an image: label, size, hash, source, creator, licence, attribution"
+_PANDAS = """import pandas
+rows = pandas.read_json("FOLDER/metadata.jsonl", lines=True)"""
+_PANDAS_CSV = """import pandas
+rows = pandas.read_csv("FOLDER/metadata.csv")"""
+_TORCHVISION = """from torchvision.datasets import ImageFolder
+dataset = ImageFolder("FOLDER/{}")"""
+_CROISSANT = """import mlcroissant
+records = mlcroissant.Dataset("FOLDER/croissant.json").records("{}")"""
+_HUB = """from datasets import load_dataset
+dataset = load_dataset("FOLDER", split="train")"""
+_JSONL = "application/jsonlines"
+
+
+def table_fields(path: str, names: Collection[str] | None = None) -> list[Json]:
+    """Fields for the columns of a table of metadata; all of them without `names`."""
+    return [
+        column(name, data_type, meaning, from_table(path, name))
+        for name, data_type, meaning in COLUMNS
+        if names is None or name in names
+    ]
+
+
+def pictures_with_rows(images: Json, table: str, name: str, relative_to: str = "") -> list[Json]:
+    """Records of the pictures of a set of files, each with its row of a table, joined by its path.
+
+    `name` is that of the record set; that of the table's own is `<name>-rows`. `relative_to`: the folder from which on
+    the paths in the table are told.
+    """
+    file_set_of = {"fileSet": {"@id": images["@id"]}}
+    rows = f"{name}-rows"
+    path = file_set_of | {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": f"{relative_to}(.+)"}}
+    content = file_set_of | {"extract": {"fileProperty": "content"}}
+    fields = [
+        column("image", "sc:ImageObject", "The picture.", content),
+        column("file_name", "sc:Text", "Path of the image.", path, references={"field": {"@id": f"{rows}/file_name"}}),
+        *(
+            column(each, data_type, meaning, {"field": {"@id": f"{rows}/{each}"}})
+            for each, data_type, meaning in COLUMNS
+            if each != "file_name"
+        ),
+    ]
+    return [
+        record_set(name, "Pictures with what is known of each.", fields),
+        record_set(rows, "What is known of each picture.", table_fields(table)),
+    ]
+
+
+def pictures_alone(images: Json) -> Json:
+    """Records of the pictures of a set of files, of which there is no table."""
+    source = {"fileSet": {"@id": images["@id"]}}
+    path = source | {"extract": {"fileProperty": "fullpath"}}
+    fields = [
+        column("image", "sc:ImageObject", "The picture.", source | {"extract": {"fileProperty": "content"}}),
+        column("file_name", "sc:Text", "Path of the image.", path | {"transform": {"regex": "(.+)"}}),
+        column("folder", "sc:Text", "The label's folder.", path | {"transform": {"regex": ".*?([^/]+)/[^/]+$"}}),
+    ]
+    return record_set("images", "Pictures.", fields)
+
+
+def guide_to_plain(*, include_metadata: bool = True) -> Guide:
+    """Images in folders by label, and tables of what is known of them."""
+    return Guide(
+        files={f"images/{_PICTURES}": "the images"} | _tables(include_metadata=include_metadata),
+        loading=({"Hugging Face datasets": _HUB, "pandas": _PANDAS} if include_metadata else {})
+        | {"torchvision": _TORCHVISION.format("images"), "mlcroissant": _CROISSANT.format("images")},
+        describe=partial(_described, ["images/*"]),
+        # Of the tables one, or the client asks which of them.
+        data_files={"train": ["metadata.jsonl", "images/**"] if include_metadata else ["images/**"]},
+    )
+
+
+def guide_to_yolo(*, include_metadata: bool) -> Guide:
+    """Images in folders by split and label, with tables beside them."""
+    classes = {"classes.txt": "the labels' folders, sorted: a class's number is its line, counted from 0"}
+    return Guide(
+        files={f"train|val|test/{_PICTURES}": "the images"} | classes | _tables(include_metadata=include_metadata),
+        loading={
+            "Ultralytics": """from ultralytics import YOLO
+YOLO("yolo11n-cls.pt").train(data="FOLDER")""",
+            "torchvision": _TORCHVISION.format("train"),
+            "mlcroissant": _CROISSANT.format("images"),
+        },
+        describe=partial(_described, ["*/*/*"]),
+    )
+
+
+def guide_to_imagefolder() -> Guide:
+    """Images in folders by split and label, with a table in each split's folder."""
+    return Guide(
+        files={f"<split>/{_PICTURES}": "the images", "<split>/metadata.jsonl": _TABLES},
+        loading={
+            "Hugging Face datasets": _HUB,
+            "torchvision": _TORCHVISION.format("train"),
+            "mlcroissant": _CROISSANT.format("train"),
+        },
+        describe=_described_by_split,
+    )
+
+
+def guide_to_listing(table: str, names: Collection[str]) -> Guide:
+    """A table, and no images."""
+    is_csv = table.endswith(".csv")
+
+    def describe(written: Mapping[str, File]) -> Description:
+        of_table = file_object(table, written[table], "text/csv" if is_csv else _JSONL, "A row an image.")
+        fields = [each for each in table_fields(table, names) if each["@id"] != "file_name"]
+        return Description([of_table], [record_set("rows", "What is known of each picture.", fields)])
+
+    return Guide(
+        files={table: f"{_TABLES}, and where it can be had"},
+        loading={
+            "Hugging Face datasets": _HUB,
+            "pandas": _PANDAS_CSV if is_csv else _PANDAS,
+            "mlcroissant": _CROISSANT.format("rows"),
+        },
+        describe=describe,
+        data_files={"train": [table]},
+        has_images=False,
+    )
+
+
+def guide_to_files() -> Guide:
+    """Of a layout that says nothing of itself: its files are described, its records are not."""
+    return Guide(files={}, loading={}, describe=_files_alone)
+
+
+def _tables(*, include_metadata: bool) -> dict[str, str]:
+    return {"metadata.jsonl, metadata.csv": _TABLES} if include_metadata else {}
+
+
+def _images(name: str, includes: Sequence[str]) -> Json:
+    return file_set(name, includes, IMAGE_TYPES, "The pictures, in a folder a label.")
+
+
+def _described(includes: Sequence[str], written: Mapping[str, File]) -> Description:
+    table, images = "metadata.jsonl", _images("image-files", includes)
+    if table not in written:
+        return Description([images], [pictures_alone(images)])
+    of_table = file_object(table, written[table], _JSONL, "A row an image.")
+    return Description([of_table, images], pictures_with_rows(images, table, "images"))
+
+
+def _described_by_split(written: Mapping[str, File]) -> Description:
+    """A record set for each split, by the split's name."""
+    tables = [name for name in written if name.endswith("/metadata.jsonl")]
+    if not tables:
+        images = _images("image-files", ["*/*/*"])
+        return Description([images], [pictures_alone(images)])
+    distribution: list[Json] = []
+    sets: list[Json] = []
+    for table in tables:
+        split = table.partition("/")[0]
+        images = _images(f"{split}-files", [f"{split}/*/*"])
+        distribution += [file_object(table, written[table], _JSONL, "A row an image."), images]
+        sets += pictures_with_rows(images, table, split, f"{re.escape(split)}/")
+    return Description(distribution, sets)
+
+
+def _files_alone(written: Mapping[str, File]) -> Description:
+    return Description(
+        [
+            file_object(name, file, "application/octet-stream", "A file of the dataset.")
+            for name, file in written.items()
+        ]
+    )

@@ -1,0 +1,149 @@
+"""croissant.json, read by mlcroissant itself: it validates without a complaint, and its records are the dataset's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gleanset.export import export, form_of
+from gleanset.export.base import About, Entry, file_name, metadata_row
+from gleanset.export.croissant import croissant
+from gleanset.export.files import File
+from gleanset.export.guide import guide_to_plain
+from gleanset.export.tally import Tally
+from gleanset.store import Store
+from gleanset.types import Licence
+from tests.engine.exporting import silent, stored, stream
+from tests.engine.pictures import sample
+from tests.web import picture
+
+ABOUT = About(
+    name='Cats "and" 漢字 \u2028 {dogs}\\',
+    keywords=["cat"],
+    rules={"min_width": 64},
+    failures={},
+    invalid={},
+    created=datetime(2026, 3, 4, 5, tzinfo=UTC),
+)
+
+
+def entry(data: bytes, image_format: str, **more: Any) -> Entry:
+    digest = hashlib.sha256(data).hexdigest()
+    given: dict[str, Any] = {
+        "position": 1,
+        "key": digest,
+        "sha256": digest,
+        "label": "cat",
+        "format": image_format,
+        "width": 320,
+        "height": 213,
+        "file_size": len(data),
+        "original_url": f"https://example.org/{image_format}",
+    }
+    return Entry(**given | more)
+
+
+def written(folder: Path, pictures: list[tuple[bytes, Entry]]) -> dict[str, Any]:
+    """A dataset in a folder, of which croissant.json is the last; what that says."""
+    tally = Tally()
+    table = b""
+    for data, each in pictures:
+        path = folder / file_name(each)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        table += (json.dumps(metadata_row(each, file_name(each))) + "\n").encode()
+        tally.add(each)
+    (folder / "metadata.jsonl").write_bytes(table)
+    files = {"metadata.jsonl": File(hashlib.sha256(table).hexdigest(), len(table))}
+    document = croissant(ABOUT, tally, guide_to_plain().describe(files))
+    (folder / "croissant.json").write_bytes(document)
+    return json.loads(document)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """As mlcroissant sees it, in a process of its own: it takes seconds and hundreds of megabytes to import."""
+    command = [sys.executable, str(Path(__file__).with_name("read_croissant.py")), str(folder / "croissant.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+async def test_an_unpacked_export_is_what_its_clients_load(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    made = await stored(store, [picture(n) for n in range(6)], "jpeg")
+    many = [replace(each, label=f"label {n % 2}", licence=Licence("by", "4.0")) for n, each in enumerate(made)]
+    target = tmp_path / "pets.zip"
+    await export(form_of("zip"), stream(many), store, target, ABOUT, silent)
+    folder = tmp_path / "pets"
+    with zipfile.ZipFile(target) as archive:
+        archive.extractall(folder)
+    found = read(folder)
+    assert found["complaints"] == []
+    assert len(found["sets"]["images"]) == 6
+    assert {record["images/label"] for record in found["sets"]["images"]} == {"label 0", "label 1"}
+
+    hub = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("read_hub.py")), str(folder)],
+        capture_output=True, text=True, check=False, env=os.environ | {"HF_HOME": str(tmp_path / "hf")},
+    )  # fmt: skip
+    assert hub.returncode == 0, hub.stderr
+    told = json.loads(hub.stdout)
+    assert told["rows"] == 6
+    assert told["size"] == [128, 96]
+    assert told["labels"] == ["label 0", "label 1"]
+    assert told["card"]["license"] == ["cc-by-4.0"]
+    assert told["card"]["pretty_name"] == ABOUT.name
+
+
+def test_mlcroissant_validates_and_loads_it(tmp_path: Path) -> None:
+    pictures = [
+        (
+            sample(image_format),
+            entry(sample(image_format), image_format, label="Größe/漢" if n % 2 else "007", split="train"),
+        )
+        for n, image_format in enumerate(("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif"))
+    ]
+    (data, first), *_ = pictures
+    licensed = replace(
+        first, label="dog", split="test", title="A cat", creator="Ann", licence=Licence("by", "4.0"), decision="keep",
+        fetched_at=datetime(2026, 1, 2, 3, tzinfo=UTC), metadata={"tags": ["a"]},
+    )  # fmt: skip
+    pictures.append((data, licensed))
+    document = written(tmp_path, pictures)
+    assert document["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+    found = read(tmp_path)
+    assert found["complaints"] == []
+    assert found["version"].startswith("2026.3.4+")
+    records = {record["images/file_name"]: record for record in found["sets"]["images"]}
+    assert records.keys() == {file_name(each) for _, each in pictures}
+    assert len(found["sets"]["images"]) == len(found["sets"]["images-rows"]) == len(pictures)
+    for _, each in pictures:
+        record = records[file_name(each)]
+        assert record["images/image"] == [320, 213]
+        assert record["images/sha256"] == each.sha256
+        assert record["images/split"] == each.split
+        assert record["images/width"] == 320
+    told = records[file_name(licensed)]
+    assert (told["images/label"], told["images/creator"], told["images/licence"]) == ("dog", "Ann", "by")
+    assert told["images/fetched_at"].startswith("2026-01-02")
+    assert found["sets"]["splits"] == [
+        {"splits/name": "test", "splits/images": 1},
+        {"splits/name": "train", "splits/images": 7},
+    ]
+    assert {each["labels/name"] for each in found["sets"]["labels"]} == {"007", "Größe/漢", "dog"}
+
+
+def test_a_dataset_of_webp_alone(tmp_path: Path) -> None:
+    written(tmp_path, [(sample("webp"), entry(sample("webp"), "webp"))])
+    found = read(tmp_path)
+    assert found["complaints"] == []
+    assert [record["images/image"] for record in found["sets"]["images"]] == [[320, 213]]
+    assert found["sets"]["images"][0]["images/title"] is None
