@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,6 +71,7 @@ _CROISSANT = """import mlcroissant
 records = mlcroissant.Dataset("FOLDER/croissant.json").records("{}")"""
 _HUB = """from datasets import load_dataset
 dataset = load_dataset("FOLDER", split="train")"""
+_PATH, _PATH_IN_SPLIT = "(.+)", "(?:.*/)?([^/]+/[^/]+)$"
 _JSONL = "application/jsonlines"
 
 
@@ -84,19 +84,19 @@ def table_fields(path: str, names: Collection[str] | None = None) -> list[Json]:
     ]
 
 
-def pictures_with_rows(images: Json, table: str, name: str, relative_to: str = "") -> list[Json]:
+def pictures_with_rows(images: Json, table: str, name: str, path: str = _PATH) -> list[Json]:
     """Records of the pictures of a set of files, each with its row of a table, joined by its path.
 
-    `name` is that of the record set; that of the table's own is `<name>-rows`. `relative_to`: the folder from which on
-    the paths in the table are told.
+    `name` is that of the record set; that of the table's own is `<name>-rows`. `path`: which part of a file's path
+    stands in the table, as a regular expression; mlcroissant applies it twice, so of that part it has to be all.
     """
     file_set_of = {"fileSet": {"@id": images["@id"]}}
     rows = f"{name}-rows"
-    path = file_set_of | {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": f"{relative_to}(.+)"}}
+    full = file_set_of | {"extract": {"fileProperty": "fullpath"}, "transform": {"regex": path}}
     content = file_set_of | {"extract": {"fileProperty": "content"}}
     fields = [
         column("image", "sc:ImageObject", "The picture.", content),
-        column("file_name", "sc:Text", "Path of the image.", path, references={"field": {"@id": f"{rows}/file_name"}}),
+        column("file_name", "sc:Text", "Path of the image.", full, references={"field": {"@id": f"{rows}/file_name"}}),
         *(
             column(each, data_type, meaning, {"field": {"@id": f"{rows}/{each}"}})
             for each, data_type, meaning in COLUMNS
@@ -127,13 +127,13 @@ def guide_to_plain(*, include_metadata: bool = True) -> Guide:
         files={f"images/{_PICTURES}": "the images"} | _tables(include_metadata=include_metadata),
         loading=({"Hugging Face datasets": _HUB, "pandas": _PANDAS} if include_metadata else {})
         | {"torchvision": _TORCHVISION.format("images"), "mlcroissant": _CROISSANT.format("images")},
-        describe=partial(_described, ["images/*"]),
+        describe=partial(_described, ["images"]),
         # Of the tables one, or the client asks which of them.
         data_files={"train": ["metadata.jsonl", "images/**"] if include_metadata else ["images/**"]},
     )
 
 
-def guide_to_yolo(*, include_metadata: bool) -> Guide:
+def guide_to_yolo(folders: Sequence[str], *, include_metadata: bool) -> Guide:
     """Images in folders by split and label, with tables beside them."""
     classes = {"classes.txt": "the labels' folders, sorted: a class's number is its line, counted from 0"}
     return Guide(
@@ -144,11 +144,11 @@ YOLO("yolo11n-cls.pt").train(data="FOLDER")""",
             "torchvision": _TORCHVISION.format("train"),
             "mlcroissant": _CROISSANT.format("images"),
         },
-        describe=partial(_described, ["*/*/*"]),
+        describe=partial(_described, folders),
     )
 
 
-def guide_to_imagefolder() -> Guide:
+def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
     """Images in folders by split and label, with a table in each split's folder."""
     return Guide(
         files={f"<split>/{_PICTURES}": "the images", "<split>/metadata.jsonl": _TABLES},
@@ -157,7 +157,7 @@ def guide_to_imagefolder() -> Guide:
             "torchvision": _TORCHVISION.format("train"),
             "mlcroissant": _CROISSANT.format("train"),
         },
-        describe=_described_by_split,
+        describe=partial(_described_by_split, folders),
     )
 
 
@@ -192,31 +192,31 @@ def _tables(*, include_metadata: bool) -> dict[str, str]:
     return {"metadata.jsonl, metadata.csv": _TABLES} if include_metadata else {}
 
 
-def _images(name: str, includes: Sequence[str]) -> Json:
-    return file_set(name, includes, IMAGE_TYPES, "The pictures, in a folder a label.")
+def _images(name: str, folders: Sequence[str]) -> Json:
+    return file_set(name, [f"{folder}/*/*" for folder in folders], IMAGE_TYPES, "The pictures, in a folder a label.")
 
 
-def _described(includes: Sequence[str], written: Mapping[str, File]) -> Description:
-    table, images = "metadata.jsonl", _images("image-files", includes)
+def _described(folders: Sequence[str], written: Mapping[str, File]) -> Description:
+    table, images = "metadata.jsonl", _images("image-files", folders)
     if table not in written:
         return Description([images], [pictures_alone(images)])
     of_table = file_object(table, written[table], _JSONL, "A row an image.")
     return Description([of_table, images], pictures_with_rows(images, table, "images"))
 
 
-def _described_by_split(written: Mapping[str, File]) -> Description:
+def _described_by_split(folders: Sequence[str], written: Mapping[str, File]) -> Description:
     """A record set for each split, by the split's name."""
     tables = [name for name in written if name.endswith("/metadata.jsonl")]
     if not tables:
-        images = _images("image-files", ["*/*/*"])
+        images = _images("image-files", folders)
         return Description([images], [pictures_alone(images)])
     distribution: list[Json] = []
     sets: list[Json] = []
     for table in tables:
         split = table.partition("/")[0]
-        images = _images(f"{split}-files", [f"{split}/*/*"])
+        images = _images(f"{split}-files", [split])
         distribution += [file_object(table, written[table], _JSONL, "A row an image."), images]
-        sets += pictures_with_rows(images, table, split, f"{re.escape(split)}/")
+        sets += pictures_with_rows(images, table, split, _PATH_IN_SPLIT)
     return Description(distribution, sets)
 
 

@@ -36,7 +36,7 @@ class ImageFolder(Pictures):
         return self._tables[split]
 
     def guide(self) -> Guide:
-        return guide_to_imagefolder()
+        return guide_to_imagefolder(list(self.folders))
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"splits": list(self._tables)}

@@ -67,25 +67,28 @@ class Layout:
 
 
 class Pictures(Layout):
-    """A layout in which each image is a file, in a folder for its label."""
+    """A layout in which each image is a file, in a folder for its label. `folders` are those above them."""
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         self._names = Names(options.rename)
         self._seen = Seen(files.place, "names")
+        self.folders: dict[str, None] = {}
 
     def picture(self, folder: str, entry: Entry, data: bytes) -> str:
         """Write the image below the folder: `<folder>/<label>/<name>.<ext>`, which is returned."""
         name = f"{folder}/{folder_name(entry.label)}/{self._names.of(entry)}.{EXTENSIONS[entry.format]}"
+        self.folders[folder] = None
         if self._seen.is_new(name):  # the same bytes twice under one label, when duplicates are kept
             self.files.add(name, data, entry.sha256)
         return name
 
     def state(self) -> dict[str, Any]:
-        return {"names": self._names.state()}
+        return {"names": self._names.state(), "folders": list(self.folders)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._names.restore(state["names"])
+        self.folders = dict.fromkeys(state["folders"])
 
 
 class Plain(Pictures):

@@ -35,7 +35,7 @@ class Yolo(Pictures):
         return name
 
     def guide(self) -> Guide:
-        return guide_to_yolo(include_metadata=self.options.include_metadata)
+        return guide_to_yolo(list(self.folders), include_metadata=self.options.include_metadata)
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"classes": sorted(self._classes)}

@@ -1,4 +1,4 @@
-"""Prints what mlcroissant makes of the document that is named: its records, and every complaint about it, as JSON."""
+"""Prints what mlcroissant makes of the documents that are named: records, and every complaint about them, as JSON."""
 
 from __future__ import annotations
 
@@ -32,10 +32,16 @@ def told(value: Any) -> Any:
 
 for logger in (absl.get_absl_logger(), logging.getLogger()):
     logger.addHandler(_Listener(logging.WARNING))
-dataset = mlcroissant.Dataset(sys.argv[1])
-about = dataset.metadata
-sets = {
-    one.id: [{name: told(value) for name, value in record.items()} for record in dataset.records(one.id)]
-    for one in about.record_sets
-}
-json.dump({"sets": sets, "complaints": complaints, "version": about.version, "about": about.to_json()}, sys.stdout)
+
+
+def read(path: str) -> dict[str, Any]:
+    complaints.clear()
+    dataset = mlcroissant.Dataset(path)
+    sets = {
+        one.id: [{name: told(value) for name, value in record.items()} for record in dataset.records(one.id)]
+        for one in dataset.metadata.record_sets
+    }
+    return {"sets": sets, "complaints": [*complaints], "version": dataset.metadata.version}
+
+
+json.dump([read(path) for path in sys.argv[1:]], sys.stdout)

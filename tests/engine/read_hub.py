@@ -1,19 +1,25 @@
-"""Prints what Hugging Face's libraries make of an unpacked export: its card, and the rows that its card leads to."""
+"""Prints what Hugging Face's libraries make of unpacked exports: their cards, and the rows that a card leads to."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from datasets import load_dataset
 from huggingface_hub import DatasetCard
 
-folder = Path(sys.argv[1])
-card = DatasetCard((folder / "README.md").read_text())
-rows = load_dataset(str(folder), split="train")
-first = rows[0]["image"]
-json.dump(
-    {"card": card.data.to_dict(), "rows": len(rows), "size": list(first.size), "labels": sorted(set(rows["label"]))},
-    sys.stdout,
-)
+
+def read(folder: str) -> dict[str, Any]:
+    card = DatasetCard((Path(folder) / "README.md").read_text())
+    splits = load_dataset(folder)
+    return {
+        "card": card.data.to_dict(),
+        "rows": {name: len(rows) for name, rows in splits.items()},
+        "size": list(splits["train"][0]["image"].size),
+        "labels": sorted(set(splits["train"]["label"])),
+    }
+
+
+json.dump([read(folder) for folder in sys.argv[1:]], sys.stdout)

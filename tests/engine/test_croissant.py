@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gleanset.export import export, form_of
+from gleanset.export import Options, export, form_of
 from gleanset.export.base import About, Entry, file_name, metadata_row
 from gleanset.export.croissant import croissant
 from gleanset.export.files import File
@@ -68,39 +67,60 @@ def written(folder: Path, pictures: list[tuple[bytes, Entry]]) -> dict[str, Any]
     return json.loads(document)
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(*folders: Path) -> list[dict[str, Any]]:
     """As mlcroissant sees it, in a process of its own: it takes seconds and hundreds of megabytes to import."""
-    command = [sys.executable, str(Path(__file__).with_name("read_croissant.py")), str(folder / "croissant.json")]
+    command = [sys.executable, str(Path(__file__).with_name("read_croissant.py"))]
+    command += [str(folder / "croissant.json") for folder in folders]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-async def test_an_unpacked_export_is_what_its_clients_load(tmp_path: Path) -> None:
+async def test_an_export_is_what_its_clients_load(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "blobs"))
     made = await stored(store, [picture(n) for n in range(6)], "jpeg")
-    many = [replace(each, label=f"label {n % 2}", licence=Licence("by", "4.0")) for n, each in enumerate(made)]
-    target = tmp_path / "pets.zip"
-    await export(form_of("zip"), stream(many), store, target, ABOUT, silent)
-    folder = tmp_path / "pets"
-    with zipfile.ZipFile(target) as archive:
-        archive.extractall(folder)
-    found = read(folder)
-    assert found["complaints"] == []
-    assert len(found["sets"]["images"]) == 6
-    assert {record["images/label"] for record in found["sets"]["images"]} == {"label 0", "label 1"}
+    many = [
+        replace(each, label=f"label {n % 2}", split=("train", "test")[n // 4], licence=Licence("by", "4.0"))
+        for n, each in enumerate(made)
+    ]
+    sets = {
+        "folder": {"images": 6, "images-rows": 6},
+        "imagefolder": {"train": 4, "train-rows": 4, "test": 2, "test-rows": 2},
+        "yolo": {"images": 6, "images-rows": 6},
+        "csv": {"rows": 6},
+        "jsonl": {"rows": 6},
+    }
+    bare = {"folder": {"images": 6}, "imagefolder": {"images": 6}, "yolo": {"images": 6}, "csv": {"rows": 6}}
+    folders: list[Path] = []
+    for expected, options in ((sets, Options()), (bare, Options(include_metadata=False))):
+        for format_ in expected:
+            folders.append(tmp_path / f"{len(folders)}")
+            form = form_of(format_, "folder")
+            await export(form, stream(many), store, folders[-1], ABOUT, silent, options)
+            assert (folders[-1] / "contact-sheet.jpg").exists() == (format_ not in ("csv", "jsonl"))
+    for found, (format_, expected) in zip(read(*folders), [*sets.items(), *bare.items()], strict=True):
+        assert found["complaints"] == [], format_
+        counted = {name: len(records) for name, records in found["sets"].items()}
+        assert counted == expected | {"labels": 2, "splits": 2}, format_
+        for name, records in found["sets"].items():
+            for record in records:
+                assert record.get(f"{name}/image", [128, 96]) == [128, 96]
+                assert record.get(f"{name}/label", "label 0") in ("label 0", "label 1")
+    hub_reads(folders[0], folders[1], tmp_path)
 
-    hub = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("read_hub.py")), str(folder)],
-        capture_output=True, text=True, check=False, env=os.environ | {"HF_HOME": str(tmp_path / "hf")},
-    )  # fmt: skip
-    assert hub.returncode == 0, hub.stderr
-    told = json.loads(hub.stdout)
-    assert told["rows"] == 6
-    assert told["size"] == [128, 96]
-    assert told["labels"] == ["label 0", "label 1"]
-    assert told["card"]["license"] == ["cc-by-4.0"]
-    assert told["card"]["pretty_name"] == ABOUT.name
+
+def hub_reads(plain: Path, imagefolder: Path, cache: Path) -> None:
+    """Hugging Face's libraries: the card's head, and the rows that it leads to."""
+    command = [sys.executable, str(Path(__file__).with_name("read_hub.py")), str(plain), str(imagefolder)]
+    environment = os.environ | {"HF_HOME": str(cache / "hf"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    for told, rows in zip(json.loads(done.stdout), ({"train": 6}, {"train": 4, "test": 2}), strict=True):
+        assert told["rows"] == rows
+        assert told["size"] == [128, 96]
+        assert told["labels"] == ["label 0", "label 1"]
+        assert told["card"]["license"] == ["cc-by-4.0"]
+        assert told["card"]["pretty_name"] == ABOUT.name
 
 
 def test_mlcroissant_validates_and_loads_it(tmp_path: Path) -> None:
@@ -119,7 +139,7 @@ def test_mlcroissant_validates_and_loads_it(tmp_path: Path) -> None:
     pictures.append((data, licensed))
     document = written(tmp_path, pictures)
     assert document["conformsTo"] == "http://mlcommons.org/croissant/1.1"
-    found = read(tmp_path)
+    [found] = read(tmp_path)
     assert found["complaints"] == []
     assert found["version"].startswith("2026.3.4+")
     records = {record["images/file_name"]: record for record in found["sets"]["images"]}
@@ -143,7 +163,7 @@ def test_mlcroissant_validates_and_loads_it(tmp_path: Path) -> None:
 
 def test_a_dataset_of_webp_alone(tmp_path: Path) -> None:
     written(tmp_path, [(sample("webp"), entry(sample("webp"), "webp"))])
-    found = read(tmp_path)
+    [found] = read(tmp_path)
     assert found["complaints"] == []
     assert [record["images/image"] for record in found["sets"]["images"]] == [[320, 213]]
     assert found["sets"]["images"][0]["images/title"] is None

@@ -264,8 +264,8 @@ async def test_every_container_has_all_papers_and_is_sound(tmp_path: Path) -> No
     assert len({each.manifest_sha256 for each in said.values()}) == 1
     folder = tmp_path / "export.folder"
     assert {path.name for path in folder.iterdir()} == PAPERS | {"images"}
-    sheet = Image.open(folder / "contact-sheet.jpg")
-    assert sheet.size == (40 + 3 * 132 + 4, 3 * 132 + 4)
+    with Image.open(folder / "contact-sheet.jpg") as sheet:
+        assert sheet.size == (40 + 3 * 132 + 4, 3 * 132 + 4)
     credit = (folder / "ATTRIBUTION.md").read_text().splitlines()
     assert len([line for line in credit if line.startswith("- `images/label ")]) == len(many)
     assert json.loads((folder / "dataset.json").read_bytes())["crawl"]["job"] == 7
