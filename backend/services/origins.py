@@ -28,6 +28,8 @@ async def origin(
         crawl_job=crawl_job.id,
         refresh_of=CrawlPlan.model_validate(crawl_job.options).refresh_of,
         validation_job=validated.id if validated else None,
+        rules_name=validated.rules_name if validated else None,
+        rules_hash=validated.rules_hash.hex() if validated and validated.rules_hash else None,
         decisions=dict(sorted(counts.items())),
         decisions_sha256=await _digest(session, crawl_job.project_id) if counts else None,
         options={name: value for name, value in options.items() if name not in _OF_THE_PLACE},
