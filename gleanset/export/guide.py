@@ -55,6 +55,7 @@ COLUMNS = (
     ("fetched_at", "sc:DateTime", "When it was fetched."),
     ("decision", "sc:Text", "keep, when a person wanted it whatever the rules say."),
     ("split", "sc:Text", "train, validation, test or the like; none when there are no splits."),
+    ("group", "sc:Text", "Images of one group belong together; no group is in two splits."),
 )
 """Name, type and meaning of the columns of metadata.jsonl, metadata.csv and whatever holds the same."""
 

@@ -16,11 +16,11 @@ import yaml
 from PIL import Image
 
 from gleanset.export import CONTAINERS, attribution, export, form_of
-from gleanset.export.base import About, Entry, Origin
+from gleanset.export.base import METADATA_FIELDS, About, Entry, Origin
 from gleanset.export.card import dataset_card
 from gleanset.export.contact_sheet import contact_sheet
 from gleanset.export.diff import diff
-from gleanset.export.guide import guide_to_plain
+from gleanset.export.guide import COLUMNS, guide_to_plain
 from gleanset.export.origin import dataset_json
 from gleanset.export.reading import open_package
 from gleanset.export.samples import MOST_LABELS, MOST_PICTURES, Samples
@@ -269,6 +269,10 @@ async def test_every_container_has_all_papers_and_is_sound(tmp_path: Path) -> No
     credit = (folder / "ATTRIBUTION.md").read_text().splitlines()
     assert len([line for line in credit if line.startswith("- `images/label ")]) == len(many)
     assert json.loads((folder / "dataset.json").read_bytes())["crawl"]["job"] == 7
+
+
+def test_every_column_of_the_tables_is_described() -> None:
+    assert {name for name, _, _ in COLUMNS} == set(METADATA_FIELDS)
 
 
 # --- card ------------------------------------------------------------------------------------------------------------
