@@ -8,15 +8,31 @@
     │   └── ImageRefused        we said no: private address, too large, not an image ...
     ├── RuleError               a validation rule is unknown, malformed or contradicts another
     ├── StoreError              a blob cannot be written or read
-    └── ExportError             a dataset cannot be packed
-        ├── NotAnExport         what was given to be read is no dataset, or cannot be had
-        └── ExportDamaged       a packed dataset cannot be read to its end
+    ├── ExportError             a dataset cannot be packed
+    │   ├── NotAnExport         what was given to be read is no dataset, or cannot be had
+    │   └── ExportDamaged       a packed dataset cannot be read to its end
+    └── ClientError             the client did not get what it asked for
+        ├── Unreachable         no answer from the server, or half of one
+        ├── ApiError            the server said no; carries its status, code, details and request id
+        │   ├── AccessDenied    401, 403
+        │   ├── NotThere        404, 410
+        │   ├── Conflicting     409, with the state that things are in
+        │   ├── InvalidRequest  413, 422, with what is wrong in which field
+        │   ├── Throttled       429, with after how many seconds to try again
+        │   └── ServerFault     5xx
+        ├── JobFailed           a job that was waited for has failed or was cancelled
+        ├── WaitedTooLong       the job goes on, but nobody waits for it any more
+        ├── DownloadError       a download does not come to an end, or is not what the server says it has
+        └── DatasetError        a file is no dataset that can be read, or is damaged
 
 Foreign exceptions are mapped to these where they arise; nothing else leaves the engine on purpose.
 Messages are whole sentences for a person: what happened, and what to do where that is known.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from gleanset.types import Reason
 
@@ -72,3 +88,84 @@ class NotAnExport(ExportError):
 
 class ExportDamaged(ExportError):
     """A packed dataset cannot be read to its end: cut off, altered, or built to do harm."""
+
+
+class ClientError(GleansetError):
+    """The client did not get what it asked for."""
+
+
+class Unreachable(ClientError):
+    """No answer from the server, or half of one."""
+
+
+class ApiError(ClientError):
+    """The server said no. `code` is a word for programs; its log knows the request by `request_id`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "error",
+        details: Mapping[str, Any] | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.request_id = status, code, request_id
+        self.details = dict(details or {})
+
+
+class AccessDenied(ApiError):
+    """The key is missing, not good, or does not reach that far."""
+
+
+class NotThere(ApiError):
+    """There is no such thing, it is not yours, or it is gone."""
+
+
+class Conflicting(ApiError):
+    """The state of things does not allow it. `current` is that of the job, where a job is meant."""
+
+    @property
+    def current(self) -> str | None:
+        return self.details.get("current")
+
+
+class InvalidRequest(ApiError):
+    """What was asked is not right. `fields` tells what is wrong with which field."""
+
+    @property
+    def fields(self) -> dict[str, str]:
+        return dict(self.details.get("fields") or {})
+
+
+class Throttled(ApiError):
+    """More than a limit allows just now. `retry_after`: seconds."""
+
+    @property
+    def retry_after(self) -> float | None:
+        return self.details.get("retry_after")
+
+
+class ServerFault(ApiError):
+    """The server has a trouble of its own."""
+
+
+class JobFailed(ClientError):
+    """A job that was waited for has failed or was cancelled. `job` is what it ended as."""
+
+    def __init__(self, message: str, job: object) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class WaitedTooLong(ClientError):
+    """The time to wait for a job is over; the job itself goes on."""
+
+
+class DownloadError(ClientError):
+    """A download does not come to an end, or its bytes are not what the server says it has."""
+
+
+class DatasetError(ClientError):
+    """A file is no dataset that can be read here, or is damaged."""

@@ -25,7 +25,8 @@ from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ExportJob
-from backend.schemas.base import RowId
+from backend.models.enums import JobStatus
+from backend.schemas.base import Name, RowId
 from backend.schemas.exports import ExportRequest
 from backend.schemas.jobs import ExportJobResponse, export_response
 from backend.services import exports
@@ -48,13 +49,21 @@ async def list_export_jobs(
     session: Session,
     actor: Reader,
     crawl_job_id: Annotated[RowId | None, Query(description="Only those of this crawl job.")] = None,
+    project_id: Annotated[RowId | None, Query(description="Only those of this project.")] = None,
+    name: Annotated[Name | None, Query(description="Only those of this name.")] = None,
+    status: Annotated[JobStatus | None, Query(description="Only those in this state.")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ExportJobResponse]:
     """The newest first."""
     query = within(select(ExportJob), ExportJob, visible(actor))
-    if crawl_job_id is not None:
-        query = query.where(ExportJob.crawl_job_id == crawl_job_id)
+    wanted = {
+        ExportJob.crawl_job_id: crawl_job_id,
+        CrawlJob.project_id: project_id,
+        ExportJob.name: name,
+        ExportJob.status: None if status is None else status.value,
+    }
+    query = query.where(*(column == value for column, value in wanted.items() if value is not None))
     page = await paged(session, query, ExportJob.id, cursor, limit)
     return Page(items=[export_response(job) for job in page.items], next=page.next)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 from sqlalchemy import select
 
 from backend.http.access import Reader, Writer
@@ -10,6 +12,7 @@ from backend.http.paging import Cursor, Limit, Page, paged
 from backend.http.service import Session
 from backend.models import Project
 from backend.models.enums import ProjectStatus
+from backend.schemas.base import Name
 from backend.schemas.projects import ProjectCreate, ProjectResponse, ProjectUpdate
 from backend.services import projects
 from backend.services.access import owned, seen, visible
@@ -19,10 +22,17 @@ router = APIRouter(prefix="/projects", tags=["projects"])
 
 @router.get("")
 async def list_projects(
-    session: Session, actor: Reader, cursor: Cursor = None, limit: Limit = 50
+    session: Session,
+    actor: Reader,
+    name: Annotated[Name | None, Query(description="Only those of this name.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Page[ProjectResponse]:
     """The newest first."""
-    return await paged(session, select(Project).where(visible(actor)), Project.id, cursor, limit)
+    query = select(Project).where(visible(actor))
+    if name is not None:
+        query = query.where(Project.name == name)
+    return await paged(session, query, Project.id, cursor, limit)
 
 
 @router.post("", status_code=201)

@@ -9,8 +9,8 @@ import os
 import socket
 import sys
 import webbrowser
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -37,9 +37,10 @@ def up(
         ),
     ] = None,
     processes: Annotated[
-        int, typer.Option("--processes", "-p", min=1, help="Worker processes; one less than there are cores otherwise.")
+        int, typer.Option("--processes", "-p", min=0, help="Worker processes; one less than there are cores otherwise.")
     ] = max(1, (os.cpu_count() or 1) - 1),
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the link in the web browser.")] = False,
+    piped: Annotated[bool, typer.Option("--piped", hidden=True, help="As the Python client starts it.")] = False,
 ) -> None:
     """Start everything on this machine and print a link to the web page that logs you in.
 
@@ -48,6 +49,11 @@ def up(
     settings = get_settings()
     verbose = logging.getLogger().isEnabledFor(logging.INFO)
     logs.configure(settings, logging.INFO if verbose else logging.WARNING)
+    if piped:
+        from backend.cli.piped import piped_up
+
+        asyncio.run(piped_up(settings, processes))
+        return
     with _only_one(settings) as (mine, running):
         if mine is None:
             if not running:
@@ -55,13 +61,26 @@ def up(
             asyncio.run(_link_to_running(settings, running, browser=browser))
             return
         with listen("127.0.0.1", _PORT if port is None else port, next_free=port is None) as listening:
-            asyncio.run(_up(settings, listening, mine, processes, browser=browser))
+            asyncio.run(_up_for_person(settings, listening, mine, processes, browser=browser))
 
 
-async def _up(
+async def _up_for_person(
     settings: Settings, listening: socket.socket, mine: TextIOWrapper, processes: int, *, browser: bool
 ) -> None:
-    stop, url = Stop(), address_of(listening)
+    @asynccontextmanager
+    async def greeting(database: Database) -> AsyncGenerator[None]:
+        await _greet(settings, database, address_of(listening), mine, browser=browser)
+        yield
+
+    await run_all(settings, listening, processes, Stop(), greeting)
+
+
+Greeting = Callable[[Database], AbstractAsyncContextManager[None]]
+"""Entered when the web is there, and left when it has ended, while the database is still there."""
+
+
+async def run_all(settings: Settings, listening: socket.socket, processes: int, stop: Stop, greeting: Greeting) -> None:
+    """Database, web and workers, until stopped. Raises KeyboardInterrupt when that was asked for twice."""
     opening = asyncio.get_running_loop().run_in_executor(None, Database.ready, settings)
     from backend.cli.server import Web  # takes as long as the database does
 
@@ -79,16 +98,17 @@ async def _up(
         workers = Workers(processes, {"GLEANSET_LOG_LEVEL": level})
         running = [asyncio.create_task(web.run(stop))]
         started = asyncio.create_task(web.started.wait())
-        try:
-            await asyncio.wait({*running, started}, return_when=asyncio.FIRST_COMPLETED)
-            if web.started.is_set():
-                await _greet(settings, database, url, mine, browser=browser)
-                running.append(asyncio.create_task(workers.run(stop)))  # now: their start takes a core for a second
-            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            started.cancel()
-            stop.asked.set()
-            await asyncio.gather(*running)
+        async with AsyncExitStack() as greeted:
+            try:
+                await asyncio.wait({*running, started}, return_when=asyncio.FIRST_COMPLETED)
+                if web.started.is_set():
+                    await greeted.enter_async_context(greeting(database))
+                    running.append(asyncio.create_task(workers.run(stop)))  # now: their start takes a core for a second
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                started.cancel()
+                stop.asked.set()
+                await asyncio.gather(*running)
     if stop.now.is_set():
         raise KeyboardInterrupt
 

@@ -17,9 +17,10 @@ from backend.models import Project
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import crawl_jobs
+from backend.services.chunks import Claim
 from backend.services.images import insert_outcomes
 from gleanset.types import Outcome
-from tests.services.helpers import Place
+from tests.services.helpers import Place, downloaded
 from tests.serving import Served
 
 
@@ -60,3 +61,23 @@ class Jobs:
     @property
     def database(self) -> Database:
         return self.served.database
+
+
+class Running:
+    """A running crawl job that gathers images when it is told to."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.jobs = jobs
+        job, [chunk] = jobs.do(jobs.place.started(max_images=1000))
+        self.id: int = job.id
+        self._held: Claim = jobs.do(jobs.place.claim(chunk))
+        self._made = 0
+
+    def gather(self, count: int = 1) -> None:
+        made = [downloaded(f"{self.id}-{self._made + n}") for n in range(count)]
+        self._made += count
+        self.jobs.do(self.jobs.place.record(self._held, made))
+
+    def end(self) -> None:
+        self.jobs.do(self.jobs.place.record(self._held, [], end=True))
+        self.jobs.do(self.jobs.place.end(self._held))

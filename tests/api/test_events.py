@@ -18,31 +18,9 @@ from sqlalchemy import text
 from backend.http import events
 from backend.models import CrawlJob
 from backend.services import crawl_jobs
-from backend.services.chunks import Claim
 from tests.api.following import following
-from tests.api.helpers import Jobs
-from tests.services.helpers import downloaded
+from tests.api.helpers import Jobs, Running
 from tests.serving import Served
-
-
-class Running:
-    """A running crawl job that gathers images when it is told to."""
-
-    def __init__(self, jobs: Jobs) -> None:
-        self.jobs = jobs
-        job, [chunk] = jobs.do(jobs.place.started(max_images=1000))
-        self.id: int = job.id
-        self._held: Claim = jobs.do(jobs.place.claim(chunk))
-        self._made = 0
-
-    def gather(self, count: int = 1) -> None:
-        made = [downloaded(f"{self.id}-{self._made + n}") for n in range(count)]
-        self._made += count
-        self.jobs.do(self.jobs.place.record(self._held, made))
-
-    def end(self) -> None:
-        self.jobs.do(self.jobs.place.record(self._held, [], end=True))
-        self.jobs.do(self.jobs.place.end(self._held))
 
 
 @pytest.fixture
