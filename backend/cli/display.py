@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -147,6 +147,19 @@ def print_summary(now: Report, export_path: str | None) -> None:
         size = decimal(now.export.file_size)
         console.print(f"\nDataset: {now.export.exported_images:,} images, {size}, in", soft_wrap=True)
         console.print(Text(export_path), soft_wrap=True)
+        for line in _division(now.export):
+            console.print(line, soft_wrap=True)
+
+
+def _division(export: ExportJob) -> Iterator[str]:
+    """How the images were divided, and what that did to some of them."""
+    if export.splits:
+        counts = sorted(export.splits.items(), key=lambda split: (-split[1], split[0]))
+        yield "Divided: " + ", ".join(f"{name} {count:,}" for name, count in counts)
+    if export.left_out_images:
+        yield f"Left out, because they would leak out of the fixed test set: {export.left_out_images:,}"
+    if export.moved_images:
+        yield f"Moved, because a new image ties what belongs together across splits: {export.moved_images:,}"
 
 
 def print_counts(console: Console, title: str, counts: Mapping[str, int], sentences: Mapping[str, str]) -> None:

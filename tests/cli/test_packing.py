@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ import pytest
 
 from backend.cli.packing import export_options
 from backend.errors import BadInput
+from tests.cli.conftest import Cli
+from tests.cli.test_bad_input import complaint
+from tests.cli.test_folder import rows_of
+from tests.web import picture
 
 THREE = {"train": 80.0, "validation": 10.0, "test": 10.0}
 A, B, C = ("ab" * 32, "cd" * 32, "ef" * 32)
@@ -105,3 +111,29 @@ def test_a_test_set_is_read_from_whatever_lists_it(tmp_path: Path) -> None:
         assert options.split is not None
         assert options.split.fixed_test is not None
         assert options.split.fixed_test.sha256 == [B, C], name
+
+
+def test_a_dataset_is_divided_and_its_test_set_kept(cli: Cli) -> None:
+    for n in range(24):
+        folder = cli.folder / "pets" / ("cat", "dog")[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n}.jpg").write_bytes(picture(n))
+    run = cli.ok("crawl", "--folder", "pets", "--out", "a.zip", "--split", "75/25", "--rename", "number")
+    assert "Divided: train 18, test 6" in run.out
+    first = rows_of(cli.folder / "a.zip")
+    assert Counter(row["split"] for row in first) == {"train": 18, "test": 6}
+    numbers = [f"images/{label}/{n:06}.jpg" for label in ("cat", "dog") for n in range(1, 13)]
+    assert sorted(row["file_name"] for row in first) == numbers
+
+    cli.ok("export", "1", "--folds", "2", "--fixed-test", "1", "--labels", "cat", "--out", "b.zip")
+    with zipfile.ZipFile(cli.folder / "a.zip") as archive:
+        archive.extractall(cli.folder / "a")
+    cli.ok("export", "1", "--folds", "2", "--fixed-test", "a/metadata.jsonl", "--labels", "cat", "--out", "c.zip")
+    for name in ("b.zip", "c.zip"):
+        folds = rows_of(cli.folder / name)
+        assert {row["label"] for row in folds} == {"cat"}
+        held = {row["sha256"] for row in first if (row["split"], row["label"]) == ("test", "cat")}
+        assert {row["sha256"] for row in folds if row["split"] == "test"} == held
+        assert len(folds) == 12
+    assert "was split" in complaint(cli.run("export", "1", "--split", "80/20", "--fixed-test", "99"), 2)
+    assert "--export FORMAT" in complaint(cli.run("crawl", "--folder", "pets", "--split", "80/20"), 2)
