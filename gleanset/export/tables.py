@@ -12,8 +12,9 @@ from gleanset.export.files import Files
 
 OWED = (
     "file_name", "label", "split", "sha256", "original_url", "licence", "licence_version", "licence_url", "attribution",
+    "decision",
 )  # fmt: skip
-"""What goes with an image even when its metadata is not wanted: what it is, and what is owed for it."""
+"""What goes with an image even when its metadata is not wanted: what it is, what is owed for it, and who wanted it."""
 
 
 def columns(*, include_metadata: bool) -> Sequence[str]:
