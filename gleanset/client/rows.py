@@ -8,10 +8,10 @@ import os
 import re
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -19,24 +19,40 @@ from gleanset.client.archive import Archive, Member
 from gleanset.errors import DatasetError
 
 _TABLE, _MANIFEST = "metadata.jsonl", "MANIFEST.sha256"
+_OF_SPLIT = re.compile(r"[^/]+/metadata\.jsonl")
 _LONGEST_LINE = 16 << 20
 _PIECE = 1 << 20
 _LISTED = re.compile(rb"([0-9a-f]{64})  (images/([^/\n]+)/[^/\n]+)\n?")
+
+
+class _Table(NamedTuple):
+    """`read` gives so many bytes from a place on."""
+
+    name: str
+    size: int
+    read: Callable[[int, int], bytes]
+
+    @property
+    def folder(self) -> str:
+        """Where the names in its rows begin."""
+        return self.name.rpartition("/")[0] + "/" if "/" in self.name else ""
 
 
 class Rows:
     """Which image is which row. `label_of` and `split_of` have for each row its place in `labels` and `splits`, -1 for
     none. Raises DatasetError for an archive that is no dataset, or whose table is damaged.
 
-    Of an export without metadata the manifest is the table: it has the images' names, which tell the labels.
+    An image folder has a table for each split. Of an export without metadata the manifest is the table: it has the
+    images' names, which tell the labels.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._archive = Archive(path)
-        self._listed = _TABLE not in self._archive.members
+        names = sorted(name for name in self._archive.members if name == _TABLE or _OF_SPLIT.fullmatch(name))
+        self._listed = not names
         try:
-            self._open_table(_MANIFEST if self._listed else _TABLE)
+            self._tables = [self._opened(name) for name in names or [_MANIFEST]]
             self._look_through()
         except BaseException:
             self.close()
@@ -50,8 +66,8 @@ class Rows:
 
     def row(self, number: int) -> dict[str, Any]:
         """The row as it stands in metadata.jsonl."""
-        start, length = int(self._starts[number]), int(self._lengths[number])
-        row = self._parsed(self._table(start, length))
+        table, start, length = map(int, self._lines[number])
+        row = self._parsed(self._tables[table].read(start, length))
         assert row is not None
         return row
 
@@ -60,42 +76,39 @@ class Rows:
         at, stored, size, deflated = self._places[number].tolist()
         return self._archive.read_member(name, Member(at, stored, size, bool(deflated)))
 
-    def _open_table(self, name: str) -> None:
+    def _opened(self, name: str) -> _Table:
         """Where the table's bytes can be read: in the archive itself, or unpacked in a file without a name."""
         member = self._archive.members.get(name)
         if member is None:
             raise DatasetError(
                 f"{self.path.name} is no dataset that can be loaded here: it has neither {_TABLE} nor {_MANIFEST}."
             )
-        self._table_size = member.size
         if not member.deflated:
-            self._table = partial(_slice, self._archive, self._archive.start(name, member))
-            return
+            return _Table(name, member.size, partial(_slice, self._archive, self._archive.start(name, member)))
         with tempfile.TemporaryFile() as unpacked:
             unpacked.write(self._archive.read(name))
             unpacked.flush()
             handle = os.dup(unpacked.fileno())
         weakref.finalize(self, os.close, handle)
-        self._table = partial(_pread, handle)
+        return _Table(name, member.size, partial(_pread, handle))
 
     def _look_through(self) -> None:
-        """Note where each row and its image lie, and its label and split; hold the table to the manifest."""
-        starts, lengths, places = list[int](), list[int](), list[Member]()
+        """Note where each row and its image lie, and its label and split; hold the tables to the manifest."""
+        lines, places = list[tuple[int, int, int]](), list[Member]()
         labels, splits = list[str](), list[str | None]()
-        digest, at = hashlib.sha256(), 0
-        for line in self._read_lines(digest):
-            row = self._parsed(line)
-            if row is not None:
-                starts.append(at)
-                lengths.append(len(line))
-                places.append(self._place(row))
-                labels.append(str(row["label"]))
-                split = row.get("split")
-                splits.append(None if split is None else str(split))
-            at += len(line)
-        if not self._listed:
-            self._check_manifest(digest.hexdigest())
-        self._starts, self._lengths = np.array(starts, np.int64), np.array(lengths, np.int64)
+        for number, table in enumerate(self._tables):
+            digest, at = hashlib.sha256(), 0
+            for line in self._read_lines(table, digest):
+                row = self._parsed(line)
+                if row is not None:
+                    lines.append((number, at, len(line)))
+                    places.append(self._place(row, table.folder))
+                    labels.append(str(row["label"]))
+                    splits.append(str(row.get("split") or "") or None)
+                at += len(line)
+            if not self._listed:
+                self._check_manifest(table.name, digest.hexdigest())
+        self._lines = np.array(lines, np.int64).reshape(-1, 3)
         self._places = np.array(places, np.int64).reshape(-1, 4)
         self.labels = sorted(set(labels))
         self.splits = sorted({split for split in splits if split is not None})
@@ -103,17 +116,17 @@ class Rows:
         self.split_of = _numbered(splits, self.splits)
         self._archive.members.clear()  # the arrays know where everything is, in a tenth of the memory
 
-    def _place(self, row: dict[str, Any]) -> Member:
+    def _place(self, row: dict[str, Any], folder: str) -> Member:
         name = row.get("file_name")
-        member = self._archive.members.get(name) if isinstance(name, str) else None
+        member = self._archive.members.get(folder + name) if isinstance(name, str) else None
         if member is None or not isinstance(row.get("sha256"), str) or "label" not in row:
             raise DatasetError(f"{self.path.name} has no image for a row of its {_TABLE}: {name!r}.")
         return member
 
-    def _read_lines(self, digest: Any) -> Iterator[bytes]:
+    def _read_lines(self, table: _Table, digest: Any) -> Iterator[bytes]:
         at, rest = 0, b""
-        while at < self._table_size:
-            piece = self._table(at, min(_PIECE, self._table_size - at))
+        while at < table.size:
+            piece = table.read(at, min(_PIECE, table.size - at))
             if not piece:
                 raise DatasetError(f"{self.path.name} is cut off.")
             digest.update(piece)
@@ -125,11 +138,11 @@ class Rows:
         if rest:
             yield rest
 
-    def _check_manifest(self, found: str) -> None:
+    def _check_manifest(self, name: str, found: str) -> None:
         if _MANIFEST not in self._archive.members:
             raise DatasetError(f"{self.path.name} is no dataset of Gleanset's: it has no {_MANIFEST}.")
-        if f"{found}  {_TABLE}".encode() not in self._archive.read(_MANIFEST).splitlines():
-            raise DatasetError(f"The {_TABLE} of {self.path.name} is damaged: its SHA-256 is another one.")
+        if f"{found}  {name}".encode() not in self._archive.read(_MANIFEST).splitlines():
+            raise DatasetError(f"The {name} of {self.path.name} is damaged: its SHA-256 is another one.")
 
     def _parsed(self, line: bytes) -> dict[str, Any] | None:
         """The row of this line; None for a paper in the manifest."""

@@ -187,11 +187,16 @@ def test_a_killed_process_leaves_what_it_had(
     assert len(way.headers("Range", "/download")) <= -(-packed.file_size // PART) - 3
 
 
-@pytest.mark.parametrize("format_", ["tar", "tar.gz"])
+@pytest.mark.parametrize("format_", ["tar", "tar.gz", "tar.zst", "imagefolder", "yolo"])
 def test_other_containers(client: Client, packed: ExportJob, tmp_path: Path, format_: str) -> None:
     made = client.export_jobs.wait(client.export_jobs.create(packed.crawl_job_id, f"As {format_}", format_), timeout=60)
     with client.load(f"Tests/As {format_}") as dataset, client.load(packed) as zipped:
-        assert [sample.metadata for sample in dataset] == [sample.metadata for sample in zipped]
+        pairs = list(zip(dataset, zipped, strict=True))
+        assert {one.image.tobytes() == other.image.tobytes() and one.label == other.label for one, other in pairs} == {
+            True
+        }
+        same = {one.metadata == other.metadata for one, other in pairs}
+        assert same == {format_.startswith("tar")}, "other layouts have other names"
     assert made.sha256
     assert [path.name for path in (tmp_path / "cache/exports" / made.sha256).iterdir()] == ["dataset"]
 
