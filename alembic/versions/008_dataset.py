@@ -1,5 +1,7 @@
-"""What datasets need: more measures of images, the rules that judged them by name and hash, notes of
-erased files, splits of exports.
+"""What datasets need.
+
+More measures of images, the rules that judged them by name and hash, notes of erased files, splits of exports, which
+image stands for its copies.
 
 Revises: 007
 """
@@ -22,6 +24,9 @@ COLUMNS = {
         "rules_name": "varchar(100)",
         "rules_version": "smallint",
         "rules_hash": "bytea CONSTRAINT ck_validation_jobs_rules_hash CHECK (octet_length(rules_hash) = 32)",
+    },
+    "verdicts": {
+        "duplicate_of": "bigint",
     },
     "export_jobs": {
         "splits": "jsonb DEFAULT '{}'::jsonb NOT NULL",
@@ -49,6 +54,11 @@ CREATE TABLE IF NOT EXISTS export_splits (
 )
 """
 
+DUPLICATES = """
+CREATE INDEX IF NOT EXISTS ix_verdicts_duplicates ON verdicts (validation_job_id, duplicate_of)
+WHERE duplicate_of IS NOT NULL
+"""
+
 TABLES = ("erased_blobs", "export_splits")
 
 
@@ -58,6 +68,7 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in columns.items())
         op.execute(f"ALTER TABLE {table} {added}")
+    op.execute(DUPLICATES)
 
 
 def downgrade() -> None:

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Verdict(Base):
-    """What one validation job found about one image: valid, or every reason why not."""
+    """What one validation job found about one image: valid, or every reason why not.
+
+    `duplicate_of`: the image of the same job that stands for it. No foreign key: images go only with their whole job,
+    and its verdicts with them, which a key would ask for one by one.
+    """
 
     __tablename__ = "verdicts"
 
@@ -24,6 +28,7 @@ class Verdict(Base):
     image_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
     valid: Mapped[bool]
     reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'::text[]"))
+    duplicate_of: Mapped[int | None] = mapped_column(BigInteger)
 
     validation_job: Mapped[ValidationJob] = relationship(back_populates="verdicts")
     image: Mapped[Image] = relationship(back_populates="verdicts")
@@ -31,4 +36,10 @@ class Verdict(Base):
     __table_args__ = (
         Index("ix_verdicts_image_id", "image_id"),
         Index("ix_verdicts_invalid", "validation_job_id", "image_id", postgresql_where=text("NOT valid")),
+        Index(
+            "ix_verdicts_duplicates",
+            "validation_job_id",
+            "duplicate_of",
+            postgresql_where=text("duplicate_of IS NOT NULL"),
+        ),
     )

@@ -117,6 +117,7 @@ class VerdictResponse(Response):
     validation_job_id: int
     valid: bool
     reasons: list[str]
+    duplicate_of: int | None = Field(default=None, description="The image that stands for this one.")
 
 
 class DecisionResponse(Response):

@@ -42,6 +42,7 @@ class VerdictResponse(Response):
     image_id: int
     valid: bool
     reasons: list[str]
+    duplicate_of: int | None = Field(default=None, description="The image that stands for this one.")
 
 
 class ValidationSummary(Response):

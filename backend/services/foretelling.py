@@ -37,6 +37,7 @@ _FORETOLD = Table(
     Column("image_id", BigInteger, nullable=False),
     Column("valid", Boolean, nullable=False),
     Column("reasons", ARRAY(Text), nullable=False),
+    Column("duplicate_of", BigInteger),
     prefixes=["TEMPORARY"],
     postgresql_on_commit="DROP",
 )
@@ -109,7 +110,7 @@ async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Fore
         if valid > MOST_COMPARED:
             not_judged.append(NEAR_DUPLICATE)
         else:
-            pictures = await near_duplicates.valid_pictures(session, bench)
+            pictures = await near_duplicates.chosen_pictures(session, bench)
             worse = await near_duplicates.worse_ones(pictures, rules.near_duplicate_distance)
             valid -= await near_duplicates.mark_worse_ones(session, bench, worse)
     if rules.max_per_label is not None:

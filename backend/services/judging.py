@@ -101,10 +101,8 @@ async def judge_copies(session: AsyncSession, bench: Bench) -> int:
         bench,
         EXACT_DUPLICATE,
         """
-        SELECT image_id AS id FROM (
-            SELECT v.image_id, row_number() OVER (
-                PARTITION BY i.sha256 ORDER BY v.valid DESC, CAST(:code AS text) = ANY (v.reasons), v.image_id
-            ) AS place
+        SELECT image_id AS id, original FROM (
+            SELECT v.image_id, row_number() OVER best AS place, first_value(v.image_id) OVER best AS original
             FROM (
                 SELECT sha256 FROM images
                 WHERE crawl_job_id = :crawl_job AND outcome = 'downloaded' AND sha256 IS NOT NULL
@@ -112,6 +110,9 @@ async def judge_copies(session: AsyncSession, bench: Bench) -> int:
             ) AS several
             JOIN images AS i ON i.sha256 = several.sha256 AND i.crawl_job_id = :crawl_job
             JOIN {verdicts} AS v ON v.image_id = i.id AND v.validation_job_id = :validation_job
+            WINDOW best AS (
+                PARTITION BY i.sha256 ORDER BY v.valid DESC, CAST(:code AS text) = ANY (v.reasons), v.image_id
+            )
         ) AS ranked
         WHERE place > 1
         """,
@@ -126,7 +127,7 @@ async def judge_labels(session: AsyncSession, bench: Bench, most: int) -> int:
         bench,
         MAX_PER_LABEL,
         """
-        SELECT id FROM (
+        SELECT id, CAST(NULL AS bigint) AS original FROM (
             SELECT i.id, row_number() OVER (PARTITION BY i.label ORDER BY d.choice NULLS LAST, i.id) AS place
             FROM {verdicts} AS v JOIN images AS i ON i.id = v.image_id
             LEFT JOIN decisions AS d ON d.project_id = :project AND d.sha256 = i.sha256
@@ -141,12 +142,13 @@ async def judge_labels(session: AsyncSession, bench: Bench, most: int) -> int:
 async def mark(session: AsyncSession, bench: Bench, code: str, images: str, **values: Any) -> int:
     """Give a reason to images; how many of them were valid until then.
 
-    `images`: SQL that gives their `id`s, each once; its parameters are :project, :crawl_job, :validation_job, :code and
-    `values`, {verdicts} is the table.
+    `images`: SQL that gives their `id`s, each once, and the `original` that stands for each, or null; its parameters
+    are :project, :crawl_job, :validation_job, :code and `values`, {verdicts} is the table.
     """
     marked = f"""
         WITH broken AS ({images}), marked AS (
-            UPDATE {{verdicts}} AS now SET valid = false, reasons = before.reasons || CAST(:code AS text)
+            UPDATE {{verdicts}} AS now SET valid = false, reasons = before.reasons || CAST(:code AS text),
+                duplicate_of = coalesce(broken.original, before.duplicate_of)
             FROM {{verdicts}} AS before, broken
             WHERE now.validation_job_id = :validation_job AND now.image_id = broken.id
                 AND before.validation_job_id = now.validation_job_id AND before.image_id = now.image_id

@@ -99,7 +99,7 @@ async def judge_set(database: Database, job_id: int) -> None:
             job.invalid_images += await judge_copies(session, bench)
     if rules.near_duplicate_distance is not None:
         async with database.transaction() as session:
-            pictures = await near_duplicates.valid_pictures(session, bench)
+            pictures = await near_duplicates.chosen_pictures(session, bench)
         worse = await near_duplicates.worse_ones(pictures, rules.near_duplicate_distance)
         async with database.transaction() as session:
             job = await locked(session, ValidationJob, job_id)

@@ -19,6 +19,12 @@ _GROUPS = {
     "modification": tuple(code for code in _COMMERCIAL + _NON_COMMERCIAL if "nd" not in code),
     "open": _COMMERCIAL + _NON_COMMERCIAL,
 }
+OPENNESS = (
+    "cc0", "pdm", "united-states-government-work", "no-known-copyright-restrictions", "pixabay", "pexels", "by",
+    "by-sa", "by-nd", "sampling+", "by-nc", "by-nc-sa", "nc-sampling+", "by-nc-nd", "all-rights-reserved",
+)  # fmt: skip
+"""Codes from the one that asks least on; what is not here, nobody knows."""
+
 _OF_SITES = (
     "all-rights-reserved",
     "no-known-copyright-restrictions",

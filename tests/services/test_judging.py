@@ -42,6 +42,10 @@ def twins_of(image: Downloaded, count: int) -> list[Downloaded]:
     ]
 
 
+def under(code: str, image: Downloaded) -> Downloaded:
+    return replace(image, candidate=replace(image.candidate, licence=Licence(code)))
+
+
 async def job_of(place: Place, images: list[Downloaded]) -> int:
     job, [chunk] = await place.started()
     held = await place.claim(chunk)
@@ -152,3 +156,34 @@ async def test_of_pictures_that_look_alike_the_best_valid_one_stays(place: Place
     names = {url.rpartition("/")[2]: reasons for url, reasons in found.items() if reasons}
     refused = {"small": ["near_duplicate"], "large but dark": ["min_brightness"]}
     assert names == refused | ({"near": ["near_duplicate"]} if distance else {})
+
+
+async def test_of_copies_the_choice_of_a_person_stays_or_else_the_more_open_licence(place: Place) -> None:
+    """And each verdict names the image that stands for the one refused."""
+    one, other, third = FAR
+    images = [
+        under("by-nc-nd", downloaded("closed", pdq=one)),
+        downloaded("unknown", pdq=one),
+        under("by", downloaded("open", pdq=one)),
+        downloaded("rejected", pdq=other, width=6400, height=4800),
+        downloaded("large", pdq=other, width=640, height=480),
+        downloaded("chosen", pdq=other, width=100, height=100),
+        downloaded("too small", pdq=third, width=64, height=48),
+        downloaded("its copy", pdq=third, width=200, height=100),
+    ]
+    job_id = await job_of(place, images)
+    decide = "INSERT INTO decisions (project_id, sha256, choice) VALUES ({}, '\\x{}', '{}')"
+    for number, choice in ((3, "reject"), (5, "keep"), (6, "keep")):
+        sha256 = images[number].inspection.sha256
+        await place.rows_of_nothing(decide.format(place.project_id, sha256, choice).replace(":", "\\:"))
+    found = await judged(place, job_id, {"min_width": 100, "near_duplicate_distance": 31})
+    names = {url.rpartition("/")[2]: reasons for url, reasons in found.items() if reasons}
+    near = ["near_duplicate"]
+    assert names == {"closed": near, "unknown": near, "large": near, "too small": ["min_width"], "its copy": near}
+    stands = await place.rows(
+        "SELECT i.original_url, o.original_url FROM verdicts AS v JOIN images AS i ON i.id = v.image_id"
+        " JOIN images AS o ON o.id = v.duplicate_of"
+    )
+    assert {(one.rpartition("/")[2], other.rpartition("/")[2]) for one, other in stands} == {
+        ("closed", "open"), ("unknown", "open"), ("large", "chosen"), ("its copy", "too small")
+    }  # fmt: skip
