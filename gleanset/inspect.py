@@ -146,6 +146,16 @@ def make_thumbnail(data: bytes, limits: InspectLimits = InspectLimits()) -> byte
         return thumbnail(picture.colours, picture.orientation)
 
 
+def colours_of(data: bytes, limits: InspectLimits, side: int) -> tuple[Pixels, int]:
+    """The picture for a smaller copy: RGB as stored, scaled down while decoding, but not below `side` pixels on its
+    shorter side, and its EXIF orientation. Raises ImageRefused likewise."""
+    format_ = recognise(data, _PLUGINS)
+    with _refusals(data, format_):
+        picture = _decoded(data, format_, limits, side)
+        assert picture.colours is not None
+        return picture.colours, picture.orientation
+
+
 def _decoded(data: bytes, format_: str, limits: InspectLimits, side: int | None) -> _Picture:
     safe = defused(data, format_)
     return (_jpeg(safe, limits, side) if format_ == "jpeg" else None) or _pillow(safe, format_, limits, side)

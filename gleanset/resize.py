@@ -40,10 +40,16 @@ def _shrunk(colours: Pixels, scale: float) -> Pixels:
     if scale >= 1:
         return colours
     height, width = colours.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return shrunk_to(colours, max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def shrunk_to(colours: Pixels, width: int, height: int) -> Pixels:
+    """The picture in this size, which is not larger than its own."""
+    if colours.shape[:2] == (height, width):
+        return colours
     # Below a factor of two, two taps a side reach every pixel, and cost a tenth of area averaging.
-    method = cv2.INTER_LINEAR if scale > 0.5 else cv2.INTER_AREA
-    return cast(Pixels, cv2.resize(colours, size, interpolation=method))
+    method = cv2.INTER_LINEAR if 2 * min(height, width) > min(colours.shape[:2]) else cv2.INTER_AREA
+    return cast(Pixels, cv2.resize(colours, (width, height), interpolation=method))
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:

@@ -25,7 +25,7 @@ from backend.services.activity import note
 from backend.services.decisions import chosen
 from backend.services.splits import Division
 from backend.services.states import announce, locked, move
-from gleanset.export import FORMATS, Entry, Options, Packed
+from gleanset.export import FORMATS, Entry, Options, Packed, Resize
 from gleanset.store import blob_key
 from gleanset.types import Licence
 
@@ -148,7 +148,19 @@ def layout_of(job: ExportJob) -> Options:
     """What of the options concerns how the dataset is written."""
     asked = StoredOptions.model_validate(job.export_options)
     shards = {"max_shard_bytes": asked.max_shard_size} if asked.max_shard_size else {}
-    return Options(include_metadata=asked.include_metadata, rename=asked.rename, **shards)
+    return Options(include_metadata=asked.include_metadata, rename=asked.rename, resize=_resize(asked), **shards)
+
+
+def _resize(asked: StoredOptions) -> Resize | None:
+    if (wanted := asked.resize) is None:
+        return None
+    return Resize(
+        mode=wanted.mode,
+        width=wanted.size,
+        height=wanted.height or wanted.size,
+        format=wanted.format,
+        quality=wanted.quality,
+    )
 
 
 def file_of(folder: Path, job: ExportJob) -> Path:

@@ -4,7 +4,7 @@ from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.coco import Coco
 from gleanset.export.folder import Folder
 from gleanset.export.imagefolder import ImageFolder
-from gleanset.export.layout import Options, Plain
+from gleanset.export.layout import Options, Plain, Resize
 from gleanset.export.listing import CsvListing, JsonlListing
 from gleanset.export.packing import Form, export, pack
 from gleanset.export.parquet import Parquet
@@ -25,6 +25,7 @@ __all__ = [
     "Options",
     "Packed",
     "Progress",
+    "Resize",
     "Workspace",
     "export",
     "form_of",

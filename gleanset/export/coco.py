@@ -9,6 +9,7 @@ from typing import Any
 from gleanset.export.base import Entry
 from gleanset.export.container import write_into
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_coco
 from gleanset.export.layout import WHOLE, Options, Pictures
 from gleanset.export.workspace import Growing
 from gleanset.types import Licence
@@ -67,6 +68,9 @@ class Coco(Pictures):
             "segmentation": [],
             "iscrowd": 0,
         }
+
+    def guide(self) -> Guide:
+        return guide_to_coco(list(self._splits))
 
     def state(self) -> dict[str, Any]:
         return super().state() | {

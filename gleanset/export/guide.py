@@ -159,6 +159,59 @@ def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
             "mlcroissant": _CROISSANT.format("train"),
         },
         describe=partial(_described_by_split, folders),
+        data_files={split: [f"{split}/**"] for split in folders},
+    )
+
+
+def guide_to_webdataset(splits: Sequence[str], suffix: str) -> Guide:
+    """Shards of each split, with a sample an image."""
+    return Guide(
+        files={
+            "<split>-<number>.tar": f"shards: of each image `<label>/<sha256>.{suffix}`, what is known of it as `.json`, and"
+            " the number of its label as `.cls`",
+            "classes.json": "the labels: a label's number is its place in the list, counted from 0",
+        },
+        loading={
+            "webdataset": f"""import glob, webdataset
+shards = sorted(glob.glob("FOLDER/train-*.tar"))
+dataset = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("{suffix}", "cls", "json")""",
+            "Hugging Face datasets": _HUB,
+        },
+        describe=_files_alone,
+        data_files={split: [f"{split}-*.tar"] for split in splits},
+    )
+
+
+def guide_to_parquet(splits: Sequence[str]) -> Guide:
+    """Files of each split, with a row an image."""
+    return Guide(
+        files={"data/<split>-<number>.parquet": f"{_TABLES}, and in the column `image` the image itself"},
+        loading={
+            "Hugging Face datasets": _HUB,
+            "pandas": """import pandas
+rows = pandas.read_parquet("FOLDER/data/train-00000.parquet")""",
+        },
+        describe=_files_alone,
+        data_files={split: [f"data/{split}-*.parquet"] for split in splits},
+    )
+
+
+def guide_to_coco(splits: Sequence[str]) -> Guide:
+    """Images by split, and a COCO file for each."""
+    split = splits[0] if splits else "train"
+    return Guide(
+        files={
+            f"images/<split>/{_PICTURES}": "the images",
+            "annotations/instances_<split>.json": "images, licences, categories and annotations; labels are of whole"
+            " pictures, so the box of each annotation is that of its picture, and nobody has drawn it",
+        },
+        loading={
+            "pycocotools": f"""from pycocotools.coco import COCO
+dataset = COCO("FOLDER/annotations/instances_{split}.json")""",
+            "torchvision": f"""from torchvision.datasets import CocoDetection
+dataset = CocoDetection("FOLDER/images/{split}", "FOLDER/annotations/instances_{split}.json")""",
+        },
+        describe=_files_alone,
     )
 
 

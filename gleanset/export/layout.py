@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
@@ -19,6 +19,22 @@ WHOLE = "train"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """What copies become. They are upright, 8-bit RGB on white, and never enlarged.
+
+    `shorter` and `longer`: that side becomes `width`, or stays if it is shorter. `crop` and `pad`: exactly `width` by
+    `height` pixels, around the middle; the picture fills them, and edges are cut off, or it fits into them. Where it is
+    too small for that, the rest is white. `quality`, 1 to 100, is that of jpeg and webp; None is 95 and 90.
+    """
+
+    mode: Literal["shorter", "longer", "crop", "pad"]
+    width: int
+    height: int
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a dataset is written. max_shard_bytes: where a layout has shards, about how large one becomes.
 
@@ -28,6 +44,7 @@ class Options:
 
     include_metadata: bool = True
     rename: Scheme = "sha256"
+    resize: Resize | None = None
     max_shard_bytes: int = 500_000_000
 
 

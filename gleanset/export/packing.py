@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec
 
@@ -17,7 +18,7 @@ from gleanset.errors import ExportError
 from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.container import Container, Whole
 from gleanset.export.files import Files
-from gleanset.export.layout import Layout, Options
+from gleanset.export.layout import Layout, Options, Resize
 from gleanset.export.paper import Setting, Written
 from gleanset.export.papers import Papers
 from gleanset.export.workspace import Workspace
@@ -64,7 +65,7 @@ async def pack(
     """
     try:
         dataset = await asyncio.to_thread(_Dataset, form, place, about, options, store)
-        await _pack(entries, store, dataset, progress)
+        await _pack(entries, _reader(store, options.resize), dataset, progress, _readers(store))
         if not dataset.images:
             raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
         whole = await _in_thread(dataset.finish)
@@ -151,7 +152,13 @@ class _Dataset:
         return self._files.finish()
 
 
-async def _pack(entries: Entries, store: Store, dataset: _Dataset, progress: Progress) -> None:
+def _readers(store: Store) -> int:
+    return _READERS if store.is_local else _REMOTE_READERS
+
+
+async def _pack(
+    entries: Entries, read: Callable[[list[Entry]], Read], dataset: _Dataset, progress: Progress, threads: int
+) -> None:
     """Read batches a little ahead while the one before is written."""
     loop = asyncio.get_running_loop()
     waiting: deque[asyncio.Future[Read]] = deque()
@@ -165,10 +172,10 @@ async def _pack(entries: Entries, store: Store, dataset: _Dataset, progress: Pro
             await progress(dataset.images)
             told = time.monotonic()
 
-    with ThreadPoolExecutor(_READERS if store.is_local else _REMOTE_READERS) as readers:
+    with ThreadPoolExecutor(threads) as readers:
         try:
             async for batch in _batches(entries(dataset.position)):
-                waiting.append(loop.run_in_executor(readers, _read, store, batch))
+                waiting.append(loop.run_in_executor(readers, read, batch))
                 if len(waiting) > _AHEAD:
                     await write_next()
             while waiting:
@@ -190,6 +197,18 @@ async def _batches(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:
             batch, size = [], 0
     if batch:
         yield batch
+
+
+def _reader(store: Store, resize: Resize | None) -> Callable[[list[Entry]], Read]:
+    """What a thread does with a batch."""
+    if resize is None:
+        return partial(_read, store)
+    from gleanset.export.resizing import resized  # OpenCV, which an export of the images as they are can spare
+
+    def read_and_resize(batch: list[Entry]) -> Read:
+        return [resized(*each, resize) for each in _read(store, batch)]
+
+    return read_and_resize
 
 
 def _read(store: Store, batch: list[Entry]) -> Read:

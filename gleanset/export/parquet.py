@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_parquet
 from gleanset.export.layout import WHOLE, Layout, Options
 from gleanset.export.names import Names
 from gleanset.export.tables import as_text, columns
@@ -66,6 +67,9 @@ class Parquet(Layout):
         self.files.add(f"data/{split}-{self._shards[split]:05}.parquet", path)
         path.unlink()
         self._open = None
+
+    def guide(self) -> Guide:
+        return guide_to_parquet(list(self._shards))
 
     def state(self) -> dict[str, Any]:
         return {"names": self._names.state(), "shards": self._shards}

@@ -9,12 +9,14 @@ from typing import Any
 
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
+from gleanset.export.guide import Guide, guide_to_webdataset
 from gleanset.export.layout import WHOLE, Layout, Options
 from gleanset.export.names import Names
 from gleanset.export.seen import Seen
 from gleanset.export.tables import of_one_type
 from gleanset.export.tar import tar_end, tar_header
 from gleanset.export.workspace import Growing
+from gleanset.store import EXTENSIONS
 
 _END = tarfile.RECORDSIZE
 """A shard's end takes up to so many bytes."""
@@ -23,13 +25,14 @@ _END = tarfile.RECORDSIZE
 class WebDataset(Layout):
     """`<split>-000000.tar` and so on, each image with `<label>/<sha256>.jpg`, `.json` and `.cls`; and classes.json.
 
-    The image is always called `.jpg`, whatever its format (which is in the JSON): readers look at the bytes, but they
-    want samples whose parts are called the same throughout. `.cls` is the label's place in the list of classes.json,
-    counted from 0.
+    An image as it is stored is always called `.jpg`, whatever its format (which is in the JSON): readers look at the
+    bytes, but want samples whose parts are called the same throughout. Resized ones are called by their format. `.cls`
+    is the label's place in the list of classes.json, counted from 0.
     """
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
+        self._suffix = EXTENSIONS[options.resize.format] if options.resize else "jpg"
         self._names = Names(options.rename)
         self._seen = Seen(files.place, "names")
         self._classes: dict[str, int] = {}
@@ -40,7 +43,7 @@ class WebDataset(Layout):
         key = f"{folder_name(entry.label)}/{self._names.of(entry)}"
         if not self._seen.is_new(key):  # the same bytes twice under one label, when duplicates are kept
             key = f"{key}-{entry.position}"
-        name = f"{key}.jpg"
+        name = f"{key}.{self._suffix}"
         row = json.dumps(of_one_type(self.row(entry, name)), ensure_ascii=False)
         number = self._classes.setdefault(entry.label, len(self._classes))
         parts = {name: data, f"{key}.json": row.encode(), f"{key}.cls": str(number).encode()}
@@ -72,6 +75,9 @@ class WebDataset(Layout):
         self.files.add(self._name(split), path)
         self.files.place.spend(path)
         self._open = None
+
+    def guide(self) -> Guide:
+        return guide_to_webdataset(list(self._shards), self._suffix)
 
     def state(self) -> dict[str, Any]:
         return {
