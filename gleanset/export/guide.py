@@ -167,8 +167,8 @@ def guide_to_webdataset(splits: Sequence[str], suffix: str) -> Guide:
     """Shards of each split, with a sample an image."""
     return Guide(
         files={
-            "<split>-<number>.tar": f"shards: of each image `<label>/<sha256>.{suffix}`, what is known of it as `.json`, and"
-            " the number of its label as `.cls`",
+            "<split>-<number>.tar": f"shards: each image as `<label>/<sha256>.{suffix}`, its metadata as `.json`,"
+            " and the number of its label as `.cls`",
             "classes.json": "the labels: a label's number is its place in the list, counted from 0",
         },
         loading={

@@ -164,6 +164,14 @@ async def test_parquet(store: Store, tmp_path: Path, hf: Any) -> None:
     same_pictures(streamed, [e for e in entries if e.split == "validation"])
 
 
+@pytest.mark.parametrize("format_", ["imagefolder", "webdataset", "parquet"])
+async def test_splits_of_any_name(format_: str, store: Store, tmp_path: Path, hf: Any) -> None:
+    """Such as folds, which nobody could guess: the card says which files are theirs."""
+    folds = {"fold_1": 3, "fold_2": 2}
+    folder = await lay_out(format_, await mixed(store, folds), store, tmp_path / "out")
+    assert {split: len(rows) for split, rows in hf(folder).items()} == folds
+
+
 async def test_coco(store: Store, tmp_path: Path) -> None:
     coco = pytest.importorskip("pycocotools.coco")
     entries = await mixed(store)
