@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import subprocess
+import time
 import warnings
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
@@ -15,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import AsyncConnection
-from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from backend.config import Settings, get_settings
 from backend.errors import BadInput, DatabaseUnavailable, SchemaOutdated
@@ -30,6 +33,8 @@ _REPOSITORY = Path(__file__).parent.parent
 _DATABASE = "gleanset"
 _FROZEN_AFTER = 10
 """Seconds between two statements of one transaction."""
+_RESTED = 1.0
+"""Seconds without use after which a connection may be gone."""
 _CONNECTED_WITHIN = 10
 """Seconds for a new connection, unless the address has its own `connect_timeout`."""
 
@@ -203,6 +208,29 @@ def _end_frozen_transactions(connection: DBAPIConnection, _: object) -> None:
     connection.commit()
 
 
+class _Rested:
+    """Asks a connection whether it is still there before it is used again, unless it was used a moment ago.
+
+    SQLAlchemy's own `pool_pre_ping` asks every time, which is a sixth of what a small request asks of the database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._dialect = engine.dialect
+        event.listen(engine, "checkin", self._note)
+        event.listen(engine, "checkout", self._look)
+
+    def _note(self, _: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        record.info["returned"] = time.monotonic()
+
+    def _look(self, connection: DBAPIConnection, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+        if time.monotonic() - record.info.get("returned", math.inf) < _RESTED:
+            return
+        try:
+            self._dialect.do_ping(connection)
+        except psycopg.Error as error:
+            raise DisconnectionError(str(error)) from error  # the pool takes a new one
+
+
 class Database:
     """Connections to one database; use as an async context manager."""
 
@@ -210,8 +238,9 @@ class Database:
         self.url = url
         patience = {} if "connect_timeout" in make_url(url).query else {"connect_timeout": _CONNECTED_WITHIN}
         self.engine: AsyncEngine = create_async_engine(
-            url, pool_size=10, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=patience
+            url, pool_size=10, max_overflow=20, hide_parameters=True, connect_args=patience
         )
+        _Rested(self.engine.sync_engine)
         event.listen(self.engine.sync_engine, "connect", _end_frozen_transactions)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 

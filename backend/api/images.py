@@ -18,7 +18,7 @@ from backend.services import statistics
 from backend.services.access import seen
 from backend.services.image_detail import detail, stored_key
 from backend.services.neighbours import neighbours
-from backend.services.search import search
+from backend.services.search import items_of, search
 from gleanset.store import EXTENSIONS
 
 router = APIRouter(tags=["images"])
@@ -42,8 +42,7 @@ async def list_images(
     job = await seen(session, actor, CrawlJob, crawl_job_id)
     after = decode_cursor(query.cursor) if query.cursor else 0
     rows, more = await search(session, job, query, after, query.limit)
-    items = [ImageItem.model_validate(row) for row in rows]
-    return Page(items=items, next=None if more is None else encode_cursor(more))
+    return Page(items=items_of(rows), next=None if more is None else encode_cursor(more))
 
 
 @router.get("/crawl-jobs/{crawl_job_id}/statistics")

@@ -95,7 +95,7 @@ async def _check_csrf(request: Request, cookie: str) -> None:
         raise NotAllowed("The form's CSRF token is missing or old. Load the page again, then send it once more.")
 
 
-def from_here(request: Request) -> None:
+async def from_here(request: Request) -> None:
     """For forms of people who have no session yet, and so no token. Raises NotAllowed when another site sent it.
 
     Every browser of today says where a form comes from; what says nothing is no browser, and has no cookies to lose.
@@ -122,7 +122,7 @@ class Allow:
         return actor
 
 
-def public() -> None:
+async def public() -> None:
     """A rule: for everybody. Given by hand, so that no route is open by accident."""
 
 

@@ -55,7 +55,12 @@ def service_of(request: Request) -> Service:
     return cast("Service", request.app.state.service)
 
 
-CurrentService = Annotated[Service, Depends(service_of)]
+async def _current(request: Request) -> Service:
+    """As a coroutine: FastAPI runs functions in threads, which costs each request more than all that is asked here."""
+    return service_of(request)
+
+
+CurrentService = Annotated[Service, Depends(_current)]
 
 
 async def _transaction(service: CurrentService) -> AsyncGenerator[AsyncSession]:

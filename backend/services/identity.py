@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import DateTime, LargeBinary, bindparam, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -23,20 +23,29 @@ SEEN_EVERY = timedelta(minutes=5)
 USED_EVERY = timedelta(minutes=1)
 """How old a note of the last use may be before it is written anew: not a write a request."""
 
+# Every request asks one of these; put together once, as that takes as long as to ask.
+_NOW, _HASH = bindparam("now", type_=DateTime(timezone=True)), bindparam("hash", type_=LargeBinary)
+_OF_SESSION = (
+    select(Profile.id, Profile.role, LoginSession.last_seen_at)
+    .join(LoginSession, LoginSession.user_id == Profile.id)
+    .where(LoginSession.token_hash == _HASH, LoginSession.expires_at > _NOW, Profile.disabled_at.is_(None))
+)
+_OF_KEY = (
+    select(ApiKey.id, ApiKey.scopes, ApiKey.last_used_at, Profile.id.label("user_id"), Profile.role)
+    .join(Profile, Profile.id == ApiKey.user_id)
+    .where(
+        ApiKey.secret_hash == _HASH,
+        ApiKey.revoked_at.is_(None),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > _NOW),
+        Profile.disabled_at.is_(None),
+    )
+)
+
 
 async def of_session(session: AsyncSession, token: str) -> Actor | None:
     """Who the session cookie belongs to; None when it is unknown or has expired, or the person is disabled."""
     now = datetime.now(UTC)
-    found = await session.execute(
-        select(Profile.id, Profile.role, LoginSession.last_seen_at)
-        .join(LoginSession, LoginSession.user_id == Profile.id)
-        .where(
-            LoginSession.token_hash == token_hash(token),
-            LoginSession.expires_at > now,
-            Profile.disabled_at.is_(None),
-        )
-    )
-    row = found.one_or_none()
+    row = (await session.execute(_OF_SESSION, {"hash": token_hash(token), "now": now})).one_or_none()
     if row is None:
         return None
     if row.last_seen_at < now - SEEN_EVERY:
@@ -47,17 +56,7 @@ async def of_session(session: AsyncSession, token: str) -> Actor | None:
 async def of_key(session: AsyncSession, secret: str) -> Actor:
     """Who an API key belongs to, and its widest scope; notes that it was used. Raises NotLoggedIn."""
     now = datetime.now(UTC)
-    found = await session.execute(
-        select(ApiKey.id, ApiKey.scopes, ApiKey.last_used_at, Profile.id.label("user_id"), Profile.role)
-        .join(Profile, Profile.id == ApiKey.user_id)
-        .where(
-            ApiKey.secret_hash == token_hash(secret),
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now),
-            Profile.disabled_at.is_(None),
-        )
-    )
-    row = found.one_or_none()
+    row = (await session.execute(_OF_KEY, {"hash": token_hash(secret), "now": now})).one_or_none()
     if row is None:
         raise NotLoggedIn("This API key is not known, has expired or was revoked.")
     if row.last_used_at is None or row.last_used_at < now - USED_EVERY:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from psycopg.errors import QueryCanceled
+from pydantic import TypeAdapter
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
     Row,
@@ -37,7 +39,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.errors import TookTooLong
 from backend.models import CrawlJob, Decision, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
-from backend.schemas.images import ImageFilter
+from backend.schemas.images import ImageFilter, ImageItem
 from gleanset.sources.licence import UNKNOWN
 
 WINDOW = 20_000
@@ -83,6 +85,8 @@ Each a subquery of its own, never a join: a page asks for as many as it has imag
 
 Found = Row[Any]
 """A row of FOUND."""
+_NAMES = tuple(FOUND.selected_columns.keys())
+_ITEMS = TypeAdapter(list[ImageItem])
 
 
 def asking(job: CrawlJob, validation_job_id: int | None = None) -> dict[str, Any]:
@@ -117,6 +121,18 @@ class Walk:
         return query.where(images.c.crawl_job_id == func.any(cast_to([self.job_id], ARRAY(Integer))), *self.fixed)
 
 
+_PAGE = (
+    FOUND.where(
+        images.c.crawl_job_id == func.any(bindparam("walked", type_=ARRAY(Integer))),
+        DOWNLOADED,
+        images.c.id > bindparam("after", type_=BigInteger),
+    )
+    .order_by(images.c.crawl_job_id, images.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+"""`Walk.rows` through a job's downloads, put together once: that takes as long as to ask."""
+
+
 async def search(
     session: AsyncSession, job: CrawlJob, wanted: ImageFilter, after: int, limit: int
 ) -> tuple[Sequence[Found], int | None]:
@@ -125,7 +141,11 @@ async def search(
     values = asking(job, wanted.validation_job_id)
     conditions = _conditions(wanted)
     if not conditions:
-        rows = (await session.execute(walk.rows(FOUND, after).limit(limit + 1), values)).all()
+        if _downloads(wanted) and wanted.label is None:  # what everybody begins with
+            page, values = _PAGE, values | {"walked": [job.id], "after": after, "most": limit + 1}
+        else:
+            page = walk.rows(FOUND, after).limit(limit + 1)
+        rows = (await session.execute(page, values)).all()
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
     # The table of decisions is small at first, and would be read from end to end for every image.
     await session.execute(text("SET LOCAL enable_seqscan = off"))
@@ -142,6 +162,11 @@ async def search(
         if time.monotonic() > ends:
             return found, upto
         after = upto
+
+
+def items_of(found: Sequence[Found]) -> list[ImageItem]:
+    """As lists show them. By names at once: asked for one by one, a row's attributes take four times as long."""
+    return _ITEMS.validate_python([dict(zip(_NAMES, row, strict=True)) for row in found])
 
 
 def walk_of(job: CrawlJob, label: str | None = None) -> Walk:

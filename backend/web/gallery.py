@@ -23,7 +23,7 @@ from backend.services import decisions
 from backend.services.access import owned, seen
 from backend.services.image_detail import detail
 from backend.services.neighbours import neighbours
-from backend.services.search import search
+from backend.services.search import items_of, search
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.render import go, page
 
@@ -86,7 +86,7 @@ async def show_gallery(
         project_id=project.id,
         project_name=project.name,
         changeable=actor.may_change(project.user_id),
-        items=[ImageItem.model_validate(row) for row in rows],
+        items=items_of(rows),
         next=None if more is None else encode_cursor(more),
         query=urlencode(given),
         values=given,

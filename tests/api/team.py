@@ -29,13 +29,14 @@ def cheap_hash(password: str) -> str:
     return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64),)).hash(password)
 
 
-def member(served: Served, role: Role = Role.USER) -> tuple[UUID, str]:
-    """Somebody new with that password: id and e-mail."""
+def member(served: Served, role: Role = Role.USER, *, cheap: bool = True) -> tuple[UUID, str]:
+    """Somebody new with that password: id and e-mail. Not `cheap`: hashed as those of people are."""
     user_id = served.person(role)
 
     async def make(session: Any) -> str:
         person = await session.get_one(Profile, user_id)
-        await accounts.set_password(session, person, cheap_hash(PASSWORD), None)
+        hashed = cheap_hash(PASSWORD) if cheap else await passwords.hashed(PASSWORD)
+        await accounts.set_password(session, person, hashed, None)
         return person.email
 
     return user_id, served.run(make)
