@@ -23,6 +23,7 @@ MODULES = {
     "followers": "followers",
     "similar": "similar",
     "copies": "copies",
+    "cleanvision": "cleanvision",
 }
 NAMES = tuple(MODULES)
 

@@ -1,7 +1,7 @@
 """What datasets need.
 
 More measures of images, the rules that judged them by name and hash, notes of erased files, splits of exports, which
-image stands for its copies.
+image stands for its copies, verdicts that follow images and validations by triggers.
 
 Revises: 007
 """
@@ -61,10 +61,41 @@ WHERE duplicate_of IS NOT NULL
 
 TABLES = ("erased_blobs", "export_splits")
 
+# A foreign key asks for every verdict whether its image and its validation are there, and locks both: four fifths of
+# what judging a job costs. Verdicts are written by one statement from the images themselves, under the lock of their
+# job, so only deleting has to be seen to.
+KEYS = {
+    "fk_verdicts_validation_job_id": "(validation_job_id) REFERENCES validation_jobs (id) ON DELETE CASCADE",
+    "fk_verdicts_image_id": "(image_id) REFERENCES images (id) ON DELETE CASCADE",
+}
+FOLLOW = {
+    "images": """
+        DELETE FROM verdicts USING gone, validation_jobs AS job
+        WHERE job.crawl_job_id = gone.crawl_job_id AND verdicts.validation_job_id = job.id
+            AND verdicts.image_id = gone.id
+    """,
+    "validation_jobs": "DELETE FROM verdicts USING gone WHERE verdicts.validation_job_id = gone.id",
+}
+ORPHANS = """
+DELETE FROM verdicts WHERE NOT EXISTS (SELECT FROM images WHERE id = image_id)
+    OR NOT EXISTS (SELECT FROM validation_jobs WHERE id = validation_job_id)
+"""
+
 
 def upgrade() -> None:
     op.execute(ERASED_BLOBS)
     op.execute(EXPORT_SPLITS)
+    for key in KEYS:
+        op.execute(f"ALTER TABLE verdicts DROP CONSTRAINT IF EXISTS {key}")
+    for table, delete in FOLLOW.items():
+        op.execute(
+            f"CREATE OR REPLACE FUNCTION verdicts_follow_{table}() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN {delete}; RETURN NULL; END $$"
+        )
+        op.execute(
+            f"CREATE OR REPLACE TRIGGER verdicts_follow AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone"
+            f" FOR EACH STATEMENT EXECUTE FUNCTION verdicts_follow_{table}()"
+        )
     for table, columns in COLUMNS.items():
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in columns.items())
         op.execute(f"ALTER TABLE {table} {added}")
@@ -72,6 +103,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    for table in FOLLOW:
+        op.execute(f"DROP TRIGGER IF EXISTS verdicts_follow ON {table}")
+        op.execute(f"DROP FUNCTION IF EXISTS verdicts_follow_{table}()")
+    op.execute(ORPHANS)
+    for key, definition in KEYS.items():
+        op.execute(f"ALTER TABLE verdicts ADD CONSTRAINT {key} FOREIGN KEY {definition}")
     for table, columns in COLUMNS.items():
         op.execute(f"ALTER TABLE {table} " + ", ".join(f"DROP COLUMN IF EXISTS {name}" for name in columns))
     for table in TABLES:

@@ -77,7 +77,10 @@ class Image(Base):
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="images")
     verdicts: Mapped[list[Verdict]] = relationship(
-        back_populates="image", cascade="all, delete-orphan", passive_deletes=True
+        back_populates="image",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        primaryjoin="Image.id == foreign(Verdict.image_id)",
     )
     url: Synonym[str] = synonym("original_url")
 

@@ -35,7 +35,10 @@ class ValidationJob(JobMixin, Base):
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="validation_jobs")
     verdicts: Mapped[list[Verdict]] = relationship(
-        back_populates="validation_job", cascade="all, delete-orphan", passive_deletes=True
+        back_populates="validation_job",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        primaryjoin="ValidationJob.id == foreign(Verdict.validation_job_id)",
     )
 
     __table_args__ = (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Text, text
+from sqlalchemy import DDL, BigInteger, Index, Text, event, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 class Verdict(Base):
     """What one validation job found about one image: valid, or every reason why not.
 
-    `duplicate_of`: the image of the same job that stands for it. No foreign key: images go only with their whole job,
-    and its verdicts with them, which a key would ask for one by one.
+    `duplicate_of`: the image of the same job that stands for it. There are no foreign keys, which would ask for a million
+    rows one by one: verdicts go with their image or validation by triggers of whole statements.
     """
 
     __tablename__ = "verdicts"
 
-    validation_job_id: Mapped[int] = mapped_column(
-        ForeignKey("validation_jobs.id", ondelete="CASCADE"), primary_key=True
-    )
-    image_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    validation_job_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     valid: Mapped[bool]
     reasons: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'::text[]"))
     duplicate_of: Mapped[int | None] = mapped_column(BigInteger)
 
-    validation_job: Mapped[ValidationJob] = relationship(back_populates="verdicts")
-    image: Mapped[Image] = relationship(back_populates="verdicts")
+    validation_job: Mapped[ValidationJob] = relationship(
+        back_populates="verdicts", primaryjoin="foreign(Verdict.validation_job_id) == ValidationJob.id"
+    )
+    image: Mapped[Image] = relationship(back_populates="verdicts", primaryjoin="foreign(Verdict.image_id) == Image.id")
 
     __table_args__ = (
         Index("ix_verdicts_image_id", "image_id"),
@@ -43,3 +43,22 @@ class Verdict(Base):
             postgresql_where=text("duplicate_of IS NOT NULL"),
         ),
     )
+
+
+# What deletes images or validations takes their verdicts along, in one statement more (docs/SCHEMA_DECISIONS.md).
+_FOLLOW = {
+    "images": """
+        DELETE FROM verdicts USING gone, validation_jobs AS job
+        WHERE job.crawl_job_id = gone.crawl_job_id AND verdicts.validation_job_id = job.id
+            AND verdicts.image_id = gone.id
+    """,
+    "validation_jobs": "DELETE FROM verdicts USING gone WHERE verdicts.validation_job_id = gone.id",
+}
+for _table, _delete in _FOLLOW.items():
+    for _statement in (
+        f"CREATE OR REPLACE FUNCTION verdicts_follow_{_table}() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN {_delete}; RETURN NULL; END $$",
+        f"CREATE OR REPLACE TRIGGER verdicts_follow AFTER DELETE ON {_table} REFERENCING OLD TABLE AS gone"
+        f" FOR EACH STATEMENT EXECUTE FUNCTION verdicts_follow_{_table}()",
+    ):
+        event.listen(Base.metadata, "after_create", DDL(_statement))

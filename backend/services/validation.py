@@ -19,8 +19,8 @@ from backend.services.states import announce, locked, move
 from gleanset.rules import Rules, RuleSet
 
 TASK = "validation.run"
-BATCH = 20_000
-"""Images judged in one transaction: some 0.2 s, so that progress moves and a cancel is heeded."""
+BATCH = 100_000
+"""Images judged in one transaction: some 0.5 s, so that progress moves and a cancel is heeded."""
 
 
 async def create(
