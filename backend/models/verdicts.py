@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Verdict(Base):
     """What one validation job found about one image: valid, or every reason why not.
 
-    `duplicate_of`: the image of the same job that stands for it. There are no foreign keys, which would ask for a million
-    rows one by one: verdicts go with their image or validation by triggers of whole statements.
+    `duplicate_of`: the image of the same job that stands for it. There are no foreign keys, which would ask for a
+    million rows one by one: verdicts go with their image or validation by triggers of whole statements.
     """
 
     __tablename__ = "verdicts"
