@@ -118,6 +118,7 @@ def as_json(now: Report, export_path: str | None) -> str:
             "file_size": export.file_size if export else None,
         }
         | ({} if now.plan.refresh_of is None else {"refresh_of": now.plan.refresh_of, "changes": now.changes})
+        | ({"splits": export.splits, "left_out_images": export.left_out_images} if export and export.splits else {})
         | ({"error": now.error} if now.error else {})
     )
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, cast, delete, exists, select
+from sqlalchemy import ARRAY, LargeBinary, Select, any_, cast, delete, exists, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -122,7 +122,7 @@ async def _keep_given(session: AsyncSession, job: ExportJob, fixed: FixedTest, h
     given = {bytes.fromhex(each) for each in hashes}
     copies = select(Image.sha256).where(
         Image.crawl_job_id == job.crawl_job_id,
-        Image.resized_sha256.in_(given),
+        Image.resized_sha256 == any_(cast(list(given), ARRAY(LargeBinary))),
         Image.outcome == ImageOutcome.DOWNLOADED.value,
     )
     given |= {each for each in await session.scalars(copies) if each is not None}

@@ -125,7 +125,10 @@ def test_a_dataset_is_divided_and_its_test_set_kept(cli: Cli) -> None:
     numbers = [f"images/{label}/{n:06}.jpg" for label in ("cat", "dog") for n in range(1, 13)]
     assert sorted(row["file_name"] for row in first) == numbers
 
-    cli.ok("export", "1", "--folds", "2", "--fixed-test", "1", "--labels", "cat", "--out", "b.zip")
+    told = cli.ok(
+        "export", "1", "--folds", "2", "--fixed-test", "1", "--labels", "cat", "--out", "b.zip", "--json"
+    ).json
+    assert (told["splits"].keys(), told["left_out_images"]) == ({"fold_1", "fold_2", "test"}, 0)
     with zipfile.ZipFile(cli.folder / "a.zip") as archive:
         archive.extractall(cli.folder / "a")
     cli.ok("export", "1", "--folds", "2", "--fixed-test", "a/metadata.jsonl", "--labels", "cat", "--out", "c.zip")
