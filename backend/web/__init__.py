@@ -8,6 +8,7 @@ from starlette.staticfiles import StaticFiles
 from backend.web import (
     account,
     activity,
+    copies,
     crawls,
     exports,
     gallery,
@@ -28,7 +29,7 @@ from backend.web.render import STATIC
 def mount(app: FastAPI) -> None:
     """Add the pages and what they load."""
     router = APIRouter(include_in_schema=False)
-    for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation):
+    for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation, copies):
         router.include_router(page.router)
     for page in (exports, activity, reasons, reference):
         router.include_router(page.router)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,9 +19,10 @@ from backend.http.service import Session
 from backend.models import CrawlJob, Image, ValidationJob
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import validation
+from backend.services import copies, validation
 from backend.services.access import owned, seen
 from backend.services.activity import note
+from backend.services.copies import Group
 from backend.services.foretelling import Foretold, foretell
 from backend.services.search import bounded
 from backend.services.states import locked
@@ -63,7 +65,10 @@ class Twin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationPage:
-    """`would`: what the rules as they stand in the form find among the images, where they can be. `box`: of a chart."""
+    """`would`: what the rules as they stand in the form find among the images, where they can be. `box`: of a chart.
+
+    `groups`: of copies, by the latest validation, from `place` on; where it knows of none `twins`, of the same bytes.
+    """
 
     job: JobHeader
     fields: Sequence[rules.RuleField]
@@ -75,19 +80,27 @@ class ValidationPage:
     box: tuple[int, int]
     judged: Sequence[Judged]
     twins: Sequence[Sequence[Twin]]
+    groups: Sequence[Group]
+    place: int
+    next: int | None
 
 
 @router.get("")
 async def show_validation(
-    request: Request, session: Session, actor: Reader, job_id: Id, preset: str | None = None
+    request: Request,
+    session: Session,
+    actor: Reader,
+    job_id: Id,
+    preset: str | None = None,
+    place: Annotated[int, Query(ge=0, lt=10**6)] = 0,
 ) -> Response:
-    """The form with the rules that hold now, or with those of a preset."""
+    """The form with the rules that hold now, or with those of a preset; `place`: the first of the groups of copies."""
     job = await seen(session, actor, CrawlJob, job_id)
     latest = await session.scalar(_past(job.id).limit(1))
     held = latest.validation_rules if latest else CrawlPlan.model_validate(job.options).rules or {}
     if preset in PRESETS:
         held = Rules.parse({"preset": preset}).as_dict()
-    context = await _page(session, await header_of(session, actor, job), rules.values_of(held), {})
+    context = await _page(session, await header_of(session, actor, job), rules.values_of(held), {}, place)
     return page(request, "validation.html", context)
 
 
@@ -113,7 +126,9 @@ async def _page(
     header: JobHeader,
     values: Mapping[str, str],
     errors: Mapping[str, str],
+    place: int = 0,
 ) -> ValidationPage:
+    groups = await _groups(session, header.id, place)
     job = await session.get_one(CrawlJob, header.id)
     asked, _ = rules.rules_of(values)
     return ValidationPage(
@@ -126,7 +141,10 @@ async def _page(
         charts=await _charts(session, job),
         box=(WIDTH, HEIGHT),
         judged=[_judged(each) for each in await session.scalars(_past(job.id).limit(_SHOWN))],
-        twins=await _twins(session, job.id),
+        twins=[] if groups or place else await _twins(session, job.id),
+        groups=groups[:_GROUPS],
+        place=place,
+        next=place + _GROUPS if len(groups) > _GROUPS else None,
     )
 
 
@@ -154,6 +172,16 @@ def _judged(job: ValidationJob) -> Judged:
         rules=", ".join(f"{name} = {text}" for name, text in rules.told(job.validation_rules)) or "no exact duplicates",
         created_at=job.created_at,
     )
+
+
+async def _groups(session: AsyncSession, job_id: int, place: int) -> list[Group]:
+    """One more group of copies than is shown; none when they take too long to find just now."""
+    try:
+        async with session.begin_nested(), bounded(session, _PATIENCE):
+            job = await session.get_one(CrawlJob, job_id)
+            return await copies.groups(session, job, place=place, most=_GROUPS + 1, in_each=_IN_A_GROUP)
+    except ServiceError:
+        return []
 
 
 async def _twins(session: AsyncSession, job_id: int) -> list[list[Twin]]:
