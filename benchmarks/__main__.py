@@ -24,6 +24,7 @@ MODULES = {
     "similar": "similar",
     "copies": "copies",
     "cleanvision": "cleanvision",
+    "export": "export",
 }
 NAMES = tuple(MODULES)
 

@@ -32,7 +32,7 @@ _SHOWN = 50
 
 _TOLD = {
     "zip": "Opens everywhere. Folders by label, the licences, a dataset card and a manifest beside them.",
-    "tar": "The same in one stream, as webdataset reads it without unpacking.",
+    "tar": "The same in one stream, which can be unpacked while it comes in.",
     "tar.zst": "The tar, compressed by Zstandard: smaller, and much faster than gzip.",
     "tar.gz": "The tar, compressed. Pictures hardly become smaller, but metadata does.",
     "imagefolder": "Folders by split and label, as Hugging Face datasets and torchvision read them.",

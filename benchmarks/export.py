@@ -1,0 +1,162 @@
+"""Packing pictures as they are, beside `cp -r`, zipfile and webdataset; and resized, beside img2dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import tarfile
+import time
+import zipfile
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import cv2
+import webdataset
+from PIL import Image
+
+from benchmarks import peers
+from benchmarks.contestants import Run
+from benchmarks.report import Result, versions
+from benchmarks.turns import Contestant, take_turns
+from benchmarks.web import pictures, scratch, write_list
+from gleanset.export import About, Entry, Options, Resize, export, form_of
+from gleanset.store import Store, blob_key
+from tests.nginx import Nginx
+
+SIZE = 256
+ZIP, TAR, RESIZED = "gleanset, zip", "gleanset, tar", f"gleanset, webdataset, resized to {SIZE}"
+COPY, ZIPFILE, TARFILE, TARWRITER = "cp -r", "Python's zipfile, stored", "Python's tarfile", "webdataset.TarWriter"
+IMG2DATASET = f"img2dataset, files, resized to {SIZE}"
+ABOUT = About(name="Pictures", keywords={}, rules={}, failures={}, invalid={}, created=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def measure(*, quick: bool) -> Result:
+    count, repetitions = (300, 1) if quick else (10_000, 3)
+    files = pictures(500 if quick else 5_000)
+    cv2.setNumThreads(1)  # as the worker has it
+    peers.programs()
+    with scratch() as shared, Nginx(files[0].parent) as web:
+        store, entries = _stored(shared, files, count)
+        blobs = [shared / "blobs" / entry.key for entry in entries]
+        urls = shared / "list.txt"
+        write_list(urls, web.base_url, [path.name for path in files], count)
+        resize = Options(resize=Resize(mode="shorter", width=SIZE, height=SIZE))
+        contestants: dict[str, Contestant] = {
+            ZIP: partial(_packed, "zip", store, entries, Options()),
+            TAR: partial(_packed, "tar", store, entries, Options()),
+            COPY: partial(_timed, count, lambda out: _copied(shared / "blobs", out)),
+            ZIPFILE: partial(_timed, count, partial(_zipped, blobs)),
+            TARFILE: partial(_timed, count, partial(_tarred, blobs)),
+            TARWRITER: partial(_timed, count, partial(_written, blobs)),
+            RESIZED: partial(_packed, "webdataset", store, entries, resize),
+            IMG2DATASET: partial(
+                peers.run_img2dataset,
+                urls=urls,
+                count=count,
+                options={"image_size": SIZE, "resize_mode": "keep_ratio"},
+            ),
+        }
+        turns = take_turns(contestants, repetitions)
+    ours = {
+        name: ZIP if name in (ZIP, ZIPFILE) else RESIZED if name in (RESIZED, IMG2DATASET) else TAR
+        for name in turns.runs
+    }
+    return Result(
+        title=f"Packing {count:,} JPEGs of {sum(path.stat().st_size for path in files) / len(files) / 1000:.0f} kB",
+        columns=("what", "images/s (median)", "spread", "gleanset is faster by", "gleanset's"),
+        rows=[
+            (
+                name,
+                *turns.cells(name, own=True),
+                f"{turns.ratio(ours[name], name, own=True):.2f}" if ours[name] != name else "",
+                ours[name].removeprefix("gleanset, ") if ours[name] != name else "",
+            )
+            for name in turns.runs
+        ],
+        figures={"images": count, "images_per_second": turns.figures()["own_clock"]},
+        notes=(
+            f"{repetitions} repetitions, taking turns; own clocks. All but img2dataset read from a local disk; it gets "
+            "the pictures from nginx on loopback, since it only takes addresses that a web server answers.",
+            "Gleanset checks every image against its hash, hashes what it writes, syncs it to the disk, and writes the "
+            "papers too; the others do none of that.",
+        ),
+        versions=versions("webdataset", "simplejpeg", "opencv-python-headless") | peers.versions("img2dataset"),
+    )
+
+
+def _stored(shared: Path, files: list[Path], count: int) -> tuple[Store, list[Entry]]:
+    """`count` pictures in a store, each with bytes of its own."""
+    store = Store(str(shared / "blobs"))
+    entries: list[Entry] = []
+    for n in range(count):
+        # Behind the end of a JPEG anything may stand: so the same picture is another file.
+        data = files[n % len(files)].read_bytes() + (b"" if n < len(files) else str(n).encode())
+        sha256 = hashlib.sha256(data).hexdigest()
+        with Image.open(files[n % len(files)]) as picture:
+            width, height = picture.size
+        store.put_now(blob_key(sha256, "jpeg"), data)
+        entries.append(
+            Entry(
+                position=n + 1,
+                key=blob_key(sha256, "jpeg"),
+                sha256=sha256,
+                label="picture",
+                format="jpeg",
+                width=width,
+                height=height,
+                file_size=len(data),
+                original_url=f"https://example.org/{n}.jpg",
+            )
+        )
+    return store, entries
+
+
+def _packed(format_: str, store: Store, entries: list[Entry], options: Options, folder: Path) -> Run:
+    """Through the engine, as the worker does."""
+
+    async def behind(position: int) -> AsyncIterator[Entry]:
+        for entry in entries[position:]:
+            yield entry
+
+    async def silent(_: int) -> None:
+        pass
+
+    container = "folder" if format_ == "webdataset" else None
+    form = form_of(format_, container)
+    start = time.perf_counter()
+    packed = asyncio.run(export(form, behind, store, folder / "dataset", ABOUT, silent, options))
+    seconds = time.perf_counter() - start
+    if packed.images != len(entries):
+        raise SystemExit(f"{packed.images} of {len(entries)} images were packed.")
+    return Run(packed.images, seconds)
+
+
+def _timed(count: int, work: Callable[[Path], None], folder: Path) -> Run:
+    start = time.perf_counter()
+    work(folder / "out")
+    return Run(count, time.perf_counter() - start)
+
+
+def _copied(blobs: Path, out: Path) -> None:
+    subprocess.run(["cp", "-r", str(blobs), str(out)], check=True)
+
+
+def _zipped(blobs: list[Path], out: Path) -> None:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for path in blobs:
+            archive.write(path, path.name)
+
+
+def _tarred(blobs: list[Path], out: Path) -> None:
+    with tarfile.open(out, "w") as archive:
+        for path in blobs:
+            archive.add(path, path.name)
+
+
+def _written(blobs: list[Path], out: Path) -> None:
+    with webdataset.TarWriter(str(out)) as writer:
+        for path in blobs:
+            writer.write({"__key__": path.stem, "jpg": path.read_bytes()})
