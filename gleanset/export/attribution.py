@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import cast
 
 from gleanset.export.base import Entry
@@ -10,6 +11,7 @@ from gleanset.export.markdown import escaped, host, link, plain
 from gleanset.export.paper import Paper, Setting, Written
 from gleanset.export.paper_names import ATTRIBUTION
 from gleanset.sources.licence import compose_attribution, licence_link, licence_name
+from gleanset.types import Licence
 
 HEAD = """# Attribution
 
@@ -38,22 +40,30 @@ def line(entry: Entry, file_name: str) -> str:
     title = f"“{escaped(entry.title)}”" if entry.title else "untitled"
     credit = f"- `{plain(file_name, 4096).replace('`', chr(39))}`: {title}"
     if entry.creator:
-        credit += f" by {link(entry.creator, entry.creator_url)}"
+        credit += _creator(entry.creator, entry.creator_url)
     page = entry.source_page or entry.original_url
-    credit += f", from {link(host(page), page)}, {_licence(entry)}"
+    credit += f", from {link(host(page), page)}, {_licence(entry.licence)}"
     return f"{credit}.{_asked(entry)}{_change(entry)}\n"
 
 
-def _licence(entry: Entry) -> str:
-    if entry.licence is None:
+@lru_cache(maxsize=1024)
+def _licence(licence: Licence | None) -> str:
+    if licence is None:
         return "no licence stated"
-    return f"licence: {link(licence_name(entry.licence), licence_link(entry.licence))}"
+    return f"licence: {link(licence_name(licence), licence_link(licence))}"
+
+
+@lru_cache(maxsize=1024)
+def _creator(name: str, url: str | None) -> str:
+    return f" by {link(name, url)}"
 
 
 def _asked(entry: Entry) -> str:
     """The credit in the source's own words, when they are not those that Gleanset would choose."""
+    if not entry.attribution:
+        return ""
     composed = compose_attribution(entry.title, entry.creator, entry.licence, entry.source_page)
-    if not entry.attribution or plain(entry.attribution) == plain(composed or ""):
+    if entry.attribution == composed or plain(entry.attribution) == plain(composed or ""):
         return ""
     return f" Credit as the source gives it: {escaped(entry.attribution)}"
 

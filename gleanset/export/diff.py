@@ -6,7 +6,6 @@ each row seven numbers of 64 bits are kept, so a million rows take 56 MB; rows a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ CHANGES = ("bytes", "address", "label", "split", "licence", "decision")
 _LONGEST_ROW = 16 * 1024 * 1024
 _MOST_ORIGIN = 64 * 1024 * 1024
 _BATCH = 10_000
+_MASK = (1 << 64) - 1
 
 Row = Mapping[str, Any]
 Numbers = NDArray[np.uint64]
@@ -131,8 +131,7 @@ def _numbers(package: Package) -> Numbers:
 def _hashes(row: Row) -> Iterator[int]:
     for name in _FIELDS:
         told = [row.get(each) or None for each in _OF_LICENCE] if name == "licence" else row.get(name) or None
-        text = json.dumps(told, sort_keys=True).encode()
-        yield int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+        yield hash(told if isinstance(told, str) else repr(told)) & _MASK  # within a process it stays what it is
 
 
 def _rows(package: Package) -> Iterator[Row]:

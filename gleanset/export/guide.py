@@ -11,6 +11,8 @@ from gleanset.export.files import File
 
 Describe = Callable[[Mapping[str, File]], Description]
 """Takes the tables and other files, without the images, that are written already, by their paths."""
+Source = Callable[[str, str], Json]
+"""Where the values of a column are, by the table's path and the column's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +78,23 @@ _PATH, _PATH_IN_SPLIT = "(.+)", "(?:.*/)?([^/]+/[^/]+)$"
 _JSONL = "application/jsonlines"
 
 
-def table_fields(path: str, names: Collection[str] | None = None) -> list[Json]:
+def table_fields(path: str, names: Collection[str] | None = None, source: Source = from_table) -> list[Json]:
     """Fields for the columns of a table of metadata; all of them without `names`."""
     return [
-        column(name, data_type, meaning, from_table(path, name))
+        column(name, data_type, meaning, source(path, name))
         for name, data_type, meaning in COLUMNS
         if names is None or name in names
     ]
 
 
-def pictures_with_rows(images: Json, table: str, name: str, path: str = _PATH) -> list[Json]:
+def pictures_with_rows(
+    images: Json,
+    table: str,
+    name: str,
+    path: str = _PATH,
+    names: Collection[str] | None = None,
+    source: Source = from_table,
+) -> list[Json]:
     """Records of the pictures of a set of files, each with its row of a table, joined by its path.
 
     `name` is that of the record set; that of the table's own is `<name>-rows`. `path`: which part of a file's path
@@ -101,12 +110,12 @@ def pictures_with_rows(images: Json, table: str, name: str, path: str = _PATH) -
         *(
             column(each, data_type, meaning, {"field": {"@id": f"{rows}/{each}"}})
             for each, data_type, meaning in COLUMNS
-            if each != "file_name"
+            if each != "file_name" and (names is None or each in names)
         ),
     ]
     return [
         record_set(name, "Pictures with what is known of each.", fields),
-        record_set(rows, "What is known of each picture.", table_fields(table)),
+        record_set(rows, "What is known of each picture.", table_fields(table, names, source)),
     ]
 
 
@@ -164,7 +173,11 @@ def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
 
 
 def guide_to_webdataset(splits: Sequence[str], suffix: str) -> Guide:
-    """Shards of each split, with a sample an image."""
+    """Shards of each split, with a sample an image.
+
+    mlcroissant keeps what it unpacks of a tar under its name alone, so it would mix up datasets whose shards have the
+    same names: the shards are described, their records are not.
+    """
     return Guide(
         files={
             "<split>-<number>.tar": f"shards: each image as `<label>/<sha256>.{suffix}`, its metadata as `.json`,"
@@ -177,12 +190,12 @@ shards = sorted(glob.glob("FOLDER/train-*.tar"))
 dataset = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("{suffix}", "cls", "json")""",
             "Hugging Face datasets": _HUB,
         },
-        describe=_files_alone,
+        describe=partial(_files_alone, "application/x-tar"),
         data_files={split: [f"{split}-*.tar"] for split in splits},
     )
 
 
-def guide_to_parquet(splits: Sequence[str]) -> Guide:
+def guide_to_parquet(splits: Sequence[str], names: Collection[str]) -> Guide:
     """Files of each split, with a row an image."""
     return Guide(
         files={"data/<split>-<number>.parquet": f"{_TABLES}, and in the column `image` the image itself"},
@@ -190,13 +203,14 @@ def guide_to_parquet(splits: Sequence[str]) -> Guide:
             "Hugging Face datasets": _HUB,
             "pandas": """import pandas
 rows = pandas.read_parquet("FOLDER/data/train-00000.parquet")""",
+            "mlcroissant": _CROISSANT.format("images"),
         },
-        describe=_files_alone,
+        describe=partial(_described_in_shards, names),
         data_files={split: [f"data/{split}-*.parquet"] for split in splits},
     )
 
 
-def guide_to_coco(splits: Sequence[str]) -> Guide:
+def guide_to_coco(splits: Sequence[str], names: Collection[str]) -> Guide:
     """Images by split, and a COCO file for each."""
     split = splits[0] if splits else "train"
     return Guide(
@@ -210,8 +224,9 @@ def guide_to_coco(splits: Sequence[str]) -> Guide:
 dataset = COCO("FOLDER/annotations/instances_{split}.json")""",
             "torchvision": f"""from torchvision.datasets import CocoDetection
 dataset = CocoDetection("FOLDER/images/{split}", "FOLDER/annotations/instances_{split}.json")""",
+            "mlcroissant": _CROISSANT.format(split),
         },
-        describe=_files_alone,
+        describe=partial(_described_in_json, splits, names),
     )
 
 
@@ -239,7 +254,7 @@ def guide_to_listing(table: str, names: Collection[str]) -> Guide:
 
 def guide_to_files() -> Guide:
     """Of a layout that says nothing of itself: its files are described, its records are not."""
-    return Guide(files={}, loading={}, describe=_files_alone)
+    return Guide(files={}, loading={}, describe=partial(_files_alone, "application/octet-stream"))
 
 
 def _tables(*, include_metadata: bool) -> dict[str, str]:
@@ -274,10 +289,38 @@ def _described_by_split(folders: Sequence[str], written: Mapping[str, File]) -> 
     return Description(distribution, sets)
 
 
-def _files_alone(written: Mapping[str, File]) -> Description:
+def _described_in_shards(names: Collection[str], _: Mapping[str, File]) -> Description:
+    """Records of the rows of Parquet files, whose column `image` holds the pictures."""
+    shards = file_set("shards", ["data/*.parquet"], ["application/x-parquet"], "Rows with pictures, by split.")
+    of_shards = {"fileSet": {"@id": shards["@id"]}}
+    content = of_shards | {"extract": {"column": "image"}, "transform": {"jsonPath": "bytes"}}
+    fields = [
+        column(name, data_type, meaning, of_shards | {"extract": {"column": name}})
+        for name, data_type, meaning in COLUMNS
+        if name in names and name != "file_name"
+    ]
+    image = column("image", "sc:ImageObject", "The picture.", content)
+    return Description([shards], [record_set("images", "Pictures with what is known of each.", [image, *fields])])
+
+
+def _described_in_json(splits: Sequence[str], names: Collection[str], written: Mapping[str, File]) -> Description:
+    """The same for COCO, whose rows are in the list `images` of each split's file."""
+    distribution: list[Json] = []
+    sets: list[Json] = []
+    for split in splits:
+        path = f"annotations/instances_{split}.json"
+        images = _images(f"{split}-files", [f"images/{split}"])
+        distribution += [file_object(path, written[path], "application/json", "COCO: an image an item."), images]
+        sets += pictures_with_rows(images, path, split, _PATH_IN_SPLIT, names, from_list)
+    return Description(distribution, sets)
+
+
+def from_list(path: str, name: str) -> Json:
+    """The source that is a field of the items of the list `images` in a JSON file."""
+    return {"fileObject": {"@id": path}, "extract": {"jsonPath": f"images[*].{name}"}}
+
+
+def _files_alone(media_type: str, written: Mapping[str, File]) -> Description:
     return Description(
-        [
-            file_object(name, file, "application/octet-stream", "A file of the dataset.")
-            for name, file in written.items()
-        ]
+        [file_object(name, file, media_type, "A file of the dataset.") for name, file in written.items()]
     )

@@ -69,7 +69,7 @@ class Parquet(Layout):
         self._open = None
 
     def guide(self) -> Guide:
-        return guide_to_parquet(list(self._shards))
+        return guide_to_parquet(list(self._shards), columns(include_metadata=self.options.include_metadata))
 
     def state(self) -> dict[str, Any]:
         return {"names": self._names.state(), "shards": self._shards}

@@ -87,10 +87,14 @@ async def test_an_export_is_what_its_clients_load(tmp_path: Path) -> None:
         "folder": {"images": 6, "images-rows": 6},
         "imagefolder": {"train": 4, "train-rows": 4, "test": 2, "test-rows": 2},
         "yolo": {"images": 6, "images-rows": 6},
+        "parquet": {"images": 6},
+        "coco": {"train": 4, "train-rows": 4, "test": 2, "test-rows": 2},
+        "webdataset": {},
         "csv": {"rows": 6},
         "jsonl": {"rows": 6},
     }
     bare = {"folder": {"images": 6}, "imagefolder": {"images": 6}, "yolo": {"images": 6}, "csv": {"rows": 6}}
+    bare |= {"parquet": {"images": 6}, "coco": sets["coco"]}
     folders: list[Path] = []
     for expected, options in ((sets, Options()), (bare, Options(include_metadata=False))):
         for format_ in expected:
