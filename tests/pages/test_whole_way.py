@@ -81,7 +81,7 @@ def test_the_whole_way(served: Served, browser: Browser, web: DemoWeb, tmp_path:
         expect(row.get_by_text("completed")).to_be_visible(timeout=WAIT)
 
         page.get_by_role("link", name="Exports", exact=True).click()
-        page.get_by_role("radio", name="zip").check()
+        page.get_by_role("radio", name=re.compile("^zip ")).check()
         page.get_by_role("button", name="Pack").click()
         link = page.get_by_role("link", name=re.compile("^Download"))
         expect(link).to_be_visible(timeout=WAIT)
