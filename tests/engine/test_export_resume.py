@@ -9,6 +9,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -35,7 +36,8 @@ class KilledError(Exception):
 def jpeg(number: int) -> bytes:
     """A small picture like no other."""
     file = BytesIO()
-    Image.effect_noise((40 + number, 30), 20 + number).convert("RGB").save(file, "jpeg")
+    noise = np.random.default_rng(number).integers(0, 256, (30, 40 + number, 3), np.uint8)
+    Image.fromarray(noise).save(file, "jpeg", quality=30)
     return file.getvalue()
 
 
@@ -59,7 +61,7 @@ async def attempt(name: str, entries: list[Entry], store: Store, folder: Path, k
 
     place = Workspace(folder, "the same")
     try:
-        return await pack(form_of(name), after, store, place, ABOUT, silent, Options(max_shard_bytes=12_000))
+        return await pack(form_of(name), after, store, place, ABOUT, silent, Options(max_shard_bytes=9_000))
     finally:
         place.close()
 
