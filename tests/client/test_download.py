@@ -56,6 +56,8 @@ def test_an_export_is_loaded_by_name_once(client: Client, way: Proxy, packed: Ex
         assert len(dataset) == 40
         assert dataset.labels == sorted(LABELS)
         assert {sample.image.size for sample in dataset} == {(160, 160)}
+    assert [export.id for export in client.export_jobs.list(name="Birds", status="completed")] == [packed.id]
+    assert list(client.export_jobs.list(name="Birds", status="failed")) == []
     assert heard[-1] == (packed.file_size, packed.file_size)
     ranges = way.headers("Range", "/download")
     assert len(ranges) == -(-packed.file_size // PART)
