@@ -14,6 +14,7 @@ from backend.models.enums import JobStatus, allowed
 if TYPE_CHECKING:
     from backend.models.crawl_jobs import CrawlJob
     from backend.models.profiles import Profile
+    from backend.models.splits import ExportSplit
     from backend.models.verdicts import Verdict
 
 
@@ -76,6 +77,9 @@ class ExportJob(JobMixin, Base):
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="export_jobs")
     user: Mapped[Profile] = relationship(back_populates="export_jobs")
+    split_hashes: Mapped[list[ExportSplit]] = relationship(
+        back_populates="export_job", cascade="all, delete-orphan", passive_deletes=True
+    )
 
     __table_args__ = (
         allowed("status", JobStatus),

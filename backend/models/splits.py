@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import Base
+
+if TYPE_CHECKING:
+    from backend.models.jobs import ExportJob
 
 
 class ExportSplit(Base):
@@ -19,5 +24,7 @@ class ExportSplit(Base):
     name: Mapped[str] = mapped_column(String(30), primary_key=True)
     given: Mapped[bool] = mapped_column(primary_key=True)
     hashes: Mapped[bytes] = mapped_column(LargeBinary)
+
+    export_job: Mapped[ExportJob] = relationship(back_populates="split_hashes")
 
     __table_args__ = (CheckConstraint("octet_length(hashes) % 32 = 0", name="hashes"),)

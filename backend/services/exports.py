@@ -180,6 +180,8 @@ def check_there(job: ExportJob) -> None:
     """Raises IllegalMove when the export is not made, Gone when its file is not for downloading any more."""
     if job.status != JobStatus.COMPLETED:
         raise IllegalMove(f"The export job {job.id} is {job.status}; there is no file yet.", current=job.status)
+    if container_of(job) == "folder":
+        raise Gone("This export is a folder on the machine that made it, not a file. Export again, as zip.")
     if job.taken_down_images:
         raise Gone(f"{job.taken_down_images} of the images in this export were taken down since. Export again.")
     if job.download_url is None or (job.expires_at is not None and job.expires_at <= datetime.now(UTC)):
@@ -289,16 +291,18 @@ def _entry(image: Image, choice: str | None) -> Entry:
         "height": image.height,
         "file_size": image.file_size,
     }
-    metadata = image.metadata_ or {}
+    original = None
     if image.resized_sha256 is not None and image.filename == f"{image.resized_sha256.hex()}.jpg":
-        metadata = {**metadata, "original": file}
-        file = {
-            "sha256": image.resized_sha256.hex(),
-            "format": "jpeg",
-            "width": image.resized_width,
-            "height": image.resized_height,
-            "file_size": image.resized_size,
-        }
+        original, file = (
+            file,
+            {
+                "sha256": image.resized_sha256.hex(),
+                "format": "jpeg",
+                "width": image.resized_width,
+                "height": image.resized_height,
+                "file_size": image.resized_size,
+            },
+        )
     return Entry(
         position=image.id,
         key=blob_key(file["sha256"], file["format"]),
@@ -315,5 +319,6 @@ def _entry(image: Image, choice: str | None) -> Entry:
         attribution=image.attribution,
         fetched_at=image.fetched_at,
         decision=choice,
-        metadata=metadata,
+        metadata=image.metadata_ or {},
+        original=original,
     )

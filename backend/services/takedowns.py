@@ -146,7 +146,9 @@ async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -
     left_out = (Decision.choice == Choice.REJECT.value) & (Decision.decided_at < ExportJob.started_at)
     query = select(ExportJob.id, func.count()).join(CrawlJob, CrawlJob.id == ExportJob.crawl_job_id)
     query = query.join(Image, Image.crawl_job_id == CrawlJob.id).outerjoin(Decision, decided)
-    query = query.where(condition, ExportJob.status.in_(_HOLDING), ~func.coalesce(left_out, False))
+    labels = ExportJob.export_options["labels"]
+    others = (func.jsonb_typeof(labels) == "array") & ~labels.op("?")(Image.label)  # it asked for other labels only
+    query = query.where(condition, ExportJob.status.in_(_HOLDING), ~func.coalesce(left_out | others, False))
     rows = (await session.execute(query.group_by(ExportJob.id))).all()
     for number, count in rows:
         counted = ExportJob.taken_down_images + count

@@ -103,6 +103,8 @@ async def judge_set(database: Database, job_id: int) -> None:
         worse = await near_duplicates.worse_ones(pictures, rules.near_duplicate_distance)
         async with database.transaction() as session:
             job = await locked(session, ValidationJob, job_id)
+            if job.status != JobStatus.RUNNING:
+                return
             job.invalid_images += await near_duplicates.mark_worse_ones(session, bench, worse)
     async with database.transaction() as session:
         job = await locked(session, ValidationJob, job_id)

@@ -18,6 +18,7 @@ from backend.models import CrawlJob, ExportJob, Profile, Takedown, ValidationJob
 from backend.services import crawl_jobs, exports, origins, validation
 from backend.tasks.errors import aborted_by_user, sentence
 from backend.tasks.runtime import Runtime, runtime_of
+from gleanset.errors import ExportError
 from gleanset.export import About, Entry, Workspace, form_of, pack
 
 log = structlog.get_logger(__name__)
@@ -73,11 +74,15 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
         async with runtime.database.transaction() as session:
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):
-                raise _Stopped
+                raise _Stopped  # noqa: TRY301 - it ends the transaction, too
             exports.discard(target)  # of a finish that was not committed
             packed.path.replace(target)
     except asyncio.CancelledError:
         keep = not cancelled()
+        raise
+    except Exception as failure:
+        # When the database or the store was away, who tries again goes on.
+        keep = not isinstance(failure, (_Stopped, ExportError))
         raise
     finally:
         await asyncio.to_thread(place.close if keep else place.remove)

@@ -75,6 +75,8 @@ class Archive:
         with tarfile.open(self.path, "r:", errorlevel=2) as archive:
             known = cast("list[object]", cast("Any", archive).members)
             while (info := archive.next()) is not None:
+                if info.size < 0:  # it would be met again and again
+                    raise tarfile.ReadError("a file of less than no bytes")
                 known.clear()  # nobody asks it for them, and there may be millions
                 if info.isdir():
                     continue

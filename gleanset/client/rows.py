@@ -54,9 +54,15 @@ class Rows:
         try:
             self._tables = [self._opened(name) for name in names or [_MANIFEST]]
             self._look_through()
+            self._check_not_empty()
         except BaseException:
             self.close()
             raise
+
+    def _check_not_empty(self) -> None:
+        if not len(self):
+            what = "has no images that can be loaded here. Formats that can: zip, tar, imagefolder, yolo"
+            raise DatasetError(f"{self.path.name} {what}.")
 
     def close(self) -> None:
         self._archive.close()

@@ -94,8 +94,8 @@ class ExportJob(FollowUp):
 
     format: str
     exported_images: int = 0
-    file_size: int | None = None
-    sha256: str | None = None
+    file_size: int | None = Field(default=None, ge=0)
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")  # it names a folder of the cache
     download_url: str | None = None
     export_options: dict[str, Any] = {}
     expires_at: datetime | None = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import cast
 
 from gleanset.export.base import Entry
 from gleanset.export.markdown import escaped, host, link, plain
@@ -69,10 +67,7 @@ def _asked(entry: Entry) -> str:
 
 
 def _change(entry: Entry) -> str:
-    """`original` in the metadata is what a resized copy was made from."""
-    given = entry.metadata.get("original")
-    if not isinstance(given, Mapping):
+    if entry.original is None:
         return ""
-    original = cast("Mapping[str, object]", given)
-    width, height = original.get("width"), original.get("height")
+    width, height = entry.original["width"], entry.original["height"]
     return f" Changed: resized from {width} × {height} to {entry.width} × {entry.height} pixels, and saved anew."

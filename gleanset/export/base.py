@@ -27,7 +27,8 @@ class Entry:
     `position`: from 1 on, growing from entry to entry; behind it a killed export goes on.
     `split`: such as `train`; entries come split after split. `group`: what a split must not part, by the first 16
     digits of the smallest SHA-256 in it; None when nothing is divided. `decision`: `keep` when a person wanted it,
-    whatever the rules say.
+    whatever the rules say. `original`: of a resized copy, the sha256, format, width, height and file_size of
+    what it was made from.
     """
 
     position: int
@@ -52,6 +53,7 @@ class Entry:
     group: str | None = None
     decision: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    original: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +137,14 @@ def metadata_row(entry: Entry, file_name: str) -> dict[str, Any]:
         "attribution": entry.attribution,
         "fetched_at": entry.fetched_at.isoformat() if entry.fetched_at else None,
         "decision": entry.decision,
-        "metadata": dict(entry.metadata),
+        "metadata": _metadata(entry),
     }
+
+
+def _metadata(entry: Entry) -> dict[str, Any]:
+    """What the source says beside; `original` is ours, so a column of that name in somebody's list gets another."""
+    theirs = {"original_" if name == "original" else name: value for name, value in entry.metadata.items()}
+    return theirs if entry.original is None else {**theirs, "original": dict(entry.original)}
 
 
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}

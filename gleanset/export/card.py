@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from gleanset.export import paper_names as names
 from gleanset.export.base import About
 from gleanset.export.guide import Guide
+from gleanset.export.markdown import escaped, plain
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import UNKNOWN, licence_name
 from gleanset.types import Licence
 
 _MOST_ROWS = 200
+_LONGEST = 20_000
 _HUB_VERSIONED = {
     *("by-2.0", "by-2.5", "by-3.0", "by-4.0", "by-nc-2.0", "by-nc-3.0", "by-nc-4.0", "by-nc-nd-3.0", "by-nc-nd-4.0"),
     *("by-nc-sa-2.0", "by-nc-sa-3.0", "by-nc-sa-4.0", "by-nd-4.0", "by-sa-3.0", "by-sa-4.0"),
@@ -29,7 +31,7 @@ def dataset_card(about: About, tally: Tally, guide: Guide, sheet: Sequence[str] 
     return f"""---
 {_head(about, tally, guide)}---
 
-# {_inline(about.name)}
+# {escaped(about.name)}
 
 {tally.images:,} images ({tally.bytes:,} bytes), gathered with Gleanset on {about.created:%Y-%m-%d}.
 
@@ -57,9 +59,9 @@ none, and permission is yours to find out. [ATTRIBUTION.md](ATTRIBUTION.md) has 
 ## How it was made
 
 {_origin(about, tally)}
-Keywords: `{_inline(json.dumps(about.keywords, ensure_ascii=False))}`
+Keywords: `{_code(json.dumps(about.keywords, ensure_ascii=False))}`
 
-Rules{_rules_name(about)}: `{_inline(json.dumps(dict(about.rules), ensure_ascii=False))}`
+Rules{_rules_name(about)}: `{_code(json.dumps(dict(about.rules), ensure_ascii=False))}`
 
 {_changes(about.changes)}Images that could not be had, by reason:
 
@@ -105,7 +107,7 @@ def _hub_licence(licence: Licence | None) -> str:
 def _sheet(sheet: Sequence[str] | None) -> str:
     if not sheet:
         return ""
-    rows = "; ".join(f"{number} {_inline(label)}" for number, label in enumerate(sheet, 1))
+    rows = "; ".join(f"{number} {escaped(label)}" for number, label in enumerate(sheet, 1))
     return f"![Some of the images, a row a label]({names.SHEET})\n\nRows: {rows}.\n\n"
 
 
@@ -157,8 +159,8 @@ def _origin(about: About, tally: Tally) -> str:
 
 def _rules_name(about: About) -> str:
     told = about.origin
-    name = f" `{_inline(told.rules_name)}`" if told.rules_name else ""
-    return f"{name} (hash `{_inline(told.rules_hash)}`)" if told.rules_hash else name
+    name = f" `{_code(told.rules_name)}`" if told.rules_name else ""
+    return f"{name} (hash `{_code(told.rules_hash)}`)" if told.rules_hash else name
 
 
 def _changes(changes: Mapping[str, int]) -> str:
@@ -175,15 +177,15 @@ def _table(head: str, counts: Mapping[str, int]) -> str:
     if not counts:
         return "None.\n"
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    rows = "".join(f"| {_inline(name)} | {count:,} |\n" for name, count in ordered[:_MOST_ROWS])
+    rows = "".join(f"| {escaped(name)} | {count:,} |\n" for name, count in ordered[:_MOST_ROWS])
     more = len(ordered) - _MOST_ROWS
     rest = f"\n{more:,} more are in `{names.ORIGIN}`.\n" if more > 0 else ""
     return f"| {head} | Images |\n|---|---:|\n{rows}{rest}"
 
 
-def _inline(text: str) -> str:
-    """Text that cannot break out of a line, a table cell or a code span; labels come from other people."""
-    return " ".join(text.split()).replace("|", "\\|").replace("`", "'").replace("<", "&lt;")
+def _code(text: str) -> str:
+    """Text of other people within a code span."""
+    return plain(text, _LONGEST).replace("`", "'")
 
 
 def _size_category(images: int) -> str:

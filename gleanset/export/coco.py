@@ -34,6 +34,7 @@ class Coco(Pictures):
         self._splits: dict[str, tuple[Growing, Growing]] = {}
         self._categories: dict[str, int] = {}
         self._licences: dict[Licence | None, int] = {}
+        self._links: list[str | None] = []
         self._images = 0
 
     def add(self, entry: Entry, data: bytes) -> str:
@@ -54,9 +55,17 @@ class Coco(Pictures):
         return self._splits[split]
 
     def _image(self, entry: Entry, name: str) -> dict[str, Any]:
-        licence = self._licences.setdefault(entry.licence, len(self._licences) + 1)
+        licence = self._number(entry.licence)
         own = {"id": self._images, "file_name": name, "width": entry.width, "height": entry.height}
         return own | {"license": licence, "coco_url": entry.original_url} | self.row(entry, name)
+
+    def _number(self, licence: Licence | None) -> int:
+        """Of one code and version; the first address stands for all, which may differ from picture to picture."""
+        kind = licence and Licence(licence.code, licence.version)
+        if kind not in self._licences:
+            self._licences[kind] = len(self._licences) + 1
+            self._links.append(licence.url if licence else None)
+        return self._licences[kind]
 
     def _annotation(self, entry: Entry) -> dict[str, Any]:
         category = self._categories.setdefault(entry.label, len(self._categories) + 1)
@@ -77,7 +86,8 @@ class Coco(Pictures):
         return super().state() | {
             "splits": list(self._splits),
             "categories": list(self._categories),
-            "licences": [None if each is None else [each.code, each.version, each.url] for each in self._licences],
+            "licences": [each and [each.code, each.version] for each in self._licences],
+            "links": self._links,
             "images": self._images,
         }
 
@@ -86,14 +96,18 @@ class Coco(Pictures):
         for split in state["splits"]:
             self._texts(split)
         self._categories = {label: number for number, label in enumerate(state["categories"], 1)}
-        licences = (None if each is None else Licence(*each) for each in state["licences"])
+        licences = (each and Licence(*each) for each in state["licences"])
         self._licences = {licence: number for number, licence in enumerate(licences, 1)}
+        self._links = list(state["links"])
         self._images = state["images"]
 
     def finish(self) -> None:
         head = {
             "info": {"description": _DESCRIPTION, "version": "1.0"},
-            "licenses": [_licence(number, licence) for licence, number in self._licences.items()],
+            "licenses": [
+                _licence(number, kind, link)
+                for (kind, number), link in zip(self._licences.items(), self._links, strict=True)
+            ],
             "categories": [
                 {"id": number, "name": label, "supercategory": ""} for label, number in self._categories.items()
             ],
@@ -117,7 +131,7 @@ def _append(text: Growing, item: Mapping[str, Any]) -> None:
     text.write((",\n" if text.size else "").encode() + json.dumps(item, ensure_ascii=False).encode())
 
 
-def _licence(number: int, licence: Licence | None) -> dict[str, Any]:
+def _licence(number: int, licence: Licence | None, link: str | None) -> dict[str, Any]:
     if licence is None:
         return {"id": number, "name": "No licence stated by the source", "url": ""}
-    return {"id": number, "name": " ".join(filter(None, (licence.code, licence.version))), "url": licence.url or ""}
+    return {"id": number, "name": " ".join(filter(None, (licence.code, licence.version))), "url": link or ""}

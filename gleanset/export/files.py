@@ -53,7 +53,7 @@ class Files:
         growing = self._texts.pop(name)
         path, _ = self.place.finished(growing.path.name)
         self.add(name, path)
-        path.unlink()
+        self.place.spend(path)
 
     def close_all(self) -> None:
         """Put the texts that still grow into the container now."""

@@ -53,5 +53,6 @@ def _original(url: str) -> str:
         path = url
     last = unquote(path.rstrip("/").rpartition("/")[2])
     stem = re.sub(r"\.\w{1,5}$", "", last)
-    plain = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", stem))[:80].strip("_-")
+    plain = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", stem))[:80]
+    plain = plain.encode()[:160].decode(errors="ignore").strip("_-")  # file systems take 255 bytes for a name
     return plain or "image"

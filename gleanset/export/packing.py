@@ -31,8 +31,8 @@ MakeLayout = Callable[[Files, Options], Layout]
 _READERS, _REMOTE_READERS = 2, 8
 _BATCH_IMAGES, _BATCH_BYTES = 32, 4 << 20
 """Images that go from thread to thread together."""
-_AHEAD = 8
-"""Batches that may be read ahead of the one being written."""
+_AHEAD, _AHEAD_BYTES = 8, 64 << 20
+"""Batches, and bytes in them, that may be read ahead of the one being written."""
 _CHECKPOINT_IMAGES, _CHECKPOINT_BYTES = 2_000, 256 << 20
 """A killed export makes so much again at most; and between checkpoints the disk may take its time."""
 _TELL = 0.5
@@ -65,7 +65,8 @@ async def pack(
     """
     try:
         dataset = await asyncio.to_thread(_Dataset, form, place, about, options, store)
-        await _pack(entries, _reader(store, options.resize), dataset, progress, _readers(store))
+        readers = _READERS if store.is_local or options.resize else _REMOTE_READERS  # decoding takes room
+        await _pack(entries, _reader(store, options.resize), dataset, progress, readers)
         if not dataset.images:
             raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
         whole = await _in_thread(dataset.finish)
@@ -152,20 +153,18 @@ class _Dataset:
         return self._files.finish()
 
 
-def _readers(store: Store) -> int:
-    return _READERS if store.is_local else _REMOTE_READERS
-
-
 async def _pack(
     entries: Entries, read: Callable[[list[Entry]], Read], dataset: _Dataset, progress: Progress, threads: int
 ) -> None:
     """Read batches a little ahead while the one before is written."""
     loop = asyncio.get_running_loop()
     waiting: deque[asyncio.Future[Read]] = deque()
+    sizes: deque[int] = deque()
     told = time.monotonic()
 
     async def write_next() -> None:
         nonlocal told
+        sizes.popleft()
         batch = await waiting.popleft()
         await _in_thread(dataset.add, batch)
         if time.monotonic() - told >= _TELL:
@@ -176,7 +175,8 @@ async def _pack(
         try:
             async for batch in _batches(entries(dataset.position)):
                 waiting.append(loop.run_in_executor(readers, read, batch))
-                if len(waiting) > _AHEAD:
+                sizes.append(sum(entry.file_size for entry in batch))
+                while len(waiting) > _AHEAD or (sum(sizes) > _AHEAD_BYTES and len(waiting) > 1):
                     await write_next()
             while waiting:
                 await write_next()

@@ -19,7 +19,7 @@ from gleanset.inspect import InspectLimits, colours_of
 from gleanset.resize import QUALITY, Pixels, shrunk_to, upright
 
 _WEBP_QUALITY = 90
-_LARGE = 24_000_000
+_LARGE = 12_000_000
 """Pixels; of larger pictures one is decoded at a time, so that memory is that of the largest alone."""
 _one_at_a_time = Lock()
 _WHITE = (255, 255, 255)
@@ -43,7 +43,7 @@ def resized(entry: Entry, data: bytes, resize: Resize) -> tuple[Entry, bytes]:
         width=pixels.shape[1],
         height=pixels.shape[0],
         file_size=len(copy),
-        metadata={"original": facts, **entry.metadata},  # what was resized before tells of its own original
+        original=entry.original or facts,  # what was resized before tells of its own original
     )
     return described, copy
 

@@ -10,6 +10,8 @@ from gleanset.export.workspace import Workspace
 
 _EMPTY = 0
 _FIRST_SLOTS = 1 << 12
+_READ = 1 << 19
+"""Bytes that become numbers of Python at once."""
 
 
 class Seen:
@@ -22,8 +24,10 @@ class Seen:
         self._file = place.growing(f"{name}.seen")
         self._count = 0
         self._table = np.zeros(_FIRST_SLOTS, np.uint64)
-        for value in np.fromfile(self._file.path, np.uint64, self._file.size // 8).tolist():
-            self._put(value)
+        with self._file.path.open("rb") as file:
+            for start in range(0, self._file.size, _READ):
+                for value in np.frombuffer(file.read(min(_READ, self._file.size - start)), np.uint64).tolist():
+                    self._put(value)
 
     def is_new(self, name: str) -> bool:
         """Whether the name is asked for the first time."""
@@ -48,8 +52,10 @@ class Seen:
         return True
 
     def _grow(self) -> None:
-        values = self._table[self._table != _EMPTY].tolist()
-        self._table = np.zeros(2 * len(self._table), np.uint64)
+        old = self._table
+        self._table = np.zeros(2 * len(old), np.uint64)
         self._count = 0
-        for value in values:
-            self._put(value)
+        for start in range(0, len(old), _READ // 8):
+            block = old[start : start + _READ // 8]
+            for value in block[block != _EMPTY].tolist():
+                self._put(value)

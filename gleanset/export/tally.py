@@ -40,7 +40,7 @@ class Tally:
     def add(self, entry: Entry) -> None:
         self.images += 1
         self.bytes += entry.file_size
-        self.resized += "original" in entry.metadata
+        self.resized += entry.original is not None
         self.labels[entry.label] += 1
         self.sources[entry.source or "unknown"] += 1
         self._add_licence(entry.licence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.errors import ExportError
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_yolo
@@ -24,10 +25,14 @@ class Yolo(Pictures):
         super().__init__(files, options)
         self._tables = tables(files, options)
         self._classes: set[str] = set()
+        self._splits: dict[str, str] = {}
 
     def add(self, entry: Entry, data: bytes) -> str:
         split = entry.split or WHOLE
-        name = self.picture(_FOLDERS.get(split, split), entry, data)
+        folder = _FOLDERS.get(split, split)
+        if self._splits.setdefault(folder, split) != split:
+            raise ExportError(f"The splits {self._splits[folder]} and {split} are both {folder} for YOLO. Rename one.")
+        name = self.picture(folder, entry, data)
         self._classes.add(folder_name(entry.label))
         row = self.row(entry, name)
         for table in self._tables:
@@ -38,11 +43,12 @@ class Yolo(Pictures):
         return guide_to_yolo(list(self.folders), include_metadata=self.options.include_metadata)
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {"classes": sorted(self._classes)}
+        return super().state() | {"classes": sorted(self._classes), "splits": self._splits}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         super().restore(state)
         self._classes = set(state["classes"])
+        self._splits = dict(state["splits"])
 
     def finish(self) -> None:
         self.files.add("classes.txt", "".join(f"{name}\n" for name in sorted(self._classes)).encode())

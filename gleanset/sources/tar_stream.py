@@ -89,7 +89,7 @@ class Unfolded:
         return self.file.tell()
 
     def read(self, size: int) -> bytes:
-        if size > _LONGEST_HEADER:
+        if not 0 <= size <= _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes")
         return self.file.read(size)
 
@@ -111,6 +111,8 @@ def tar_entries(file: Unfolded) -> Iterator[tuple[int, tarfile.TarInfo]]:
     with tarfile.open(fileobj=cast("IO[bytes]", file), mode="r:") as tar:
         number = 0
         while (entry := tar.next()) is not None:
+            if entry.size < 0:  # it would be met again and again
+                raise tarfile.ReadError("a file of less than no bytes")
             tar.members = []  # pyright: ignore[reportAttributeAccessIssue] - it would keep all of them
             number += 1
             if number > _MOST_ENTRIES:

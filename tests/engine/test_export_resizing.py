@@ -89,7 +89,7 @@ def test_formats(format_: Any, name: str) -> None:
         assert (picture.format, picture.size) == (name, (200, 150))
     assert (made.format, made.file_size, made.sha256) == (format_, len(copy), hashlib.sha256(copy).hexdigest())
     facts = {"sha256": first.sha256, "format": "png", "width": 400, "height": 300, "file_size": len(data)}
-    assert made.metadata == {"original": facts, "tags": ["cat"]}
+    assert (made.original, made.metadata) == (facts, {"tags": ["cat"]})
     if format_ != "png":
         low = Resize(mode="longer", width=200, height=200, format=format_, quality=30)
         assert len(resized(first, data, low)[1]) < 0.6 * len(copy)
@@ -97,9 +97,9 @@ def test_formats(format_: Any, name: str) -> None:
 
 def test_what_was_resized_before_tells_of_its_own_original() -> None:
     data = halves(100, 50)
-    facts = {"original": {"sha256": "0" * 64}}
-    made, _ = resized(described(data, metadata=facts), data, Resize(mode="shorter", width=20, height=20))
-    assert made.metadata == facts
+    facts = {"sha256": "0" * 64}
+    made, _ = resized(described(data, original=facts), data, Resize(mode="shorter", width=20, height=20))
+    assert made.original == facts
 
 
 def test_what_cannot_be_resized_is_said() -> None:

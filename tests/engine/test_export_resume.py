@@ -148,3 +148,22 @@ async def test_the_plain_stream_is_numbered(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "blobs"))
     entries = await stored(store, [b"one", b"two"])
     assert [entry.position async for entry in stream(entries)(1)] == [2]
+
+
+async def test_killed_while_the_papers_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts are in the archive already, and are needed again."""
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+
+    def killed(_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gleanset.export.zip.Zip.finish", killed)
+        with pytest.raises(KilledError):
+            await attempt("zip", entries, store, tmp_path / "killed")
+    place = Workspace(tmp_path / "killed", "the same")
+    assert place.state["images"] == 56
+    place.close()
+    whole = await attempt("zip", entries, store, tmp_path / "through")
+    assert content(await attempt("zip", entries, store, tmp_path / "killed")) == content(whole)

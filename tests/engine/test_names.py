@@ -49,3 +49,8 @@ def test_the_original_name_is_made_safe_and_told_apart_by_the_hash(url: str, ste
     schemes: list[Scheme] = ["original", "original"]
     first, second = (Names(scheme).of(entry(url)) for scheme in schemes)
     assert first == second == f"{stem}-{entry(url).sha256[:16]}"
+
+
+def test_an_original_name_is_short_enough_in_bytes() -> None:
+    made = entry(f"https://example.org/{'漢' * 200}.jpg")
+    assert len(Names("original").of(made).encode()) <= 200

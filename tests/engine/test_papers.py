@@ -98,7 +98,7 @@ def test_licences_by_name_and_link(licence: Licence | None, told: str) -> None:
 
 
 def test_changes_and_the_credit_that_a_source_asks_for_are_told() -> None:
-    line = attribution.line(entry(metadata={"original": {"width": 1024, "height": 640}}), NAME)
+    line = attribution.line(entry(original={"width": 1024, "height": 640}), NAME)
     assert "Changed: resized from 1024 × 640 to 320 × 200 pixels" in line
     assert "Credit as the source gives it: Photo: Ann, for the town" in attribution.line(
         entry(attribution="Photo: Ann,\nfor the town"), NAME
