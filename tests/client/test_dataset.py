@@ -251,6 +251,15 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
         Dataset.open(path)
 
 
+def test_a_tar_that_leads_round_in_a_circle_ends(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    entry = tarfile.TarInfo("x")
+    entry.size = -512
+    path.write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    with pytest.raises(DatasetError, match="less than no bytes"):
+        Dataset.open(path)
+
+
 def test_bombs_do_not_go_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = bytes(50_000_000)
     path = write_zip(tmp_path / "set.zip", {"bomb": bomb}, zipfile.ZIP_DEFLATED)

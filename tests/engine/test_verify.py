@@ -78,6 +78,16 @@ def test_names_that_lead_elsewhere_and_what_is_no_file(tmp_path: Path, kind: str
     assert not result.sound
 
 
+def test_a_tar_that_leads_round_in_a_circle_ends(tmp_path: Path) -> None:
+    path = tmp_path / "set.tar"
+    entry = tarfile.TarInfo("x")
+    entry.size = -512
+    path.write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
+    result = verified(str(path))
+    assert not result.sound
+    assert "less than no bytes" in str(result)
+
+
 def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
     path = Path(package(tmp_path, "folder", files_of(3)))
     (path / "loop").symlink_to(path)
