@@ -147,7 +147,7 @@ async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -
     query = select(ExportJob.id, func.count()).join(CrawlJob, CrawlJob.id == ExportJob.crawl_job_id)
     query = query.join(Image, Image.crawl_job_id == CrawlJob.id).outerjoin(Decision, decided)
     labels = ExportJob.export_options["labels"]
-    others = (func.jsonb_typeof(labels) == "array") & ~labels.op("?")(Image.label)  # it asked for other labels only
+    others = (func.jsonb_typeof(labels) == "array") & ~labels.has_key(Image.label)  # it asked for other labels only
     query = query.where(condition, ExportJob.status.in_(_HOLDING), ~func.coalesce(left_out | others, False))
     rows = (await session.execute(query.group_by(ExportJob.id))).all()
     for number, count in rows:

@@ -1,7 +1,7 @@
 """What was added, removed and changed from one export to another, by the rows of their metadata.
 
 An image is the same when it has the same address; what has another address is the same when it has the same bytes. Of
-each row seven numbers of 64 bits are kept, so a million rows take 56 MB; rows are read again to be shown.
+each row six numbers of 64 bits are kept, so a million rows take 48 MB; rows are read again to be shown.
 """
 
 from __future__ import annotations

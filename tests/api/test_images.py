@@ -128,8 +128,8 @@ def test_verdicts_of_the_latest_or_a_given_validation(served: Served) -> None:
         detail = client.get(f"/api/v1/images/{job.images[9]}").json()
     assert detail["project_id"] == job.project_id
     assert detail["verdicts"] == [
-        {"validation_job_id": large, "valid": True, "reasons": []},
-        {"validation_job_id": small, "valid": False, "reasons": ["exact_duplicate"]},
+        {"validation_job_id": large, "valid": True, "reasons": [], "duplicate_of": None},
+        {"validation_job_id": small, "valid": False, "reasons": ["exact_duplicate"], "duplicate_of": job.images[0]},
     ]
     assert detail["decision"] is None
 

@@ -191,7 +191,7 @@ def test_validate_and_export_again(cli: Cli, s3: str) -> None:
     assert packed["status"] == "completed"
     assert packed["export_path"] == str(cli.folder / "again.zip")
     with zipfile.ZipFile(cli.folder / "again.zip") as archive:
-        assert sum(name.endswith(".jpg") for name in archive.namelist()) == first["downloaded_images"]
+        assert sum(name.startswith("images/") for name in archive.namelist()) == first["downloaded_images"]
         wanted = {info.filename: info.file_size for info in archive.infolist()}
 
     cli.environment.update({name: value for name, value in os.environ.items() if name.startswith("AWS_")})

@@ -294,7 +294,7 @@ def test_the_card_tells_counts_origin_and_how_to_load_it() -> None:
     assert head["license"] == ["cc-by-4.0", "other", "unknown"]
     assert head["size_categories"] == ["n<1K"]
     for told in (
-        *("| other | 10 |", "| CC BY 4.0 | 5 |", "| unknown | 5 |", "| train | 16 |", "| not_found | 2 |"),
+        *("| other | 10 |", "| CC BY 4.0 | 5 |", "| unknown | 5 |", "| train | 16 |", r"| not\_found | 2 |"),
         *("Crawl job 7, which refreshed crawl job 3", "Validation job 9", "keep 4, reject 1; 1 of these images"),
         *(f"Rules `standard` (hash `{'ab' * 32}`)", "contact-sheet.jpg", "Rows: 1 cat; 2 dog.", "load_dataset("),
         *("ATTRIBUTION.md", "croissant.json", "dataset.json", "gleanset verify"),
