@@ -47,7 +47,7 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """An export. `path`: where its file is had, while it is there."""
+    """An export. `path`: where its file is had, while it is there; a `folder` has none."""
 
     id: int
     name: str
@@ -59,6 +59,7 @@ class Packed:
     file_size: int | None
     sha256: str | None
     path: str | None
+    folder: bool
     expires_at: datetime | None
     expired: bool
     taken_down: int
@@ -167,6 +168,7 @@ def _packed(job: ExportJob) -> Packed:
         file_size=job.file_size,
         sha256=shown.sha256,
         path=shown.download_url if there else None,
+        folder=exports.container_of(job) == "folder",
         expires_at=job.expires_at,
         expired=shown.is_expired,
         taken_down=job.taken_down_images,
