@@ -231,6 +231,14 @@ def test_a_lost_file_is_gone(served: Served, me: httpx.Client, export: dict[str,
     assert me.get(export["download_url"]).status_code == 410
 
 
+def test_a_folder_is_not_offered_for_download(served: Served, me: httpx.Client, export: dict[str, Any]) -> None:
+    change(served, export["id"], export_options={"container": "folder"})
+    assert me.get(f"{JOBS}/{export['id']}").json()["download_url"] is None
+    answers = [me.get(export["download_url"]), me.post(f"{JOBS}/{export['id']}/link")]
+    assert [answer.status_code for answer in answers] == [410, 410]
+    assert "folder" in answers[0].json()["message"]
+
+
 def test_a_deleted_export_leaves_nothing(served: Served, me: httpx.Client, export: dict[str, Any]) -> None:
     file = served.settings.exports / f"export-{export['id']}.zip"
     assert file.exists()
