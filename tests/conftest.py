@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, pool
 from sqlalchemy.orm import Session
 
@@ -16,6 +17,29 @@ from tests.postgres import Server, debian_server, embedded_server
 # Tests start some hundred commands. Where the machine forbids bytecode, each of them would compile all modules anew.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(tempfile.gettempdir()) / "gleanset-tests-bytecode"))
+
+
+def _log_plainly() -> None:
+    """Without the usual tracebacks, which show every local variable and take seconds."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+
+
+_log_plainly()
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """Commands that ran in this process have set theirs, to streams that are closed by now."""
+    yield
+    _log_plainly()
 
 
 @pytest.fixture(scope="session")
