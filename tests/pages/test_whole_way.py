@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from backend.demo.web import DemoWeb
 from backend.models.enums import Role
@@ -126,6 +126,28 @@ def test_a_list_is_uploaded_from_the_form(served: Served, browser: Browser, tmp_
     page.get_by_role("button", name="Start the crawl").click()
     expect(page.get_by_text("an uploaded list")).to_be_visible()
     assert visit.complaints == []
+    context.close()
+
+
+def test_what_was_filled_in_before_the_script_came_counts(served: Served, browser: Browser, tmp_path: Path) -> None:
+    context, visit = opened(browser, served, served.person())
+    page = visit.page
+    page.goto("/projects/new")
+    page.get_by_label("Name").fill("Slow lines")
+    page.get_by_role("button", name="Make the project").click()
+    held: list[Route] = []
+    page.route("**/form.js*", lambda route: held.append(route))
+    address = page.get_by_role("link", name="Start the first crawl").get_attribute("href")
+    assert address is not None
+    page.goto(address, wait_until="commit")
+    page.get_by_label("Keywords").fill("gull\ntern")
+    file = tmp_path / "birds.csv"
+    file.write_text("url\nhttps://example.org/1.jpg\n")
+    page.get_by_label("A list of image URLs").set_input_files(file)
+    expect(page.locator("[data-keyword-count]")).to_have_text("")
+    held[0].continue_()
+    expect(page.locator("[data-keyword-count]")).to_have_text("2 labels, 2 keywords")
+    expect(page.get_by_text("birds.csv: 1 row, ready.")).to_be_visible()
     context.close()
 
 

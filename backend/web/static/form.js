@@ -7,26 +7,30 @@ const post = (url, options) =>
   fetch(url, { ...options, method: "POST", headers: { ...options.headers, "X-CSRF-Token": token } });
 
 for (const field of document.querySelectorAll("[data-keywords]")) {
-  field.addEventListener("input", () => {
+  const count = () => {
     const lines = field.value.split("\n").filter((line) => line.trim());
     const labels = new Set(lines.map((line) => line.split(":")[0].trim()));
     const words = lines.flatMap((line) => line.replace(/^[^:]*:/, "").split(line.includes(":") ? "," : "\n"));
     const keywords = words.filter((word) => word.trim()).length;
     document.querySelector("[data-keyword-count]").textContent = `${counted(labels.size, "label")}, ${counted(keywords, "keyword")}`;
-  });
+  };
+  field.addEventListener("input", count);
+  if (field.value) count(); // written before this script was here
 }
 
 for (const field of document.querySelectorAll("[data-upload]")) {
   const [file, key] = field.querySelectorAll("input");
   file.removeAttribute("name"); // it goes up at once, and not again with the form
-  file.addEventListener("change", async () => {
+  const upload = async () => {
     const body = new FormData();
     body.append("file", file.files[0] ?? "");
     const answer = await post(field.dataset.upload, { body }).catch(() => null);
     const list = (await answer?.json()) ?? { message: "The server cannot be reached just now." };
     key.value = list.key ?? "";
     field.querySelector("[role=status]").textContent = list.key ? `${list.name}: ${counted(list.rows, "row")}, ready.` : list.message;
-  });
+  };
+  file.addEventListener("change", upload);
+  if (file.files.length) upload(); // chosen before this script was here
 }
 
 for (const form of document.querySelectorAll("[data-rules]")) {
