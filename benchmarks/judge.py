@@ -33,7 +33,8 @@ RULES = {
 # One row in ten breaks each of some rules, and one in a hundred has the bytes of the row before it.
 VARY = """
 UPDATE images SET
-    width = 300 + 1000 * (n % 10), brightness = 0.1 + 0.09 * (n / 10 % 10), sharpness = 60 + 50.0 * (n / 100 % 10),
+    width = 320 + 160 * (n % 10), height = 240 + 120 * (n % 10), brightness = 0.1 + 0.09 * (n / 10 % 10),
+    sharpness = 60 + 50.0 * (n / 100 % 10),
     sha256 = CASE WHEN n % 100 = 0 THEN sha256(int8send(n - 1)) ELSE sha256 END
 FROM (SELECT id AS image_id, file_size - 100000 AS n FROM images) AS numbered
 WHERE image_id = id
@@ -77,7 +78,7 @@ async def _measure(folder: Path, rows: int, repetitions: int) -> dict[str, list[
                 crawl_job = await session.get_one(CrawlJob, job_id)
                 made = await validation.create(session, crawl_job, RULES)
             start = time.perf_counter()
-            await _judge(database, made.id)
+            await validation.judge(database, made.id)
             times["validation"].append(time.perf_counter() - start)
             start = time.perf_counter()
             async with database.transaction() as session:
@@ -88,15 +89,6 @@ async def _measure(folder: Path, rows: int, repetitions: int) -> dict[str, list[
                 if (told.total, told.total - told.valid) != (job.validated_images, job.invalid_images):
                     raise SystemExit(f"{told} was foretold, {job.invalid_images} of {job.validated_images} came.")
     return times
-
-
-async def _judge(database: Database, job_id: int) -> None:
-    async with database.transaction() as session:
-        going = await validation.begin(session, job_id)
-    while going:
-        async with database.transaction() as session:
-            going = await validation.judge_batch(session, job_id)
-    await validation.judge_set(database, job_id)
 
 
 async def _job(database: Database, rows: int) -> int:

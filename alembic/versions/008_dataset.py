@@ -100,9 +100,11 @@ def upgrade() -> None:
         added = ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {definition}" for name, definition in columns.items())
         op.execute(f"ALTER TABLE {table} {added}")
     op.execute(DUPLICATES)
+    op.execute("DROP INDEX IF EXISTS ix_verdicts_image_id")
 
 
 def downgrade() -> None:
+    op.execute("CREATE INDEX IF NOT EXISTS ix_verdicts_image_id ON verdicts (image_id)")
     for table in FOLLOW:
         op.execute(f"DROP TRIGGER IF EXISTS verdicts_follow ON {table}")
         op.execute(f"DROP FUNCTION IF EXISTS verdicts_follow_{table}()")

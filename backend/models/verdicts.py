@@ -17,7 +17,8 @@ class Verdict(Base):
     """What one validation job found about one image: valid, or every reason why not.
 
     `duplicate_of`: the image of the same job that stands for it. There are no foreign keys, which would ask for a
-    million rows one by one: verdicts go with their image or validation by triggers of whole statements.
+    million rows one by one: verdicts go with their image or validation by triggers of whole statements. Nor is there an
+    index by image alone, into which every verdict would go at another place: ask by the validations of the image's job.
     """
 
     __tablename__ = "verdicts"
@@ -34,7 +35,6 @@ class Verdict(Base):
     image: Mapped[Image] = relationship(back_populates="verdicts", primaryjoin="foreign(Verdict.image_id) == Image.id")
 
     __table_args__ = (
-        Index("ix_verdicts_image_id", "image_id"),
         Index("ix_verdicts_invalid", "validation_job_id", "image_id", postgresql_where=text("NOT valid")),
         Index(
             "ix_verdicts_duplicates",

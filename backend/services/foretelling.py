@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateTable, DropTable
 
 from backend.models import CrawlJob, Image
 from backend.services import near_duplicates
-from backend.services.judging import Bench, breaks, downloaded, judge_copies, judge_each, judge_labels
+from backend.services.judging import Bench, breaks, copies_of, downloaded, judge_copies, judge_each, judge_labels
 from gleanset.rules import CODES, EXACT_DUPLICATE, NEAR_DUPLICATE, Rules
 
 MOST_COMPARED = 100_000
@@ -33,8 +33,8 @@ MOST_COMPARED = 100_000
 _FORETOLD = Table(
     "foretold",
     MetaData(),
-    Column("validation_job_id", Integer, nullable=False),
-    Column("image_id", BigInteger, nullable=False),
+    Column("validation_job_id", Integer, primary_key=True),
+    Column("image_id", BigInteger, primary_key=True),
     Column("valid", Boolean, nullable=False),
     Column("reasons", ARRAY(Text), nullable=False),
     Column("duplicate_of", BigInteger),
@@ -105,7 +105,7 @@ async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Fore
     not_judged: list[str] = []
     total, valid = await judge_each(session, bench, rules)
     if not rules.keep_duplicates:
-        valid -= await judge_copies(session, bench)
+        valid -= await judge_copies(session, bench, await copies_of(session, crawl_job_id))
     if rules.near_duplicate_distance is not None:
         if valid > MOST_COMPARED:
             not_judged.append(NEAR_DUPLICATE)

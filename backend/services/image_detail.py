@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import NotFound
-from backend.models import CrawlJob, Decision, Image, Verdict
+from backend.models import CrawlJob, Decision, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome
 from backend.schemas.images import DecisionResponse, ImageDetail, ImageResponse, VerdictResponse
 from gleanset.store import EXTENSIONS, blob_key, parse_key
@@ -15,7 +15,9 @@ from gleanset.store import EXTENSIONS, blob_key, parse_key
 async def detail(session: AsyncSession, image: Image) -> ImageDetail:
     """With its project, every verdict, the latest first, and what was decided about its bytes."""
     job = await session.get_one(CrawlJob, image.crawl_job_id)
-    verdicts = select(Verdict).where(Verdict.image_id == image.id).order_by(Verdict.validation_job_id.desc())
+    judgings = select(ValidationJob.id).where(ValidationJob.crawl_job_id == job.id)
+    mine = (Verdict.validation_job_id.in_(judgings), Verdict.image_id == image.id)
+    verdicts = select(Verdict).where(*mine).order_by(Verdict.validation_job_id.desc())
     decision = await session.get(Decision, (job.project_id, image.sha256)) if image.sha256 else None
     return ImageDetail(
         **ImageResponse.model_validate(image).model_dump(),

@@ -14,19 +14,21 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Float,
-    String,
     Table,
+    Text,
     and_,
     case,
     cast,
+    false,
     func,
     insert,
     literal,
     or_,
     select,
     text,
+    true,
 )
-from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import CrawlJob, Image, ValidationJob, Verdict
@@ -63,35 +65,59 @@ def breaks(rules: Rules) -> dict[str, ColumnElement[bool]]:
     return {limit.rule: _breaks(rules, limit, measures[limit.measure]) for limit in LIMITS if rules.asks(limit)}
 
 
+async def end_of(session: AsyncSession, bench: Bench, after: int, most: int) -> int | None:
+    """The id up to which there are so many images behind `after`; None where there are fewer."""
+    images = select(Image.id).where(*downloaded(bench.crawl_job_id), Image.id > after).order_by(Image.id)
+    return await session.scalar(images.offset(most - 1).limit(1))
+
+
 async def judge_each(
-    session: AsyncSession, bench: Bench, rules: Rules, after: int = 0, most: int | None = None
+    session: AsyncSession, bench: Bench, rules: Rules, after: int = 0, upto: int | None = None
 ) -> tuple[int, int]:
-    """Write the verdicts of the job's images behind `after`, at most so many; how many, and how many are valid."""
-    codes = [case((broken, literal(code))) for code, broken in breaks(rules).items()]
-    reasons = func.array_remove(array(codes or [cast(literal(None), String)]), None)
-    images = select(Image.id, reasons.label("reasons")).where(*downloaded(bench.crawl_job_id), Image.id > after)
-    judged = images.order_by(Image.id).limit(most).subquery()
-    written = (
-        insert(bench.table)
-        .from_select(
-            ["validation_job_id", "image_id", "valid", "reasons"],
-            select(
-                literal(bench.validation_job_id),
-                judged.c.id,
-                func.cardinality(judged.c.reasons) == 0,
-                judged.c.reasons,
-            ),
-        )
-        .returning(bench.table.c.valid)
-        .cte("written")
+    """Write the verdicts of the job's images behind `after`, up to `upto`; how many, and how many are valid."""
+    broken = breaks(rules)
+    codes = [case((breaking, literal(code))) for code, breaking in broken.items()]
+    none = cast(array([]), ARRAY(Text))
+    # The list is put together only for an image that has one.
+    reasons = case((or_(false(), *broken.values()), func.array_remove(array(codes), None)), else_=none)
+    batch = (Image.id > after, true() if upto is None else Image.id <= upto)
+    images = select(Image.id, (reasons if codes else none).label("reasons"))
+    images = images.where(*downloaded(bench.crawl_job_id), *batch).order_by(Image.id).offset(0).subquery()
+    verdicts = bench.table.c
+    row = (literal(bench.validation_job_id), images.c.id, func.cardinality(images.c.reasons) == 0, images.c.reasons)
+    columns = (verdicts.validation_job_id, verdicts.image_id, verdicts.valid, verdicts.reasons)
+    await session.execute(insert(bench.table).from_select(columns, select(*row)))
+    mine = (
+        verdicts.validation_job_id == bench.validation_job_id,
+        verdicts.image_id > after,
+        true() if upto is None else verdicts.image_id <= upto,
     )
-    total, valid = (
-        await session.execute(select(func.count(), func.count().filter(written.c.valid)).select_from(written))
-    ).one()
+    total, valid = (await session.execute(select(func.count(), func.count().filter(verdicts.valid)).where(*mine))).one()
     return total, valid
 
 
-async def judge_copies(session: AsyncSession, bench: Bench) -> int:
+Copies = tuple[list[int], list[int]]
+"""The ids of images with bytes that several have, and of the first with the same."""
+
+
+async def copies_of(session: AsyncSession, crawl_job_id: int) -> Copies:
+    """The images of a job whose bytes another has too."""
+    await session.execute(text(f"SET LOCAL work_mem = '{_WORK_MEMORY}'"))
+    query = """
+        SELECT array_agg(id ORDER BY id), array_agg(first ORDER BY id) FROM (
+            SELECT sha256, min(id) AS first FROM images
+            WHERE crawl_job_id = :crawl_job AND outcome = 'downloaded' AND sha256 IS NOT NULL
+            GROUP BY sha256 HAVING count(*) > 1
+        ) AS several
+        CROSS JOIN LATERAL (
+            SELECT id FROM images WHERE images.sha256 = several.sha256 AND crawl_job_id = :crawl_job OFFSET 0
+        ) AS image
+    """
+    ids, firsts = (await session.execute(text(query), {"crawl_job": crawl_job_id})).one()
+    return ids or [], firsts or []
+
+
+async def judge_copies(session: AsyncSession, bench: Bench, copies: Copies) -> int:
     """Of the same bytes all but one image are exact duplicates: one that is valid, or else the first, stands for all.
 
     How many images were valid until then.
@@ -101,21 +127,21 @@ async def judge_copies(session: AsyncSession, bench: Bench) -> int:
         bench,
         EXACT_DUPLICATE,
         """
-        SELECT image_id AS id, original FROM (
-            SELECT v.image_id, row_number() OVER best AS place, first_value(v.image_id) OVER best AS original
-            FROM (
-                SELECT sha256 FROM images
-                WHERE crawl_job_id = :crawl_job AND outcome = 'downloaded' AND sha256 IS NOT NULL
-                GROUP BY sha256 HAVING count(*) > 1
-            ) AS several
-            JOIN images AS i ON i.sha256 = several.sha256 AND i.crawl_job_id = :crawl_job
-            JOIN {verdicts} AS v ON v.image_id = i.id AND v.validation_job_id = :validation_job
+        SELECT id, original FROM (
+            SELECT copy.id, row_number() OVER best AS place, first_value(copy.id) OVER best AS original
+            FROM unnest(CAST(:ids AS bigint[]), CAST(:firsts AS bigint[])) AS copy (id, first)
+            CROSS JOIN LATERAL (
+                SELECT valid, reasons FROM {verdicts}
+                WHERE validation_job_id = :validation_job AND image_id = copy.id OFFSET 0
+            ) AS verdict
             WINDOW best AS (
-                PARTITION BY i.sha256 ORDER BY v.valid DESC, CAST(:code AS text) = ANY (v.reasons), v.image_id
+                PARTITION BY copy.first ORDER BY valid DESC, CAST(:code AS text) = ANY (reasons), copy.id
             )
         ) AS ranked
         WHERE place > 1
         """,
+        ids=copies[0],
+        firsts=copies[1],
     )
 
 
@@ -139,20 +165,24 @@ async def judge_labels(session: AsyncSession, bench: Bench, most: int) -> int:
     )
 
 
-async def mark(session: AsyncSession, bench: Bench, code: str, images: str, *, few: bool = False, **values: Any) -> int:
-    """Give a reason to images; how many of them were valid until then. `few`: hundreds at most, of however many.
+async def mark(session: AsyncSession, bench: Bench, code: str, images: str, **values: Any) -> int:
+    """Give a reason to images; how many of them were valid until then.
 
     `images`: SQL that gives their `id`s, each once, and the `original` that stands for each, or null; its parameters
     are :project, :crawl_job, :validation_job, :code and `values`, {verdicts} is the table.
     """
     marked = f"""
-        WITH broken AS MATERIALIZED ({images}), marked AS (
-            UPDATE {{verdicts}} AS now SET valid = false, reasons = before.reasons || CAST(:code AS text),
-                duplicate_of = coalesce(broken.original, before.duplicate_of)
-            FROM {{verdicts}} AS before, broken
-            WHERE now.validation_job_id = :validation_job AND now.image_id = broken.id
-                AND before.validation_job_id = now.validation_job_id AND before.image_id = now.image_id
-                AND NOT CAST(:code AS text) = ANY (before.reasons)
+        WITH broken AS MATERIALIZED ({images}), before AS MATERIALIZED (
+            SELECT found.place, found.valid, broken.original
+            FROM broken CROSS JOIN LATERAL (
+                SELECT ctid AS place, valid, reasons FROM {{verdicts}}
+                WHERE validation_job_id = :validation_job AND image_id = broken.id OFFSET 0
+            ) AS found
+            WHERE NOT CAST(:code AS text) = ANY (found.reasons)
+        ), marked AS (
+            UPDATE {{verdicts}} AS now SET valid = false, reasons = now.reasons || CAST(:code AS text),
+                duplicate_of = coalesce(before.original, now.duplicate_of)
+            FROM before WHERE now.ctid = before.place
             RETURNING before.valid
         )
         SELECT count(*) FILTER (WHERE valid) FROM marked
@@ -163,12 +193,18 @@ async def mark(session: AsyncSession, bench: Bench, code: str, images: str, *, f
         "validation_job": bench.validation_job_id,
         "code": code,
     }
-    # Of verdicts that were written a moment ago the planner knows nothing: it takes them for one row, and would look
-    # through all images for each of them.
-    await session.execute(text(f"SET LOCAL enable_nestloop = {'on' if few else 'off'}"))
+    # Of verdicts that were written a moment ago the planner knows nothing. So it gets no choice: rows are looked up by
+    # their keys, which costs as much as there is to mark, whatever else the tables hold.
+    await session.execute(text("SET LOCAL enable_hashjoin = off"))
+    await session.execute(text("SET LOCAL enable_mergejoin = off"))
     found = (await session.scalars(text(marked), known | values)).one()
-    await session.execute(text("SET LOCAL enable_nestloop = on"))
+    await session.execute(text("SET LOCAL enable_hashjoin = on"))
+    await session.execute(text("SET LOCAL enable_mergejoin = on"))
     return found
+
+
+_WORK_MEMORY = "128MB"
+"""For the hashes of a million images."""
 
 
 def _measures() -> dict[str, ColumnElement[Any]]:
@@ -180,7 +216,7 @@ def _measures() -> dict[str, ColumnElement[Any]]:
         "width": width,
         "height": height,
         "file_size": Image.file_size.expression,
-        "aspect_ratio": cast(width, Float) / func.nullif(height, 0),
+        "aspect_ratio": cast(width, Float) / cast(func.nullif(height, 0), Float),
         "sharpness": Image.sharpness.expression,
         "contrast": Image.contrast.expression,
         "brightness": Image.brightness.expression,

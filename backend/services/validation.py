@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import exists, func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
@@ -14,13 +18,25 @@ from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import decisions, exports, near_duplicates, verifying
-from backend.services.judging import bench_of, downloaded, judge_copies, judge_each, judge_labels
+from backend.services.judging import (
+    Bench,
+    Copies,
+    bench_of,
+    copies_of,
+    downloaded,
+    end_of,
+    judge_copies,
+    judge_each,
+    judge_labels,
+)
 from backend.services.states import announce, locked, move
 from gleanset.rules import Rules, RuleSet
 
 TASK = "validation.run"
 BATCH = 100_000
 """Images judged in one transaction: some 0.5 s, so that progress moves and a cancel is heeded."""
+_AT_ONCE = 2
+"""Batches under way together: what it takes goes into PostgreSQL, which does not spread an INSERT over the cores."""
 
 
 async def create(
@@ -69,23 +85,93 @@ async def begin(session: AsyncSession, job_id: int) -> bool:
     return True
 
 
-async def judge_batch(session: AsyncSession, job_id: int) -> bool:
-    """Write the verdicts of the next images, each by itself; whether there may be more to judge."""
-    job = await locked(session, ValidationJob, job_id)
-    if job.status != JobStatus.RUNNING:
+async def judge(
+    database: Database,
+    job_id: int,
+    pause: Callable[[], None] = lambda: None,
+    verify: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Run the job from where it stands to its end, unless it is not to run.
+
+    `pause` is called between two batches, and may raise. `verify` reads the files of what is valid by itself.
+    """
+    async with database.transaction() as session:
+        if not await begin(session, job_id):
+            return
+    finding = asyncio.create_task(copies(database, job_id))
+    try:
+        if await judge_alone(database, job_id, pause):
+            if verify is not None:
+                await verify()
+            await judge_set(database, job_id, await finding)
+    finally:
+        finding.cancel()
+        await asyncio.gather(finding, return_exceptions=True)
+
+
+async def judge_alone(database: Database, job_id: int, pause: Callable[[], None] = lambda: None) -> bool:
+    """Write the verdicts of the job's images, each by itself; whether the job still runs.
+
+    Some batches are judged at once, but committed in their order: whoever goes on after a kill finds no gap.
+    """
+    async with database.transaction() as session:
+        job = await session.get_one(ValidationJob, job_id)
+        bench = await bench_of(session, job)
+        last = await session.scalar(select(func.max(Verdict.image_id)).where(Verdict.validation_job_id == job.id))
+    after: int | None = last or 0
+    under_way: deque[asyncio.Task[bool]] = deque()
+    try:
+        while after is not None:
+            pause()
+            if len(under_way) == _AT_ONCE and not await under_way.popleft():
+                return False
+            async with database.transaction() as session:
+                upto = await end_of(session, bench, after, BATCH)
+            before = under_way[-1] if under_way else None
+            under_way.append(asyncio.create_task(_judge_batch(database, bench, after, upto, before)))
+            after = upto
+        return all([await each for each in under_way])
+    finally:
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _judge_batch(
+    database: Database, bench: Bench, after: int, upto: int | None, before: asyncio.Task[bool] | None
+) -> bool:
+    """Judge a batch, and commit it behind the one before; False when the job is not ours to judge any more."""
+    async with database.transaction() as session:
+        job = await session.get_one(ValidationJob, bench.validation_job_id)
+        rules = Rules.parse(job.validation_rules)
+        try:
+            judged, valid = await judge_each(session, bench, rules, after, upto)
+        except IntegrityError:  # another worker, which took this one for dead, has judged them
+            await session.rollback()
+            return False
+        if before is None or await before:
+            job = await locked(session, ValidationJob, job.id)
+            if job.status == JobStatus.RUNNING:
+                job.validated_images += judged
+                job.invalid_images += judged - valid
+                whole = verifying.BEGINS if rules.verify_files else 100
+                job.progress = min(99, whole * job.validated_images // max(1, job.total_images))
+                await announce(session, job.crawl_job_id)
+                return True
+        await session.rollback()
         return False
-    rules = Rules.parse(job.validation_rules)
-    last = await session.scalar(select(func.max(Verdict.image_id)).where(Verdict.validation_job_id == job.id))
-    judged, valid = await judge_each(session, await bench_of(session, job), rules, last or 0, BATCH)
-    job.validated_images += judged
-    job.invalid_images += judged - valid
-    whole = verifying.BEGINS if rules.verify_files else 100
-    job.progress = min(99, whole * job.validated_images // max(1, job.total_images))
-    await announce(session, job.crawl_job_id)
-    return judged == BATCH
 
 
-async def judge_set(database: Database, job_id: int) -> None:
+async def copies(database: Database, job_id: int) -> Copies:
+    """The images whose bytes another has too, if the rules ask for them: they can be found while others are judged."""
+    async with database.transaction() as session:
+        job = await session.get_one(ValidationJob, job_id)
+        if Rules.parse(job.validation_rules).keep_duplicates:
+            return [], []
+        return await copies_of(session, job.crawl_job_id)
+
+
+async def judge_set(database: Database, job_id: int, copies: Copies) -> None:
     """What the rules say of the images together, when each is judged by itself; then the job ends.
 
     A rule a transaction, and none is open while hashes are compared. A job that was stopped meanwhile stays as it is.
@@ -95,8 +181,8 @@ async def judge_set(database: Database, job_id: int) -> None:
         if job.status != JobStatus.RUNNING:
             return
         rules, bench = Rules.parse(job.validation_rules), await bench_of(session, job)
-        if not rules.keep_duplicates:
-            job.invalid_images += await judge_copies(session, bench)
+        if copies[0]:
+            job.invalid_images += await judge_copies(session, bench, copies)
     if rules.near_duplicate_distance is not None:
         async with database.transaction() as session:
             pictures = await near_duplicates.chosen_pictures(session, bench)

@@ -62,7 +62,7 @@ async def mark_files(session: AsyncSession, validation_job_id: int, broken: Mapp
         ids: Sequence[int] = [number for number, reason in broken.items() if reason == code]
         if ids:
             images = "SELECT unnest(CAST(:ids AS bigint[])) AS id, CAST(NULL AS bigint) AS original"
-            job.invalid_images += await mark(session, bench, code, images, few=True, ids=ids)
+            job.invalid_images += await mark(session, bench, code, images, ids=ids)
     job.progress = min(99, BEGINS + (99 - BEGINS) * verified // max(1, job.validated_images))
     await announce(session, job.crawl_job_id)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 from procrastinate import JobContext
@@ -20,17 +21,10 @@ log = structlog.get_logger(__name__)
 async def run_validation(context: JobContext, *, validation_job_id: int) -> None:
     """Judge the images batch by batch, then together."""
     runtime = runtime_of(context)
-    database = runtime.database
+    database, verify = runtime.database, partial(_verify, runtime, validation_job_id)
     with aborted_by_user(context):
-        async with database.transaction() as session:
-            going = await validation.begin(session, validation_job_id)
         try:
-            while going:
-                runtime.give_back_when_stopping()
-                async with database.transaction() as session:
-                    going = await validation.judge_batch(session, validation_job_id)
-            await _verify(runtime, validation_job_id)
-            await validation.judge_set(database, validation_job_id)
+            await validation.judge(database, validation_job_id, runtime.give_back_when_stopping, verify)
         except Exception as failure:  # a job must end, whatever went wrong
             log.warning("validation failed", validation_job=validation_job_id, exc_info=True)
             async with database.transaction() as session:

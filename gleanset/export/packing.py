@@ -150,6 +150,7 @@ class _Dataset:
     def finish(self) -> Whole:
         self._layout.finish()
         self._papers.finish()
+        self._place.settle()
         return self._files.finish()
 
 

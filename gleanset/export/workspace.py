@@ -2,7 +2,8 @@
 
 Its files are only ever appended to. A checkpoint brings them to the disk and notes how long each is, in a file that
 replaces the note before it at once; whoever takes the folder over cuts the files back to that length. So the bytes of
-an export that was killed, however often, are those of one that ran through.
+an export that was killed, however often, are those of one that ran through. And since nothing is written twice, the
+disk may take its time with a checkpoint while the files grow on.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -60,10 +62,11 @@ class Growing:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def sync(self) -> None:
-        """Bring what was written to the disk."""
+    def flushed(self) -> int:
+        """Hand what was written to the system, whose disk need not have it yet; a descriptor of the file, to be closed
+        by the caller."""
         self._flush()
-        os.fdatasync(self._file.fileno())
+        return os.dup(self._file.fileno())
 
     def finish(self) -> str | None:
         """Write what is still in memory; the SHA-256 of all, in hexadecimal digits."""
@@ -89,6 +92,8 @@ class Workspace:
         self._fingerprint = fingerprint
         self._growing: dict[str, Growing] = {}
         self._spent: list[Path] = []
+        self._notary = ThreadPoolExecutor(1)
+        self._noting: Future[None] | None = None
         self._lock = (folder / _LOCK).open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,18 +135,37 @@ class Workspace:
         self._spent.append(path)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """From here on the export goes on after a kill."""
-        for growing in self._growing.values():
-            growing.sync()
+        """From here on the export goes on after a kill, as soon as the disk has it all: this waits for the checkpoint
+        before only. Raises OSError that this one met."""
+        self.settle()
         sizes = {name: growing.size for name, growing in self._growing.items()}
+        note = json.dumps({"fingerprint": self._fingerprint, "sizes": sizes, "state": state})
+        files = [growing.flushed() for growing in self._growing.values()]
+        spent, self._spent = self._spent, []
+        self._noting = self._notary.submit(self._note, files, note, spent)
+
+    def _note(self, files: list[int], note: str, spent: list[Path]) -> None:
+        try:
+            for file in files:
+                os.fdatasync(file)
+        finally:
+            for file in files:
+                os.close(file)
         new = self.folder / f"{_NOTE}.new"
-        new.write_text(json.dumps({"fingerprint": self._fingerprint, "sizes": sizes, "state": state}))
+        new.write_text(note)
         new.replace(self.folder / _NOTE)
-        while self._spent:
-            self._spent.pop().unlink()
+        for path in spent:
+            path.unlink()
+
+    def settle(self) -> None:
+        """Wait for the latest checkpoint. Raises OSError that it met."""
+        noting, self._noting = self._noting, None
+        if noting is not None:
+            noting.result()
 
     def close(self) -> None:
         """Let go of the folder, which stays."""
+        self._notary.shutdown()
         for growing in self._growing.values():
             growing.close()
         self._lock.close()

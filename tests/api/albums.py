@@ -49,16 +49,13 @@ class Gathered:
     def validate(self, **rules: Any) -> int:
         """The number of a validation that is through."""
 
-        async def begin(session: AsyncSession) -> int:
+        async def create(session: AsyncSession) -> int:
             job = await crawl_jobs.finished(session, self.job_id)
             made = await validation.create(session, job, rules)
-            await validation.begin(session, made.id)
             return made.id
 
-        number = self.served.run(begin)
-        while self.served.run(lambda session: validation.judge_batch(session, number)):
-            pass
-        self.served.do(validation.judge_set(self.served.database, number))
+        number = self.served.run(create)
+        self.served.do(validation.judge(self.served.database, number))
         return number
 
     def row(self, kind: type[Any], key: Any) -> Any:

@@ -176,7 +176,6 @@ def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: 
     async def begin(session: AsyncSession) -> int:
         made = await validation.create(session, await crawl_jobs.finished(session, job.job_id), {})
         await validation.begin(session, made.id)
-        assert not await validation.judge_batch(session, made.id)
         return made.id
 
     async def take(session: AsyncSession) -> None:
@@ -184,8 +183,9 @@ def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: 
         await takedowns.take_down(session, url=None, sha256=target, user_id=None)
 
     number = served.run(begin)
+    assert served.do(validation.judge_alone(served.database, number))
     served.run(take)
-    served.do(validation.judge_set(served.database, number))
+    served.do(validation.judge_set(served.database, number, ([], [])))
     assert job.row(CrawlJob, job.job_id).valid_images == 2
 
 

@@ -186,9 +186,7 @@ def judged(served: Served, client: httpx.Client, job_id: int, rules: dict[str, A
     answer = create(client, job_id, validation_rules=rules, **fields)
     assert answer.status_code == 201, answer.text
     number = answer.json()["id"]
-    served.run(lambda session: validation.begin(session, number))
-    served.run(lambda session: validation.judge_batch(session, number))
-    served.do(validation.judge_set(served.database, number))
+    served.do(validation.judge(served.database, number))
     return client.get(f"{JOBS}/{number}").json()
 
 

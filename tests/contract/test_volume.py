@@ -132,7 +132,7 @@ def test_recent_activity(filled: psycopg.Connection[TupleRow], user: str, index:
             "SELECT * FROM images WHERE sha256 = sha256(int8send(77)) AND crawl_job_id = 4",
             "ix_images_sha256_crawl_job_id",
         ),
-        ("SELECT * FROM verdicts WHERE image_id = 77", "ix_verdicts_image_id"),
+        ("SELECT * FROM verdicts WHERE validation_job_id IN (3, 5) AND image_id = 77", "pk_verdicts"),
         ("SELECT * FROM profiles WHERE lower(email) = lower('77@Example.org')", "uq_profiles_lower_email"),
     ],
 )

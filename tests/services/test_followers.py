@@ -36,12 +36,7 @@ async def latest(place: Place, kind: type[ValidationJob] | type[ExportJob]) -> V
 
 
 async def judged(place: Place, validation_job_id: int) -> None:
-    async with place.database.transaction() as session:
-        going = await validation.begin(session, validation_job_id)
-    while going:
-        async with place.database.transaction() as session:
-            going = await validation.judge_batch(session, validation_job_id)
-    await validation.judge_set(place.database, validation_job_id)
+    await validation.judge(place.database, validation_job_id)
 
 
 async def test_what_was_planned_follows(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -60,10 +61,7 @@ async def judged(place: Place, job_id: int, rules: dict[str, Any]) -> dict[str, 
         told = await foretell(session, job_id, Rules.parse(rules))
     async with place.database.transaction() as session:
         made = await validation.create(session, await locked(session, CrawlJob, job_id), rules)
-        assert await validation.begin(session, made.id)
-    async with place.database.transaction() as session:
-        assert not await validation.judge_batch(session, made.id)
-    await validation.judge_set(place.database, made.id)
+    await validation.judge(place.database, made.id)
     query = """
         SELECT original_url, reasons, valid FROM verdicts JOIN images ON images.id = image_id
         WHERE validation_job_id = %(job)s ORDER BY image_id
@@ -80,7 +78,7 @@ async def judged(place: Place, job_id: int, rules: dict[str, Any]) -> dict[str, 
         assert (told.total, told.valid) == (len(found), len(found) - done.invalid_images)
         assert told.invalid == counts == await validation.invalid(session, made.id)
         done.status = "running"  # as if the end had been lost
-    await validation.judge_set(place.database, made.id)
+    await validation.judge(place.database, made.id)
     assert await place.rows(query, job=made.id) == found
     return {url: reasons for url, reasons, _ in found}
 
@@ -187,3 +185,59 @@ async def test_of_copies_the_choice_of_a_person_stays_or_else_the_more_open_lice
     assert {(one.rpartition("/")[2], other.rpartition("/")[2]) for one, other in stands} == {
         ("closed", "open"), ("unknown", "open"), ("large", "chosen"), ("its copy", "too small")
     }  # fmt: skip
+
+
+async def begun(place: Place, images: int) -> int:
+    job_id = await job_of(place, [downloaded(str(number), width=number) for number in range(100, 100 + images)])
+    async with place.database.transaction() as session:
+        made = await validation.create(session, await locked(session, CrawlJob, job_id), {"min_width": 104})
+    return made.id
+
+
+async def ended(place: Place, number: int) -> tuple[str, int, int, int]:
+    [(status, judged, invalid)] = await place.rows(
+        "SELECT status, validated_images, invalid_images FROM validation_jobs WHERE id = %(job)s", job=number
+    )
+    [(verdicts,)] = await place.rows("SELECT count(*) FROM verdicts WHERE validation_job_id = %(job)s", job=number)
+    return status, judged, invalid, verdicts
+
+
+async def test_batches_are_judged_at_once_and_whoever_goes_on_finds_no_gap(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "BATCH", 3)
+    number = await begun(place, 11)
+    left = [1, 2, 3]
+
+    with pytest.raises(IndexError):
+        await validation.judge(place.database, number, left.pop)
+    status, judged, _, verdicts = await ended(place, number)
+    assert status == "running"
+    assert judged == verdicts < 11
+    images = [image for (image,) in await place.rows("SELECT id FROM images ORDER BY id")]
+    held = await place.rows("SELECT image_id FROM verdicts ORDER BY image_id")
+    assert [image for (image,) in held] == images[:verdicts]
+
+    await validation.judge(place.database, number)
+    assert await ended(place, number) == ("completed", 11, 4, 11)
+
+
+async def test_of_two_workers_at_one_validation_each_image_gets_one_verdict(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "BATCH", 2)
+    number = await begun(place, 15)
+    await asyncio.gather(*(validation.judge(place.database, number) for _ in range(3)))
+    assert await ended(place, number) == ("completed", 15, 4, 15)
+    await validation.judge(place.database, number)  # there is nothing left to do
+    assert await ended(place, number) == ("completed", 15, 4, 15)
+
+
+async def test_a_validation_that_is_cancelled_writes_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "BATCH", 2)
+    number = await begun(place, 9)
+    async with place.database.transaction() as session:
+        await validation.begin(session, number)
+        await validation.cancel(session, number)
+    assert not await validation.judge_alone(place.database, number)
+    assert await ended(place, number) == ("cancelled", 0, 0, 0)
