@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import exists, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -144,6 +144,8 @@ async def _judge_batch(
     async with database.transaction() as session:
         job = await session.get_one(ValidationJob, bench.validation_job_id)
         rules = Rules.parse(job.validation_rules)
+        # What a crash takes is judged again: nobody waits for the disk but the end of the job.
+        await session.execute(text("SET LOCAL synchronous_commit = off"))
         try:
             judged, valid = await judge_each(session, bench, rules, after, upto)
         except IntegrityError:  # another worker, which took this one for dead, has judged them
