@@ -64,16 +64,19 @@ def libpq_url(url: str) -> str:
 
 
 _SETTINGS = """
-# Gleanset's, written once; yours to change. PostgreSQL's own are for a machine of 1 GB: a quarter of the time that
-# judging a million images takes went into pages written out too early, and as much into checkpoints.
+# Gleanset's, written once; yours to change. PostgreSQL's own 128 MB are soon full of pages that are not written yet.
 shared_buffers = 512MB
-max_wal_size = 2GB
 """
 
 
 @lru_cache(maxsize=4)
 def _start_embedded(folder: Path) -> URL:
     """Start, or join, the server whose data lies in `folder`; it stops with the last process that uses it."""
+    if "," in str(folder):  # PostgreSQL would take the place of its socket for a list
+        raise DatabaseUnavailable(
+            f"The embedded database cannot lie in {folder}: there is a comma in its path. GLEANSET_HOME sets another "
+            "folder, DATABASE_URL a server of yours."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         server = _server(folder)

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import LockNotAvailable, UniqueViolation
 from sqlalchemy import exists, func, select, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
@@ -37,6 +38,8 @@ BATCH = 100_000
 """Images judged in one transaction: some 0.5 s, so that progress moves and a cancel is heeded."""
 _AT_ONCE = 2
 """Batches under way together: what it takes goes into PostgreSQL, which does not spread an INSERT over the cores."""
+_PATIENCE = 2
+"""Seconds for rows that another worker is writing."""
 
 
 async def create(
@@ -90,27 +93,38 @@ async def judge(
     job_id: int,
     pause: Callable[[], None] = lambda: None,
     verify: Callable[[], Awaitable[None]] | None = None,
+    batch: int = BATCH,
 ) -> None:
     """Run the job from where it stands to its end, unless it is not to run.
 
-    `pause` is called between two batches, and may raise. `verify` reads the files of what is valid by itself.
+    `pause` is called between two batches, of so many images each, and may raise. `verify` reads the files of what is
+    valid by itself.
     """
-    async with database.transaction() as session:
-        if not await begin(session, job_id):
-            return
-    finding = asyncio.create_task(copies(database, job_id))
+    finding: asyncio.Task[Copies] | None = None
     try:
-        if await judge_alone(database, job_id, pause):
-            if verify is not None:
-                await verify()
-            await judge_set(database, job_id, await finding)
+        while await _begun(database, job_id):
+            finding = finding or asyncio.create_task(copies(database, job_id))
+            if await judge_alone(database, job_id, pause, batch):
+                if verify is not None:
+                    await verify()
+                await judge_set(database, job_id, await finding)
+                return
     finally:
-        finding.cancel()
-        await asyncio.gather(finding, return_exceptions=True)
+        if finding is not None:
+            finding.cancel()
+            await asyncio.gather(finding, return_exceptions=True)
 
 
-async def judge_alone(database: Database, job_id: int, pause: Callable[[], None] = lambda: None) -> bool:
-    """Write the verdicts of the job's images, each by itself; whether the job still runs.
+async def _begun(database: Database, job_id: int) -> bool:
+    async with database.transaction() as session:
+        return await begin(session, job_id)
+
+
+async def judge_alone(
+    database: Database, job_id: int, pause: Callable[[], None] = lambda: None, batch: int = BATCH
+) -> bool:
+    """Write the verdicts of the job's images, each by itself; False when the job was stopped or another worker, which
+    took this one for dead, was faster with some.
 
     Some batches are judged at once, but committed in their order: whoever goes on after a kill finds no gap.
     """
@@ -126,7 +140,7 @@ async def judge_alone(database: Database, job_id: int, pause: Callable[[], None]
             if len(under_way) == _AT_ONCE and not await under_way.popleft():
                 return False
             async with database.transaction() as session:
-                upto = await end_of(session, bench, after, BATCH)
+                upto = await end_of(session, bench, after, batch)
             before = under_way[-1] if under_way else None
             under_way.append(asyncio.create_task(_judge_batch(database, bench, after, upto, before)))
             after = upto
@@ -140,17 +154,23 @@ async def judge_alone(database: Database, job_id: int, pause: Callable[[], None]
 async def _judge_batch(
     database: Database, bench: Bench, after: int, upto: int | None, before: asyncio.Task[bool] | None
 ) -> bool:
-    """Judge a batch, and commit it behind the one before; False when the job is not ours to judge any more."""
+    """Judge a batch, and commit it behind the one before; whether it is there by our doing."""
     async with database.transaction() as session:
         job = await session.get_one(ValidationJob, bench.validation_job_id)
         rules = Rules.parse(job.validation_rules)
         # What a crash takes is judged again: nobody waits for the disk but the end of the job.
         await session.execute(text("SET LOCAL synchronous_commit = off"))
+        # Another worker's batch may be in the way. PostgreSQL does not see what waits for what in here, so it could not
+        # tell that they wait for each other.
+        await session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}s'"))
         try:
             judged, valid = await judge_each(session, bench, rules, after, upto)
-        except IntegrityError:  # another worker, which took this one for dead, has judged them
+        except DBAPIError as error:
+            if not isinstance(error.orig, UniqueViolation | LockNotAvailable):
+                raise
             await session.rollback()
             return False
+        await session.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
         if before is None or await before:
             job = await locked(session, ValidationJob, job.id)
             if job.status == JobStatus.RUNNING:

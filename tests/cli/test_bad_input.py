@@ -139,6 +139,14 @@ def test_an_unreachable_database(inside: Inside, address: str, code: int, said: 
     assert said in complaint(inside("jobs", "list", DATABASE_URL=address), code)
 
 
+def test_an_embedded_database_where_it_cannot_be(cli: Cli, tmp_path: Path) -> None:
+    home = tmp_path / "cats, dogs"
+    environment = {name: value for name, value in cli.environment.items() if name != "DATABASE_URL"}
+    done = replace(cli, environment=environment | {"GLEANSET_HOME": str(home)}).run("jobs", "list")
+    assert f"cannot lie in {home / 'postgresql'}: there is a comma in its path." in complaint(done, 1)
+    assert not (home / "postgresql").exists()
+
+
 def test_a_server_without_tables_is_told_to_be_upgraded(inside: Inside, empty_url: str) -> None:
     assert "gleanset db upgrade" in complaint(inside("jobs", "list", DATABASE_URL=empty_url), 1)
     assert inside("db", "upgrade", DATABASE_URL=empty_url).code == 0

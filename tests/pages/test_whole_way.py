@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from backend.demo.web import DemoWeb
 from backend.models.enums import Role
@@ -35,6 +35,13 @@ def web() -> Iterator[DemoWeb]:
         yield running
 
 
+def make_project(page: Page, name: str) -> Locator:
+    """Fill in the form that is open, and send it; the link to the form of a crawl."""
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("button", name="Make the project").click()
+    return page.get_by_role("link", name="Start the first crawl")
+
+
 def test_the_whole_way(served: Served, browser: Browser, web: DemoWeb, tmp_path: Path) -> None:
     who = served.person()
     context, visit = opened(browser, served, None)
@@ -42,9 +49,7 @@ def test_the_whole_way(served: Served, browser: Browser, web: DemoWeb, tmp_path:
     page.goto(f"/login/{served.run(lambda session: identity.new_link(session, who))}")
     expect(page.get_by_role("heading", name="No project yet")).to_be_visible()
     page.get_by_role("link", name="Make your first project").click()
-    page.get_by_label("Name").fill("Harbour")
-    page.get_by_role("button", name="Make the project").click()
-    page.get_by_role("link", name="Start the first crawl").click()
+    make_project(page, "Harbour").click()
 
     page.get_by_label("Name of the crawl").fill("Drawn harbour")
     page.get_by_label("Keywords").fill("\n".join(f"{word}: {word}" for word in web.keywords))
@@ -115,9 +120,7 @@ def test_a_list_is_uploaded_from_the_form(served: Served, browser: Browser, tmp_
     context, visit = opened(browser, served, served.person())
     page = visit.page
     page.goto("/projects/new")
-    page.get_by_label("Name").fill("Lists")
-    page.get_by_role("button", name="Make the project").click()
-    page.get_by_role("link", name="Start the first crawl").click()
+    make_project(page, "Lists").click()
     file = tmp_path / "birds.csv"
     file.write_text("url,label\nhttps://example.org/1.jpg,gull\nhttps://example.org/2.jpg,tern\n")
     page.get_by_label("A list of image URLs").set_input_files(file)
@@ -133,13 +136,12 @@ def test_what_was_filled_in_before_the_script_came_counts(served: Served, browse
     context, visit = opened(browser, served, served.person())
     page = visit.page
     page.goto("/projects/new")
-    page.get_by_label("Name").fill("Slow lines")
-    page.get_by_role("button", name="Make the project").click()
+    address = make_project(page, "Slow lines").get_attribute("href")
+    assert address is not None
     held: list[Route] = []
     page.route("**/form.js*", lambda route: held.append(route))
-    address = page.get_by_role("link", name="Start the first crawl").get_attribute("href")
-    assert address is not None
-    page.goto(address, wait_until="commit")
+    with page.expect_request("**/form.js*"):
+        page.goto(address, wait_until="commit")
     page.get_by_label("Keywords").fill("gull\ntern")
     file = tmp_path / "birds.csv"
     file.write_text("url\nhttps://example.org/1.jpg\n")
@@ -148,6 +150,7 @@ def test_what_was_filled_in_before_the_script_came_counts(served: Served, browse
     held[0].continue_()
     expect(page.locator("[data-keyword-count]")).to_have_text("2 labels, 2 keywords")
     expect(page.get_by_text("birds.csv: 1 row, ready.")).to_be_visible()
+    assert visit.complaints == []
     context.close()
 
 
@@ -158,8 +161,7 @@ def filled(served: Served, browser: Browser, web: DemoWeb) -> tuple[Served, int,
     context, visit = opened(browser, served, who)
     page = visit.page
     page.goto("/projects/new")
-    page.get_by_label("Name").fill("Drawings")
-    page.get_by_role("button", name="Make the project").click()
+    make_project(page, "Drawings")
     project = int(urlsplit(page.url).path.split("/")[2])
     page.goto(f"/projects/{project}/new")
     page.get_by_label("Name of the crawl").fill("All of the demo")

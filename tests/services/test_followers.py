@@ -35,14 +35,10 @@ async def latest(place: Place, kind: type[ValidationJob] | type[ExportJob]) -> V
         return await session.get_one(kind, number)
 
 
-async def judged(place: Place, validation_job_id: int) -> None:
-    await validation.judge(place.database, validation_job_id)
-
-
 async def test_what_was_planned_follows(place: Place) -> None:
     job = await crawled(place, rules={"min_width": 100}, export=ExportPlan())
     judging = await latest(place, ValidationJob)
-    await judged(place, judging.id)
+    await validation.judge(place.database, judging.id)
     job = await place.job(job.id)
     assert job.valid_images == 2
     verdicts = await place.rows("SELECT valid, reasons FROM verdicts ORDER BY image_id")
@@ -51,7 +47,7 @@ async def test_what_was_planned_follows(place: Place) -> None:
     assert packing.status == "pending"
     async with place.database.transaction() as session:
         again = await validation.create(session, await locked(session, CrawlJob, job.id), {})
-    await judged(place, again.id)
+    await validation.judge(place.database, again.id)
     assert await place.rows("SELECT count(*) FROM export_jobs") == [(1,)], "what was asked for once comes once"
 
 
@@ -61,7 +57,7 @@ async def test_a_planned_export_comes_even_when_a_person_made_one_before(place: 
         crawl = await locked(session, CrawlJob, job.id)
         await exports.create(session, crawl, place.owner_id)
         judging = await validation.create(session, crawl, {})
-    await judged(place, judging.id)
+    await validation.judge(place.database, judging.id)
     assert await place.rows("SELECT count(*) FROM export_jobs") == [(2,)]
 
 
@@ -108,7 +104,7 @@ async def test_cancel_and_the_end_of_a_validation_do_not_deadlock(place: Place) 
             async with place.database.transaction() as session:
                 await crawl_jobs.cancel(session, job_id)
 
-        done = await asyncio.gather(judged(place, judging.id), cancel(), return_exceptions=True)
+        done = await asyncio.gather(validation.judge(place.database, judging.id), cancel(), return_exceptions=True)
         assert [type(error) for error in done if error is not None] in ([], [IllegalMove])
         assert (await latest(place, ValidationJob)).status in {"completed", "cancelled"}
 
@@ -116,7 +112,7 @@ async def test_cancel_and_the_end_of_a_validation_do_not_deadlock(place: Place) 
 async def test_retry_goes_on_with_the_newest_follower(place: Place) -> None:
     job = await crawled(place, rules={}, export=ExportPlan())
     first = await latest(place, ValidationJob)
-    await judged(place, first.id)
+    await validation.judge(place.database, first.id)
     async with place.database.transaction() as session:
         await crawl_jobs.cancel(session, job.id)  # the export
     async with place.database.transaction() as session:
@@ -125,7 +121,7 @@ async def test_retry_goes_on_with_the_newest_follower(place: Place) -> None:
         await crawl_jobs.cancel(session, job.id)  # the second validation
     async with place.database.transaction() as session:
         await crawl_jobs.retry(session, job.id)
-    await judged(place, second.id)
+    await validation.judge(place.database, second.id)
     assert (await latest(place, ValidationJob)).status == "completed"
     async with place.database.transaction() as session:
         await crawl_jobs.retry(session, job.id)
@@ -155,7 +151,7 @@ async def test_a_report_is_one_snapshot(place: Place) -> None:
     judging = await latest(place, ValidationJob)
     async with place.database.transaction() as session:
         before = await report(session, job.id)
-        await judged(place, judging.id)
+        await validation.judge(place.database, judging.id)
         assert before.validation is not None
         again = await session.scalar(select(ValidationJob.status).filter_by(id=judging.id))
         assert again == "pending", "the transaction of a report sees the database as it was"

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from backend.models import CrawlJob
+from backend.models import CrawlJob, ValidationJob
 from backend.services import validation
 from backend.services.foretelling import foretell
+from backend.services.judging import bench_of, end_of, judge_each
 from backend.services.states import locked
 from gleanset.rules import Rules
 from gleanset.types import Downloaded, Licence
@@ -202,15 +203,12 @@ async def ended(place: Place, number: int) -> tuple[str, int, int, int]:
     return status, judged, invalid, verdicts
 
 
-async def test_batches_are_judged_at_once_and_whoever_goes_on_finds_no_gap(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(validation, "BATCH", 3)
+async def test_batches_are_judged_at_once_and_whoever_goes_on_finds_no_gap(place: Place) -> None:
     number = await begun(place, 11)
     left = [1, 2, 3]
 
     with pytest.raises(IndexError):
-        await validation.judge(place.database, number, left.pop)
+        await validation.judge(place.database, number, left.pop, batch=3)
     status, judged, _, verdicts = await ended(place, number)
     assert status == "running"
     assert judged == verdicts < 11
@@ -222,22 +220,46 @@ async def test_batches_are_judged_at_once_and_whoever_goes_on_finds_no_gap(
     assert await ended(place, number) == ("completed", 11, 4, 11)
 
 
-async def test_of_two_workers_at_one_validation_each_image_gets_one_verdict(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(validation, "BATCH", 2)
+async def test_of_several_workers_at_one_validation_each_image_gets_one_verdict(place: Place) -> None:
     number = await begun(place, 15)
-    await asyncio.gather(*(validation.judge(place.database, number) for _ in range(3)))
+    await asyncio.gather(*(validation.judge(place.database, number, batch=2) for _ in range(3)))
     assert await ended(place, number) == ("completed", 15, 4, 15)
     await validation.judge(place.database, number)  # there is nothing left to do
     assert await ended(place, number) == ("completed", 15, 4, 15)
 
 
-async def test_a_validation_that_is_cancelled_writes_no_more(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "BATCH", 2)
-    number = await begun(place, 9)
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+async def test_who_meets_another_workers_verdicts_goes_on_behind_them(place: Place, seconds: float) -> None:
+    """The other takes less time, or more, than one has patience for. It is in the way of one's first batch only, and
+    nothing of the next is written before that."""
+    number = await begun(place, 11)
     async with place.database.transaction() as session:
-        await validation.begin(session, number)
-        await validation.cancel(session, number)
-    assert not await validation.judge_alone(place.database, number)
-    assert await ended(place, number) == ("cancelled", 0, 0, 0)
+        assert await validation.begin(session, number)
+    async with place.database.transaction() as other:
+        job = await other.get_one(ValidationJob, number)
+        bench, rules = await bench_of(other, job), Rules.parse(job.validation_rules)
+        assert await judge_each(other, bench, rules, 0, await end_of(other, bench, 0, 2)) == (2, 0)
+        working = asyncio.create_task(validation.judge(place.database, number, batch=3))
+        await asyncio.sleep(seconds)
+        assert (await ended(place, number))[1:] == (0, 0, 0)  # it has written nothing, and has not given up
+        assert not working.done()
+        job = await locked(other, ValidationJob, number)
+        job.validated_images = job.invalid_images = 2
+    await working
+    assert await ended(place, number) == ("completed", 11, 4, 11)
+
+
+async def test_what_is_being_judged_when_its_validation_is_cancelled_is_not_written(place: Place) -> None:
+    number = await begun(place, 9)
+    left = [1, 2, 3]
+    with pytest.raises(IndexError):
+        await validation.judge(place.database, number, left.pop, batch=2)
+    before = await ended(place, number)
+    assert 0 < before[3] < 9
+    async with place.database.transaction() as session:
+        await validation.cancel(session, number)  # holds the job, so that those who judge wait for it
+        working = asyncio.create_task(validation.judge_alone(place.database, number, batch=2))
+        await asyncio.sleep(0.5)
+        assert not working.done()
+    assert not await working
+    assert await ended(place, number) == ("cancelled", *before[1:])
