@@ -71,7 +71,11 @@ async def test_a_killed_export_goes_on_where_it_was(
     target = folder / f"export-{made.id}.zip"
     assert done.sha256 is not None
     assert hashlib.sha256(target.read_bytes()).digest() == done.sha256
-    assert [path.name for path in folder.iterdir()] == [target.name]
+
+    async def tidied() -> bool:  # which comes after the commit
+        return [path.name for path in folder.iterdir()] == [target.name]
+
+    await until(tidied)
     subprocess.run(["unzip", "-q", target, "-d", tmp_path / "out"], check=True)
     subprocess.run(["sha256sum", "--check", "--quiet", "MANIFEST.sha256"], cwd=tmp_path / "out", check=True)
     assert len(list((tmp_path / "out" / "images").rglob("*.jpg"))) == IMAGES
