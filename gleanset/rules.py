@@ -28,9 +28,9 @@ CUSTOM = "custom"
 """What rules are called that nobody has named."""
 
 EXACT_DUPLICATE = "exact_duplicate"
-"""Reason code of an image whose bytes another image of the job has, which stands for them."""
+"""Reason code of an image whose bytes another image has, which stands for them."""
 NEAR_DUPLICATE = "near_duplicate"
-"""Reason code of an image that looks like a better one of the job."""
+"""Reason code of an image that looks like another one, which stands for both."""
 MAX_PER_LABEL = "max_per_label"
 """Reason code of an image whose label had enough images before it."""
 
@@ -92,6 +92,7 @@ LIMITS = (
 CODES: Mapping[str, tuple[str, ...]] = {limit.rule: (limit.rule,) for limit in LIMITS} | {
     "keep_duplicates": (EXACT_DUPLICATE,),
     "near_duplicate_distance": (NEAR_DUPLICATE,),
+    "across_jobs": (EXACT_DUPLICATE, NEAR_DUPLICATE),
     "max_per_label": (MAX_PER_LABEL,),
     "verify_files": (FILE_MISSING, FILE_DAMAGED),
 }
@@ -107,8 +108,8 @@ class Rules:
     shares (see `Inspection`). `greyscale`, `animated` and `alpha` are what an image must or must not be, `orientation`
     some of SHAPES, `licences` codes with `unknown` among them. require_attribution wants the licence, the source page
     and, unless the licence does not ask for it, the creator to be known. Exact duplicates are refused unless
-    keep_duplicates, near ones when their hashes differ in at most so many bits. verify_files reads the stored files
-    again and compares their hashes.
+    keep_duplicates, near ones when their hashes differ in at most so many bits; with across_jobs also those of images
+    of the project's earlier jobs. verify_files reads the stored files again and compares their hashes.
     """
 
     min_width: int | None = None
@@ -138,6 +139,7 @@ class Rules:
     max_per_label: int | None = None
     near_duplicate_distance: int | None = None
     keep_duplicates: bool = False
+    across_jobs: bool = False
     verify_files: bool = False
 
     @classmethod
@@ -174,6 +176,8 @@ class Rules:
             raise RuleError(f"greyscale=true and min_colour={self.min_colour} leave no image.")
         if self.max_per_label == 0:
             raise RuleError("max_per_label=0 leaves no image.")
+        if self.across_jobs and self.keep_duplicates:
+            raise RuleError("keep_duplicates keeps the copies that across_jobs refuses: drop one of them.")
         if self.near_duplicate_distance is not None:
             if self.near_duplicate_distance > MOST_DISTANCE:
                 raise RuleError(

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Verdict(Base):
     """What one validation job found about one image: valid, or every reason why not.
 
-    `duplicate_of`: the image of the same job that stands for it. There are no foreign keys, which would ask for a
-    million rows one by one: verdicts go with their image or validation by triggers of whole statements. Nor is there an
-    index by image alone, into which every verdict would go at another place: ask by the validations of the image's job.
+    `duplicate_of`: the image of the same job, or of an earlier one of the project, that stands for it. There are no
+    foreign keys, which would ask for a million rows one by one: verdicts go with their image or validation by triggers
+    of whole statements. Nor is there an index by image alone, into which every verdict would go at another place: ask
+    by the validations of the image's job.
     """
 
     __tablename__ = "verdicts"

@@ -42,7 +42,9 @@ class VerdictResponse(Response):
     image_id: int
     valid: bool
     reasons: list[str]
-    duplicate_of: int | None = Field(default=None, description="The image that stands for this one.")
+    duplicate_of: int | None = Field(
+        default=None, description="The image that stands for this one, of this job or an earlier one."
+    )
 
 
 class ValidationSummary(Response):

@@ -1,4 +1,7 @@
-"""Groups of copies in a job, exact and near, as its latest validation found them; and the choice of one for all."""
+"""Groups of copies in a job, exact and near, as its latest validation found them; and the choice of one for all.
+
+What stands for a group may be an image of an earlier job of the project.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _GROUPS = f"""
         WHERE validation_job_id = (SELECT max FROM latest) AND duplicate_of IS NOT NULL
         GROUP BY duplicate_of ORDER BY count(*) DESC, duplicate_of OFFSET :place LIMIT :groups
     )
-    SELECT original, size, i.id, i.label, i.source, i.licence, i.creator, i.width, i.height, d.choice
+    SELECT original, size, i.id, i.crawl_job_id, i.label, i.source, i.licence, i.creator, i.width, i.height, d.choice
     FROM largest CROSS JOIN LATERAL (
         SELECT original AS id UNION ALL (
             SELECT image_id FROM verdicts
@@ -42,7 +45,8 @@ _MEMBERS = f"""
         SELECT CAST(:original AS bigint) AS id, 0 AS place UNION ALL
         SELECT image_id, 1 FROM verdicts WHERE validation_job_id = ({_LATEST}) AND duplicate_of = :original
     ) AS member
-    JOIN images AS i ON i.id = member.id AND i.crawl_job_id = :job AND i.outcome = 'downloaded'
+    JOIN images AS i ON i.id = member.id AND i.outcome = 'downloaded'
+    JOIN crawl_jobs AS j ON j.id = i.crawl_job_id AND j.project_id = :project
     ORDER BY member.id = :kept DESC, place, i.id LIMIT :most
 """  # noqa: S608 - made of constants
 
@@ -52,6 +56,7 @@ class Copy:
     """One image of a group; `choice` is what a person decided about it."""
 
     id: int
+    crawl_job_id: int
     label: str | None
     source: str | None
     licence: str | None
@@ -75,7 +80,7 @@ async def groups(session: AsyncSession, job: CrawlJob, *, place: int, most: int,
     asked = {"job": job.id, "project": job.project_id, "place": place, "groups": most, "most": in_each - 1}
     found: dict[tuple[int, int], list[Copy]] = {}
     for original, size, *copy in (await session.execute(text(_GROUPS), asked)).all():
-        names = ("id", "label", "source", "licence", "creator", "width", "height", "choice")
+        names = ("id", "crawl_job_id", "label", "source", "licence", "creator", "width", "height", "choice")
         found.setdefault((original, size), []).append(Copy(**dict(zip(names, copy, strict=True))))
     return [Group(original, size, copies) for (original, size), copies in found.items()]
 
@@ -85,7 +90,7 @@ async def keep_one(session: AsyncSession, job: CrawlJob, original: int, kept: in
 
     Raises BadInput when the image is not in the group, as may be after another validation.
     """
-    asked = {"job": job.id, "original": original, "kept": kept, "most": MOST_REJECTED + 1}
+    asked = {"job": job.id, "project": job.project_id, "original": original, "kept": kept, "most": MOST_REJECTED + 1}
     members = (await session.execute(text(_MEMBERS), asked)).all()
     if len(members) < 2 or members[0].id != kept:
         raise BadInput("These copies are no group any more: load the page again.")

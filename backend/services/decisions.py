@@ -27,6 +27,7 @@ AnySelect = TypeVar("AnySelect", bound=Select[*tuple[Any, ...]])
 _DOWNLOADED = Image.outcome == ImageOutcome.DOWNLOADED.value
 # Of the same bytes one image has no such reason, and stands for all: keeping the picture does not bring its copies in.
 _IS_COPY = func.coalesce(literal(EXACT_DUPLICATE) == func.any(Verdict.reasons), False)
+_NOT_REJECTED = func.coalesce(Decision.choice, Choice.KEEP.value) != Choice.REJECT.value
 _CHOSEN: ColumnElement[bool] = case(
     (Decision.choice == Choice.REJECT.value, False),
     (Decision.choice == Choice.KEEP.value, ~_IS_COPY),
@@ -39,12 +40,25 @@ def chosen(query: AnySelect, project_id: Any, validation_job_id: Any) -> AnySele
 
     Without a validation these are all downloads that nobody rejected.
     """
-    decided = and_(Decision.project_id == project_id, Decision.sha256 == Image.sha256)
-    query = query.outerjoin(Decision, decided).where(_DOWNLOADED)
     if validation_job_id is None:
-        return query.where(func.coalesce(Decision.choice, Choice.KEEP.value) != Choice.REJECT.value)
-    judged = and_(Verdict.validation_job_id == validation_job_id, Verdict.image_id == Image.id)
-    return query.outerjoin(Verdict, judged).where(_CHOSEN)
+        return _decided(query, project_id).where(_NOT_REJECTED)
+    return _judged(_decided(query, project_id), validation_job_id).where(_CHOSEN)
+
+
+def chosen_of_several(query: AnySelect, project_id: int, validation: ColumnElement[int | None]) -> AnySelect:
+    """The same of images of several jobs: `validation` is that of an image's job, or null where there is none."""
+    belongs = case((validation.is_(None), _NOT_REJECTED), else_=_CHOSEN)
+    return _judged(_decided(query, project_id), validation).where(belongs)
+
+
+def _decided(query: AnySelect, project_id: Any) -> AnySelect:
+    decided = and_(Decision.project_id == project_id, Decision.sha256 == Image.sha256)
+    return query.outerjoin(Decision, decided).where(_DOWNLOADED)
+
+
+def _judged(query: AnySelect, validation: Any) -> AnySelect:
+    judged = and_(Verdict.validation_job_id == validation, Verdict.image_id == Image.id)
+    return query.outerjoin(Verdict, judged)
 
 
 async def decide(

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateTable, DropTable
 
 from backend.models import CrawlJob, Image
-from backend.services import near_duplicates
+from backend.services import across_jobs, near_duplicates
 from backend.services.judging import Bench, breaks, copies_of, downloaded, judge_copies, judge_each, judge_labels
 from gleanset.rules import CODES, EXACT_DUPLICATE, NEAR_DUPLICATE, Rules
 
@@ -58,7 +58,7 @@ class Foretold:
 
 async def foretell(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Foretold:
     """What a validation by these rules would find among the downloads as they are now."""
-    alone = rules.near_duplicate_distance is None and rules.max_per_label is None
+    alone = rules.near_duplicate_distance is None and rules.max_per_label is None and not rules.across_jobs
     found = await (_counted if alone else _tried)(session, crawl_job_id, rules)
     if rules.verify_files:
         return replace(found, not_judged=[*CODES["verify_files"], *found.not_judged])
@@ -104,6 +104,9 @@ async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Fore
     await session.execute(CreateTable(_FORETOLD))
     not_judged: list[str] = []
     total, valid = await judge_each(session, bench, rules)
+    if rules.across_jobs:
+        elsewhere = await across_jobs.exact_copies(session, bench)
+        valid -= await across_jobs.judge_exact_copies(session, bench, elsewhere)
     if not rules.keep_duplicates:
         valid -= await judge_copies(session, bench, await copies_of(session, crawl_job_id))
     if rules.near_duplicate_distance is not None:

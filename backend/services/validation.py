@@ -18,7 +18,7 @@ from backend.db import Database
 from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import decisions, exports, near_duplicates, verifying
+from backend.services import across_jobs, decisions, exports, near_duplicates, verifying
 from backend.services.judging import (
     Bench,
     Copies,
@@ -199,10 +199,15 @@ async def judge_set(database: Database, job_id: int, copies: Copies) -> None:
     A rule a transaction, and none is open while hashes are compared. A job that was stopped meanwhile stays as it is.
     """
     async with database.transaction() as session:
+        job = await session.get_one(ValidationJob, job_id)
+        rules, bench = Rules.parse(job.validation_rules), await bench_of(session, job)
+        elsewhere = await across_jobs.exact_copies(session, bench) if rules.across_jobs else None
+    async with database.transaction() as session:
         job = await locked(session, ValidationJob, job_id)
         if job.status != JobStatus.RUNNING:
             return
-        rules, bench = Rules.parse(job.validation_rules), await bench_of(session, job)
+        if elsewhere is not None:
+            job.invalid_images += await across_jobs.judge_exact_copies(session, bench, elsewhere)
         if copies[0]:
             job.invalid_images += await judge_copies(session, bench, copies)
     if rules.near_duplicate_distance is not None:

@@ -37,8 +37,10 @@ class RuleField:
 
     @property
     def codes(self) -> Sequence[str]:
-        """The reasons of images that break it."""
-        return CODES[self.name]
+        """The reasons of images that break it, but for those of a rule before it."""
+        return [
+            code for code in CODES[self.name] if self.name == next(n for n, codes in CODES.items() if code in codes)
+        ]
 
 
 def _either(yes: str, no: str) -> tuple[tuple[str, str], ...]:
@@ -71,7 +73,7 @@ FIELDS = (
         "Near-duplicates differ by at most",
         "bits of 256; 31 is usual",
         "number",
-        "It looks like another image of the job, which is better.",
+        "It looks like a better image of the job, or like one of an earlier job.",
     ),
     RuleField("greyscale", "Colour", "", "choice", "It is grey, or is not.", _either("Greyscale only", "No greyscale")),
     RuleField(
@@ -115,7 +117,14 @@ FIELDS = (
         "Keep exact duplicates",
         "",
         "box",
-        "Its bytes are those of another image of the job, which stands for them.",
+        "Its bytes are those of another image, which stands for them.",
+    ),
+    RuleField(
+        "across_jobs",
+        "Also refuse copies of what earlier jobs of the project have",
+        "",
+        "box",
+        "An earlier job of the project has it, or what looks like it.",
     ),
     RuleField(
         "verify_files",

@@ -130,6 +130,7 @@ def test_rules_that_leave_no_image(measure: str) -> None:
         ({"max_per_label": 0}, "leaves no image"),
         ({"near_duplicate_distance": MOST_DISTANCE + 1}, f"at most {MOST_DISTANCE} bits"),
         ({"near_duplicate_distance": 31, "keep_duplicates": True}, "keeps the copies"),
+        ({"across_jobs": True, "keep_duplicates": True}, "keep_duplicates keeps the copies that across_jobs refuses"),
         ({"near_duplicate_distance": 3.5}, "whole number"),
         ({"orientation": "upright"}, "some of landscape, portrait, square"),
         ({"licences": "mit"}, "There is no licence 'mit'"),
@@ -144,7 +145,7 @@ def test_rules_that_cannot_be(given_rules: dict[str, Any], sentence: str) -> Non
 
 def test_the_table_names_rules_and_measures_that_exist() -> None:
     rules = {field.name for field in fields(Rules)}
-    judged_together = {"max_per_label", "near_duplicate_distance", "keep_duplicates", "verify_files"}
+    judged_together = {"max_per_label", "near_duplicate_distance", "keep_duplicates", "across_jobs", "verify_files"}
     assert {limit.rule for limit in LIMITS} == rules - judged_together
     assert CODES.keys() == rules
     assert MEASURES - {"aspect_ratio"} <= {field.name for field in fields(Inspection)}
@@ -158,7 +159,7 @@ def test_the_hash_is_of_what_is_asked_however_it_is_written() -> None:
     # Of this schema: to mean something else by a rule is a new version, and other hashes.
     assert RuleSet.parse({}).hash == hashlib.sha256(b'{"rules":{},"version":1}').hexdigest()
     oblong = b'{"rules":{"min_aspect_ratio":1.0},"version":1}'
-    assert RuleSet.parse({"min_aspect_ratio": 1}).hash == hashlib.sha256(oblong).hexdigest()
+    assert RuleSet.parse({"min_aspect_ratio": 1, "across_jobs": False}).hash == hashlib.sha256(oblong).hexdigest()
 
 
 def test_names_of_rule_sets() -> None:

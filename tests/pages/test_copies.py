@@ -106,3 +106,20 @@ def test_nobody_else_decides(served: Served, job: Gathered) -> None:
         )
     assert answer.status_code == 403
     assert decided(job) == {}
+
+
+def test_what_stands_for_a_copy_may_be_of_an_earlier_job(served: Served, me: httpx.Client, job: Gathered) -> None:
+    """The group tells so, and may be turned round: then the earlier picture is rejected, in its job too."""
+    second = gathered(served, job.user_id, [picture("china", 320), picture("flower", 400)], project_id=job.project_id)
+    assert me.get(f"/jobs/{second.job_id}/validation").text.count("rule_across_jobs") > 0
+    second.validate(across_jobs=True)
+    first, copy, link = job.images[0], second.images[0], '<a href="/jobs/{0}">job {0}</a>'
+    text = me.get(f"/jobs/{second.job_id}/validation").text
+    assert text.index(f"Image {first},") < text.index(f"of {link.format(job.job_id)}") < text.index(f"Image {copy},")
+    assert f"of {link.format(second.job_id)}" not in text
+    done = me.post(f"/jobs/{second.job_id}/copies/{first}", data={"keep": str(copy)})
+    assert f"Image {copy} is kept, 0 copies rejected." in done.text
+
+    other = gathered(served, job.user_id, [picture("china", 320)])
+    done = me.post(f"/jobs/{other.job_id}/copies/{first}", data={"keep": str(first)})
+    assert "These copies are no group any more" in done.text  # nobody reaches into another project
