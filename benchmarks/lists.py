@@ -25,7 +25,7 @@ from backend.models import CrawlJob, ValidationJob
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import crawl_jobs, profiles
-from backend.services.search import FOUND, asking, walk_of
+from backend.services.search import ITEM, as_json, asking, walk_of
 from benchmarks.jobs import fill
 from benchmarks.load import Load, Plan, run
 from benchmarks.report import Result, versions
@@ -45,7 +45,12 @@ INSERT INTO verdicts (validation_job_id, image_id, valid, reasons)
 SELECT %(judging)s, id, id %% 10 <> 0, CASE WHEN id %% 10 = 0 THEN ARRAY['too_small'] ELSE '{}' END
 FROM images WHERE crawl_job_id = %(job)s
 """
-_OURS, _BARE = "gleanset serve", "bare FastAPI and psycopg"
+_OURS = "gleanset serve"
+_BARE = {
+    "/images": "bare FastAPI and psycopg, rows written out as JSON by Python",
+    "/json": "bare FastAPI and psycopg, JSON by PostgreSQL as ours",
+}
+"""By path."""
 _FIRST, _LATER = "first page", "later pages"
 _PACED = f"{CLIENTS} clients, each once a second"
 _CLOSED = f"{CLIENTS} clients, each again at once"
@@ -68,7 +73,7 @@ def measure(*, quick: bool) -> Result:
         place = asyncio.run(_prepare(home, rows))
         file = folder / "bare.json"
         port = free_port()
-        file.write_text(json.dumps({**_statement(place.job), "database": place.database, "port": port}))
+        file.write_text(json.dumps({**_statements(place.job), "database": place.database, "port": port}))
         with serving(home) as (ours, process), module_listening("benchmarks.bare", port, file) as bare:
             mix = Plan(
                 base_url=ours,
@@ -79,10 +84,10 @@ def measure(*, quick: bool) -> Result:
                 seconds=seconds,
             )
             pages = replace(mix, asked=_pages(place), every=None)
-            least = replace(pages, base_url=bare, asked=_bare_pages(place), headers={})
-            _check(pages, least)
+            least, text = (replace(pages, base_url=bare, asked=_bare_pages(place, path), headers={}) for path in _BARE)
+            _check(pages, least, text)
             with _watched(process.pid) as memory:
-                runs = [(run(mix), run(pages), run(least)) for _ in range(rounds)]
+                runs = [(run(mix), run(pages), run(least), run(text)) for _ in range(rounds)]
     if not all(load.all() for loads in runs for load in loads):
         raise SystemExit(f"No answer came within {seconds:.0f} s; is the machine busy with something else?")
     return _result(runs, memory, rows, seconds)
@@ -109,13 +114,13 @@ async def _prepare(home: Path, rows: int) -> Place:
         return Place(job, key, ids, libpq_url(database.url))
 
 
-def _statement(job: CrawlJob) -> dict[str, Any]:
-    """The statement of a page as our own search has it, for psycopg alone."""
-    query = walk_of(job).rows(FOUND, BEHIND).limit(PAGE + 1).params(asking(job))
-    compiled = query.compile(dialect=dialect.dialect())
-    values = dict(compiled.params)
+def _statements(job: CrawlJob) -> dict[str, Any]:
+    """A page as our own search has it, in one statement, for psycopg alone."""
+    query = walk_of(job).rows(ITEM, BEHIND).limit(PAGE + 1)
+    rows, text = (each.params(asking(job)).compile(dialect=dialect.dialect()) for each in (query, as_json(query)))
+    values = dict(rows.params)
     [place] = [name for name, value in values.items() if value == BEHIND]
-    return {"statement": compiled.string, "values": values, "place": place}
+    return {"statement": rows.string, "as_json": text.string, "values": values, "place": place}
 
 
 def _mix(place: Place) -> list[tuple[str, str]]:
@@ -143,19 +148,19 @@ def _pages(place: Place) -> list[tuple[str, str]]:
     return [pair for pair in _mix(place) if pair[0] in {_FIRST, _LATER}]
 
 
-def _bare_pages(place: Place) -> list[tuple[str, str]]:
-    first = [(_FIRST, "/images")] * len(place.ids)
-    return first + [(_LATER, f"/images?after={number}") for number in place.ids]
+def _bare_pages(place: Place, path: str) -> list[tuple[str, str]]:
+    first = [(_FIRST, path)] * len(place.ids)
+    return first + [(_LATER, f"{path}?after={number}") for number in place.ids]
 
 
-def _check(ours: Plan, bare: Plan) -> None:
-    """Both answer with the same images. Raises SystemExit."""
+def _check(*plans: Plan) -> None:
+    """All answer with the same images. Raises SystemExit."""
     found: list[list[int]] = []
-    for plan in (ours, bare):
+    for plan in plans:
         with httpx.Client(base_url=plan.base_url, headers=plan.headers, timeout=30) as client:
             path = next(path for kind, path in plan.asked if kind == _FIRST)
             found.append([item["id"] for item in client.get(path).json()["items"]][:PAGE])
-    if found[0] != found[1] or len(found[0]) != PAGE:
+    if any(each != found[0] for each in found) or len(found[0]) != PAGE:
         raise SystemExit(f"They answer with other images: {found}")
 
 
@@ -184,9 +189,11 @@ def p95(times: Sequence[float]) -> float:
     return 1000 * sorted(times)[max(0, -(-95 * len(times) // 100) - 1)]
 
 
-def _result(runs: list[tuple[Load, Load, Load]], memory: list[int], rows: int, seconds: float) -> Result:
-    paced, closed, bare = (list(each) for each in zip(*runs, strict=True))
-    ratio = statistics.median(ours.rate() / theirs.rate() for _, ours, theirs in runs)
+def _result(runs: list[tuple[Load, ...]], memory: list[int], rows: int, seconds: float) -> Result:
+    paced, closed, *bare = (list(each) for each in zip(*runs, strict=True))
+    ratios = [
+        statistics.median(ours.rate() / bare.rate() for ours, bare in zip(closed, each, strict=True)) for each in bare
+    ]
     quarter = max(1, len(memory) // 4)
     early, late = (
         statistics.median(part) / 1e6 for part in (memory[quarter : 2 * quarter] or memory, memory[-quarter:])
@@ -199,7 +206,10 @@ def _result(runs: list[tuple[Load, Load, Load]], memory: list[int], rows: int, s
             if all(load.times[kind] for load in paced)
         ),
         (f"{_OURS}: {_CLOSED}, pages of images", *_cells([load.all() for load in closed]), _rates(closed)),
-        (f"{_BARE}: {_CLOSED}, the same statement", *_cells([load.all() for load in bare]), _rates(bare)),
+        *(
+            (f"{name}: {_CLOSED}", *_cells([load.all() for load in each]), _rates(each))
+            for name, each in zip(_BARE.values(), bare, strict=True)
+        ),
     ]
     return Result(
         title=f"Lists of a job with {rows:,} images",
@@ -209,19 +219,21 @@ def _result(runs: list[tuple[Load, Load, Load]], memory: list[int], rows: int, s
             "rows": rows,
             "p95_ms": [p95(load.all()) for load in paced],
             "p95_ms_closed": [p95(load.all()) for load in closed],
-            "answers_per_second": {_OURS: [x.rate() for x in closed], _BARE: [x.rate() for x in bare]},
-            "of_bare": ratio,
+            "answers_per_second": {_OURS: [load.rate() for load in closed]}
+            | {name: [load.rate() for load in each] for name, each in zip(_BARE.values(), bare, strict=True)},
+            "of_bare": dict(zip(_BARE.values(), ratios, strict=True)),
             "memory": memory,
         },
         notes=(
             f"To reach: p95 under {P95_MS} ms at {CLIENTS} clients, each of which asks once a second and keeps its"
             " connection. A time counts from when the client was due to ask.",
-            f"To reach: {SHARE} of the bare application's answers/s. Reached: {ratio:.2f}, the median of ratios to"
-            " neighbours in time. There each client asks again at once, so that its p95 is the time of all in a row.",
+            f"To reach: {SHARE} of a bare application's answers/s with the same rows and columns. Reached:"
+            f" {' and '.join(f'{ratio:.2f}' for ratio in ratios)}, medians of ratios to neighbours in time. There each"
+            " client asks again at once, so that its p95 is the time of all in a row.",
             f"{len(runs)} rounds of {seconds:.0f} s each, taking turns; pages of {PAGE} images, all judged, with"
             " provenance, measures, verdict and decision; the clients, both servers and PostgreSQL on one machine.",
-            "The bare application gets Gleanset's own statement and hands out what psycopg gives: nobody logs in there"
-            " and nobody asks whose job it is. Both are one process of uvicorn with asyncio's own loop.",
+            "The bare application has one statement for a page, and nobody logs in there or asks whose job it is. Both"
+            " are one process of uvicorn with asyncio's own loop.",
             f"Memory of `gleanset serve`: {early:,.0f} MB in the second quarter, {late:,.0f} MB in the last.",
         ),
         commands=("gleanset serve", "python -m benchmarks.bare bare.json"),

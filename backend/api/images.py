@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,7 +19,7 @@ from backend.services import statistics
 from backend.services.access import seen
 from backend.services.image_detail import detail, stored_key
 from backend.services.neighbours import neighbours
-from backend.services.search import items_of, search
+from backend.services.search import json_of, search
 from gleanset.store import EXTENSIONS
 
 router = APIRouter(tags=["images"])
@@ -33,16 +34,18 @@ _FILES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/crawl-jobs/{crawl_job_id}/images")
+@router.get("/crawl-jobs/{crawl_job_id}/images", response_model=Page[ImageItem])
 async def list_images(
     session: Session, actor: Reader, crawl_job_id: int, query: Annotated[ImageQuery, Query()] = _ALL
-) -> Page[ImageItem]:
+) -> Response:
     """In the order in which they were met. A page may be short, even empty, though `next` says that there is more: what
     no index answers is looked for among some thousand images at a time."""
     job = await seen(session, actor, CrawlJob, crawl_job_id)
     after = decode_cursor(query.cursor) if query.cursor else 0
-    rows, more = await search(session, job, query, after, query.limit)
-    return Page(items=items_of(rows), next=None if more is None else encode_cursor(more))
+    found, more = await search(session, job, query, after, query.limit)
+    items = await json_of(session, job, found, query.validation_job_id)
+    cursor = json.dumps(None if more is None else encode_cursor(more))
+    return Response(f'{{"items":{items},"next":{cursor}}}', media_type="application/json")
 
 
 @router.get("/crawl-jobs/{crawl_job_id}/statistics")

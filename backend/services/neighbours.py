@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select
+from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import CrawlJob, Image
 from backend.schemas.images import Neighbour, Neighbours
-from backend.services.search import DOWNLOADED, FOUND, Found, asking, bounded, images, walk_of
+from backend.services.search import DOWNLOADED, bounded, images, items_of, walk_of
 
 AROUND = 50_000
 """Images compared on either side: some 0.4 s of work for the database."""
@@ -24,20 +24,26 @@ async def neighbours(session: AsyncSession, image: Image, *, within: int = 64, l
         return Neighbours(items=[], compared=0)
     job = await session.get_one(CrawlJob, image.crawl_job_id)
     async with bounded(session, _SECONDS):
-        twins = (await session.execute(_twins(image, job).limit(limit), asking(job))).all()
+        twins: Sequence[int] = (await session.scalars(_twins(image, job).limit(limit))).all()
         near, compared = await _near(session, image, job, within, limit - len(twins))
+        distances = dict.fromkeys(twins, 0) | near
+        items = {item.id: item for item in await items_of(session, job, list(distances))}
     return Neighbours(
-        items=[Neighbour.model_validate(row) for row in (*twins, *near)],
+        items=[
+            Neighbour(**items[number].model_dump(), distance=distance, identical=number in twins)
+            for number, distance in distances.items()
+            if number in items
+        ],
         compared=compared,
     )
 
 
 async def _near(
     session: AsyncSession, image: Image, job: CrawlJob, within: int, limit: int
-) -> tuple[Sequence[Found], int]:
-    """Images of other bytes, and how many were compared; none when the hash says too little."""
+) -> tuple[dict[int, int], int]:
+    """Distances by id of images of other bytes, and how many were compared; none when the hash says too little."""
     if image.pdq is None or (image.pdq_quality or 0) < _PDQ_SAYS_SOMETHING:
-        return [], 0
+        return {}, 0
     walk = walk_of(job)
     last = await session.scalar(walk.rows(select(images.c.id), image.id).offset(AROUND - 1).limit(1))
     first = await session.scalar(walk.back(select(images.c.id), image.id).offset(AROUND).limit(1))
@@ -47,20 +53,13 @@ async def _near(
     compared = others.order_by(None).cte("compared").prefix_with("MATERIALIZED")
     count = select(func.count()).select_from(compared).scalar_subquery()
     closest = select(compared, count.label("compared")).where(compared.c.distance <= within)
-    closest = closest.order_by(compared.c.distance, compared.c.id).limit(limit).subquery()
-    query = FOUND.add_columns(closest.c.distance, closest.c.compared, literal(False).label("identical"))
-    query = query.join(closest, closest.c.id == images.c.id)
-    rows = (await session.execute(query.order_by(closest.c.distance, images.c.id), asking(job))).all()
-    return rows, rows[0].compared if rows else 0
+    rows = (await session.execute(closest.order_by(compared.c.distance, compared.c.id).limit(limit))).all()
+    return {row.id: row.distance for row in rows}, rows[0].compared if rows else 0
 
 
 def _twins(image: Image, job: CrawlJob) -> Select[Any]:
     same = (images.c.crawl_job_id == job.id, images.c.sha256 == image.sha256, DOWNLOADED, images.c.id != image.id)
-    return (
-        FOUND.add_columns(literal(0).label("distance"), literal(True).label("identical"))
-        .where(*same)
-        .order_by(images.c.id)
-    )
+    return select(images.c.id).where(*same).order_by(images.c.id)
 
 
 def _distance(pdq: bytes) -> ColumnElement[int]:

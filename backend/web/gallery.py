@@ -79,14 +79,15 @@ async def show_gallery(
     given = {name: value for name, value in request.query_params.items() if value and name in ImageFilter.model_fields}
     wanted, errors = checked(ImageFilter, given)
     after = decode_cursor(cursor) if cursor else 0
-    rows, more = await search(session, job, wanted or ImageFilter(), after, _ON_A_PAGE)
+    asked = wanted or ImageFilter()
+    found, more = await search(session, job, asked, after, _ON_A_PAGE)
     context = GalleryPage(
         job_id=job.id,
         job_name=job.name,
         project_id=project.id,
         project_name=project.name,
         changeable=actor.may_change(project.user_id),
-        items=items_of(rows),
+        items=await items_of(session, job, found, asked.validation_job_id),
         next=None if more is None else encode_cursor(more),
         query=urlencode(given),
         values=given,

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from time import sleep
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from PIL import Image as Pillow
 from sqlalchemy import QueuePool, text
 
 from backend.models import Image
+from backend.schemas.images import ImageItem, ImageResponse
 from gleanset.store import Store, thumbnail_key
 from gleanset.types import Licence
 from tests.api.albums import Gathered, gathered, picture
@@ -32,7 +34,9 @@ def fields(number: int) -> dict[str, Any]:
         "source": ("openverse", "met")[number % 2],
         "licence": licence,
     }
-    return given | ({"title": "100%_sure \\ about 'cats'"} if number == 5 else {})
+    return given | (
+        {"title": "100%_sure \\ about 'cats'", "metadata": {"ünï": [1, {"b": "\\"}]}} if number == 5 else {}
+    )
 
 
 FILES = [
@@ -102,6 +106,22 @@ def test_filters(client: httpx.Client, job: Gathered, asked: dict[str, Any], exp
     assert places(client, job, **asked) == list(expected)
 
 
+def test_a_list_says_of_an_image_what_its_own_page_says(client: httpx.Client, job: Gathered) -> None:
+    """PostgreSQL writes the one as JSON, pydantic the other."""
+    listed = client.get(f"/api/v1/crawl-jobs/{job.job_id}/images").json()["items"]
+    assert [item["id"] for item in listed] == job.images
+    for item in listed:
+        assert list(item) == list(ImageItem.model_fields)
+        alone = client.get(f"/api/v1/images/{item['id']}").json()
+        for name in ImageResponse.model_fields:
+            if name == "fetched_at":
+                assert item[name].endswith("Z")
+                assert datetime.fromisoformat(item[name]) == datetime.fromisoformat(alone[name])
+            else:
+                assert item[name] == (pytest.approx(alone[name]) if isinstance(alone[name], float) else alone[name])
+    assert {type(item["metadata_"]) for item in listed} >= {dict}
+
+
 def test_what_was_not_had_is_found_by_its_reason(client: httpx.Client, job: Gathered) -> None:
     path = f"/api/v1/crawl-jobs/{job.job_id}/images"
     for asked in ({"reason": "not_found"}, {"outcome": "failed"}, {"outcome": "failed", "label": "cat"}):
@@ -137,6 +157,7 @@ def test_verdicts_of_the_latest_or_a_given_validation(served: Served) -> None:
 def test_a_search_goes_on_where_a_window_ends(
     client: httpx.Client, job: Gathered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("backend.services.search.FIRST_WINDOW", 2)
     monkeypatch.setattr("backend.services.search.WINDOW", 3)
     assert places(client, job, min_width=600) == [8]
     monkeypatch.setattr("backend.services.search._LONG_ENOUGH", 0)
