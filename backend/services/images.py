@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,6 +14,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import set_json_dumps
+from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -137,7 +137,7 @@ async def _copy(
     outcomes, duplicates = within
     recorded = Recorded(total=len(outcomes), duplicates=duplicates)
     async with connection.cursor() as cursor:
-        set_json_dumps(str.encode, cursor)  # `_json` has made text of it already
+        set_json_dumps(bytes, cursor)  # `_json` has made them already
         async with cursor.copy(_COPY) as copy:
             copy.set_types(tuple(_COLUMNS.values()))
             for outcome in outcomes:
@@ -193,30 +193,30 @@ def _url_hash(url: str) -> UUID:
     return UUID(bytes=hashlib.md5((_clean(url) or "").encode(), usedforsecurity=False).digest())
 
 
+def _is_plain(value: str) -> bool:
+    return value.isascii() and "\x00" not in value
+
+
 def _clean(value: str | None, limit: int | None = None) -> str | None:
     """Text that PostgreSQL takes: no NUL, no lone surrogates; hostile sources send both."""
     if value is None:
         return None
     if limit is not None:
         value = value[:limit]
-    if value.isascii() and "\x00" not in value:
+    if _is_plain(value):
         return value
     return value.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-_encoded = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
-def _json(metadata: Mapping[str, Any]) -> str | None:
+def _json(metadata: Mapping[str, Any]) -> bytes | None:
     """Metadata as jsonb takes it. Nearly all is JSON as it stands; what is not is cleaned value by value."""
     if not metadata:
         return None
     try:
-        text = _encoded(metadata)
-        text.encode()
-    except (TypeError, ValueError):  # NaN, dates of a table, lone surrogates
-        return _encoded(_plain(metadata))
-    return _encoded(_plain(metadata)) if "\\u0000" in text else text
+        encoded = to_json(metadata, inf_nan_mode="null", fallback=str)
+    except (TypeError, ValueError):  # lone surrogates, bytes that are no text
+        return to_json(_plain(metadata))
+    return to_json(_plain(metadata)) if b"\\u0000" in encoded else encoded
 
 
 def _plain(value: Any) -> Any:
@@ -244,21 +244,23 @@ def _resized(outcome: Downloaded) -> tuple[Any, ...]:
 def _row(outcome: Outcome, change: ImageChange | None, storage_url: Callable[[str], str]) -> tuple[Any, ...]:
     c = outcome.candidate
     licence = c.licence
-    candidate = (
-        _clean(c.url),
-        _clean(c.label),
+    texts = (
+        c.url,
+        c.label,
         c.source,
-        _clean(c.keyword),
-        _clean(c.page_url),
-        _clean(c.title),
-        _clean(c.creator),
-        _clean(c.creator_url),
-        _clean(licence.code, 50) if licence else None,
-        _clean(licence.version, 20) if licence else None,
-        _clean(licence.url) if licence else None,
-        _clean(c.attribution),
-        _json(c.metadata),
+        c.keyword,
+        c.page_url,
+        c.title,
+        c.creator,
+        c.creator_url,
+        licence and licence.code[:50],
+        licence and licence.version and licence.version[:20],
+        licence and licence.url,
+        c.attribution,
     )
+    if not _is_plain("".join(filter(None, texts))):
+        texts = tuple(map(_clean, texts))
+    candidate = (*texts, _json(c.metadata))
     match outcome:
         case Downloaded(inspection=i, key=key):
             return (
