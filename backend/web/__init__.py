@@ -8,6 +8,7 @@ from starlette.staticfiles import StaticFiles
 from backend.web import (
     account,
     activity,
+    comparison,
     copies,
     crawls,
     exports,
@@ -31,7 +32,7 @@ def mount(app: FastAPI) -> None:
     router = APIRouter(include_in_schema=False)
     for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation, copies):
         router.include_router(page.router)
-    for page in (exports, activity, reasons, reference):
+    for page in (comparison, exports, activity, reasons, reference):
         router.include_router(page.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -44,6 +45,8 @@ _PATIENCE = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
+    """`since`: the completed validation before it, where it is completed too."""
+
     id: int
     status: str
     progress: int
@@ -52,6 +55,7 @@ class Judged:
     name: str
     rules: str
     created_at: datetime
+    since: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +144,7 @@ async def _page(
         would=await foretell(session, job.id, Rules.parse(asked)) if asked is not None else None,
         charts=await _charts(session, job),
         box=(WIDTH, HEIGHT),
-        judged=[_judged(each) for each in await session.scalars(_past(job.id).limit(_SHOWN))],
+        judged=_judged(list(await session.scalars(_past(job.id).limit(_SHOWN)))),
         twins=[] if groups or place else await _twins(session, job.id),
         groups=groups[:_GROUPS],
         place=place,
@@ -161,17 +165,24 @@ async def _charts(session: AsyncSession, job: CrawlJob) -> list[Chart]:
         return []
 
 
-def _judged(job: ValidationJob) -> Judged:
-    return Judged(
-        id=job.id,
-        status=job.status,
-        progress=job.progress,
-        valid=job.validated_images - job.invalid_images,
-        judged=job.validated_images,
-        name=job.rules_name or CUSTOM,
-        rules=", ".join(f"{name} = {text}" for name, text in rules.told(job.validation_rules)) or "no exact duplicates",
-        created_at=job.created_at,
-    )
+def _judged(past: Sequence[ValidationJob]) -> list[Judged]:
+    completed = [job.id for job in past if job.status == JobStatus.COMPLETED]
+    earlier = dict(pairwise(completed))
+    return [
+        Judged(
+            id=job.id,
+            status=job.status,
+            progress=job.progress,
+            valid=job.validated_images - job.invalid_images,
+            judged=job.validated_images,
+            name=job.rules_name or CUSTOM,
+            rules=", ".join(f"{name} = {text}" for name, text in rules.told(job.validation_rules))
+            or "no exact duplicates",
+            created_at=job.created_at,
+            since=earlier.get(job.id),
+        )
+        for job in past
+    ]
 
 
 async def _groups(session: AsyncSession, job_id: int, place: int) -> list[Group]:

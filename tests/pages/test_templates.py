@@ -12,6 +12,7 @@ from jinja2 import Environment, meta, nodes
 from backend.web import (
     account,
     activity,
+    comparison,
     crawls,
     errors,
     exports,
@@ -41,6 +42,7 @@ CONTEXTS: dict[str, type[Any]] = {
     "job.html": jobs.JobPage,
     "reasons.html": reasons.ReasonsPage,
     "validation.html": validation.ValidationPage,
+    "comparison.html": comparison.ComparisonPage,
     "exports.html": exports.ExportsPage,
     "activity.html": activity.ActivityPage,
     "reference.html": reference.ReferencePage,
