@@ -14,9 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from backend.demo.web import DemoWeb
-from backend.models.enums import Role
 from backend.services import identity
-from tests.browser import Visit, chromium, opened
+from tests.browser import chromium, opened
 from tests.demo import allow_loopback, demo_web, demo_worker
 from tests.serving import Served
 
@@ -151,85 +150,4 @@ def test_what_was_filled_in_before_the_script_came_counts(served: Served, browse
     expect(page.locator("[data-keyword-count]")).to_have_text("2 labels, 2 keywords")
     expect(page.get_by_text("birds.csv: 1 row, ready.")).to_be_visible()
     assert visit.complaints == []
-    context.close()
-
-
-@pytest.fixture(scope="module")
-def filled(served: Served, browser: Browser, web: DemoWeb) -> tuple[Served, int, int]:
-    """An admin's project with a job of the demo that was judged and packed; the project and the job."""
-    who = served.person(Role.ADMIN)
-    context, visit = opened(browser, served, who)
-    page = visit.page
-    page.goto("/projects/new")
-    make_project(page, "Drawings")
-    project = int(urlsplit(page.url).path.split("/")[2])
-    page.goto(f"/projects/{project}/new")
-    page.get_by_label("Name of the crawl").fill("All of the demo")
-    page.get_by_label("Keywords").fill("\n".join(web.keywords))
-    page.get_by_role("button", name="Start the crawl").click()
-    job = int(urlsplit(page.url).path.split("/")[2])
-    allow_loopback(served, job)
-    with demo_worker(served, web):
-        expect(page.locator("[data-state='export_job.status']")).to_have_text("completed", timeout=WAIT)
-        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
-    context.storage_state(path=served.settings.home / "state.json")
-    context.close()
-    return served, project, job
-
-
-def pages_of(project: int, job: int) -> list[str]:
-    return [
-        "/",
-        "/?archived=1",
-        "/projects/new",
-        f"/projects/{project}",
-        f"/projects/{project}/settings",
-        f"/projects/{project}/new",
-        f"/jobs/{job}",
-        f"/jobs/{job}/validation",
-        f"/jobs/{job}/exports",
-        "/activity",
-        "/account",
-        "/account/keys",
-        "/admin/users",
-        "/api",
-        "/reasons",
-    ]
-
-
-def test_every_page_is_accessible(filled: tuple[Served, int, int], browser: Browser) -> None:
-    """On a phone and on a desk, light and dark: each page is loaded once, and its window changed."""
-    served, project, job = filled
-    context = browser.new_context(base_url=served.url, storage_state=served.settings.home / "state.json")
-    visit = Visit(context.new_page())
-    for path in pages_of(project, job):
-        answer = visit.page.goto(path)
-        assert answer is not None
-        assert answer.status == 200, path
-        visit.page.wait_for_load_state("networkidle")
-        for details in visit.page.locator("main details").all()[:3]:
-            details.evaluate("each => { each.open = true }")
-        for width in (360, 1280):
-            visit.page.set_viewport_size({"width": width, "height": 900})
-            for theme in ("light", "dark"):
-                visit.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-                visit.accessible()
-    assert visit.complaints == []
-    context.close()
-
-
-def test_without_javascript_everything_can_be_read(filled: tuple[Served, int, int], browser: Browser) -> None:
-    served, _, job = filled
-    context = browser.new_context(
-        base_url=served.url, storage_state=served.settings.home / "state.json", java_script_enabled=False
-    )
-    page = context.new_page()
-    page.goto(f"/jobs/{job}")
-    expect(page.locator("[data-state=status]")).to_have_text("completed")
-    page.goto(f"/jobs/{job}/validation")
-    page.get_by_label("Width at least").fill("100000")
-    page.get_by_role("button", name="Count only").click()
-    expect(page.locator("[data-verdict]")).to_have_text("0 of 300 images would be valid.")
-    expect(page.get_by_text("min width would refuse 300")).to_be_visible()
-    expect(page.get_by_label("Width at least")).to_have_value("100000")
     context.close()

@@ -84,7 +84,7 @@ const events = new EventSource(root.dataset.events);
 events.addEventListener("progress", (event) => {
   const run = JSON.parse(event.data);
   show(run);
-  if (!run.settled) return;
-  events.close();
-  if ("reload" in root.dataset) location.reload(); // what is there now has more to show than figures
+  if (run.settled) events.close();
+  // The page has more to show than figures now. Something older may go on: it is not loaded again and again at once.
+  if (run.settled && "reload" in root.dataset) setTimeout(() => location.reload(), 3000 - performance.now());
 });
