@@ -6,7 +6,6 @@ import asyncio
 import errno
 import hashlib
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -31,8 +30,8 @@ MakeLayout = Callable[[Files, Options], Layout]
 _READERS, _REMOTE_READERS = 2, 8
 _BATCH_IMAGES, _BATCH_BYTES = 32, 4 << 20
 """Images that go from thread to thread together."""
-_AHEAD, _AHEAD_BYTES = 8, 64 << 20
-"""Batches, and bytes in them, that may be read ahead of the one being written."""
+_AHEAD = 16
+"""Batches that may be read and not written yet; one of more bytes counts as so many."""
 _CHECKPOINT_IMAGES, _CHECKPOINT_BYTES = 2_000, 256 << 20
 """A killed export makes so much again at most; and between checkpoints the disk may take its time."""
 _TELL = 0.5
@@ -157,34 +156,42 @@ class _Dataset:
 async def _pack(
     entries: Entries, read: Callable[[list[Entry]], Read], dataset: _Dataset, progress: Progress, threads: int
 ) -> None:
-    """Read batches a little ahead while the one before is written."""
+    """Batches are read a little ahead, while those before are written."""
     loop = asyncio.get_running_loop()
-    waiting: deque[asyncio.Future[Read]] = deque()
-    sizes: deque[int] = deque()
-    told = time.monotonic()
+    room = asyncio.Semaphore(_AHEAD)
+    waiting: asyncio.Queue[tuple[asyncio.Future[Read], int] | None] = asyncio.Queue()
 
-    async def write_next() -> None:
-        nonlocal told
-        sizes.popleft()
-        batch = await waiting.popleft()
-        await _in_thread(dataset.add, batch)
-        if time.monotonic() - told >= _TELL:
-            await progress(dataset.images)
-            told = time.monotonic()
+    async def reading() -> None:
+        async for batch in _batches(entries(dataset.position)):
+            parts = min(_AHEAD, 1 + sum(entry.file_size for entry in batch) // _BATCH_BYTES)
+            for _ in range(parts):
+                await room.acquire()
+            waiting.put_nowait((loop.run_in_executor(readers, read, batch), parts))
+        waiting.put_nowait(None)
+
+    async def writing() -> None:
+        told = time.monotonic()
+        while (one := await waiting.get()) is not None:
+            batch, parts = one
+            await _in_thread(dataset.add, await batch)
+            for _ in range(parts):
+                room.release()
+            if time.monotonic() - told >= _TELL:
+                await progress(dataset.images)
+                told = time.monotonic()
 
     with ThreadPoolExecutor(threads) as readers:
         try:
-            async for batch in _batches(entries(dataset.position)):
-                waiting.append(loop.run_in_executor(readers, read, batch))
-                sizes.append(sum(entry.file_size for entry in batch))
-                while len(waiting) > _AHEAD or (sum(sizes) > _AHEAD_BYTES and len(waiting) > 1):
-                    await write_next()
-            while waiting:
-                await write_next()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(reading())
+                tasks.create_task(writing())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         finally:
-            for future in waiting:
+            left = [one[0] for _ in range(waiting.qsize()) if (one := waiting.get_nowait())]
+            for future in left:
                 future.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
 
 
 async def _batches(entries: AsyncIterator[Entry]) -> AsyncIterator[list[Entry]]:

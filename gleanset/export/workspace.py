@@ -28,7 +28,8 @@ class Growing:
     """A file that is only appended to. With `hashed` it knows the SHA-256 of what it holds.
 
     Parts are gathered and written as large blocks: threads that write, hash or read little at a time get into each
-    other's way at Python's lock.
+    other's way at Python's lock. What is hashed is large, so a thread of its own hashes and writes it while the next
+    block is gathered; an OSError that it meets is raised by whoever writes or finishes next.
     """
 
     def __init__(self, path: Path, size: int = 0, *, hashed: bool = False) -> None:
@@ -38,6 +39,8 @@ class Growing:
         self._parts: list[bytes] = []
         self._gathered = 0
         self._sha256 = hashlib.sha256() if hashed else None
+        self._thread = ThreadPoolExecutor(1) if hashed else None
+        self._putting: Future[None] | None = None
         if size:
             self._file.truncate(size)
             self._file.seek(size)
@@ -56,26 +59,42 @@ class Growing:
     def _flush(self) -> None:
         block = b"".join(self._parts)
         self._parts, self._gathered = [], 0
+        self._settle()
+        if self._thread:
+            self._putting = self._thread.submit(self._put, block)
+        else:
+            self._put(block)
+
+    def _put(self, block: bytes) -> None:
         if self._sha256:
             self._sha256.update(block)
         rest = memoryview(block)
         while rest:
             rest = rest[self._file.write(rest) :]
 
+    def _settle(self) -> None:
+        putting, self._putting = self._putting, None
+        if putting is not None:
+            putting.result()
+
     def flushed(self) -> int:
         """Hand what was written to the system, whose disk need not have it yet; a descriptor of the file, to be closed
         by the caller."""
         self._flush()
+        self._settle()
         return os.dup(self._file.fileno())
 
     def finish(self) -> str | None:
         """Write what is still in memory; the SHA-256 of all, in hexadecimal digits."""
         self._flush()
+        self._settle()
         self.close()
         return self._sha256.hexdigest() if self._sha256 else None
 
     def close(self) -> None:
         """Let go of the file as it is."""
+        if self._thread:
+            self._thread.shutdown()
         self._file.close()
 
 
