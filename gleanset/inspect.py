@@ -64,19 +64,25 @@ class InspectLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """What a decoder hands over: stored size, luma not smaller than the working picture, colourfulness, facts.
+    """What a decoder hands over: stored size, facts, and pixels not smaller than the working picture.
 
-    colours: RGB for the resized copy, as far as one is wanted.
+    colours: RGB, for a copy or to be measured. grey: luma and colourfulness, where these do not come from the colours.
     """
 
     width: int
     height: int
-    luma: Grey
-    colour: float
     orientation: int
+    colours: Pixels | None
+    grey: tuple[Grey, float] | None = None
     animated: bool = False
     alpha: bool = False
-    colours: Pixels | None = None
+
+    def measured(self) -> tuple[Grey, float]:
+        """Luma and colourfulness."""
+        if self.grey is not None:
+            return self.grey
+        assert self.colours is not None
+        return cast(Grey, cv2.cvtColor(self.colours, cv2.COLOR_RGB2GRAY)), colourfulness(self.colours)
 
 
 class _Tiff(TiffImageFile):
@@ -162,7 +168,8 @@ def _decoded(data: bytes, format_: str, limits: InspectLimits, side: int | None)
 
 
 def _measured(data: bytes, format_: str, picture: _Picture) -> Inspection:
-    work = upright(_shrink(picture.luma), picture.orientation)
+    luma, colour = picture.measured()
+    work = upright(_shrink(luma), picture.orientation)
     pdq, pdq_quality = _pdq(work)
     mean, deviation = cv2.meanStdDev(work)
     entropy, uniformity = _histogram(work)
@@ -179,7 +186,7 @@ def _measured(data: bytes, format_: str, picture: _Picture) -> Inspection:
         sharpness=_sharpness(work),
         entropy=entropy,
         uniformity=uniformity,
-        colour=picture.colour,
+        colour=colour,
         border=border(work),
         orientation=picture.orientation,
         animated=picture.animated,
@@ -244,15 +251,14 @@ def _jpeg(data: bytes, limits: InspectLimits, side: int | None) -> _Picture | No
             return None
         measured, least = (max(width, height), WORK_JPEG) if side is None else (min(width, height), side)
         if colours == "Gray" and side is None:
-            pixels, luma, colour = None, _scaled(data, "GRAY", width, height, measured, least)[:, :, 0], 0.0
+            pixels, grey = None, (_scaled(data, "GRAY", width, height, measured, least)[:, :, 0], 0.0)
         else:
-            pixels = _scaled(data, "RGB", width, height, measured, least)
-            luma, colour = cast(Grey, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)), colourfulness(pixels)
+            pixels, grey = _scaled(data, "RGB", width, height, measured, least), None
     except ValueError as error:
         if "remature end" in str(error):  # the bytes or a segment's entropy-coded data stop short
             raise ImageRefused(Reason.TRUNCATED, str(error)) from error
         return None  # 12 bits, arithmetic coding, or a warning: other decoders may know better
-    return _Picture(width, height, luma, colour, _orientation(_jpeg_exif(data)), colours=pixels)
+    return _Picture(width, height, _orientation(_jpeg_exif(data)), pixels, grey)
 
 
 def _scaled(data: bytes, colours: str, width: int, height: int, measured: int, least: int) -> Pixels:
@@ -281,7 +287,7 @@ def _pillow(data: bytes, format_: str, limits: InspectLimits, side: int | None) 
         width, height = image.size
     colours = None if side is None else _colours(image)
     luma, colour, alpha = _measured_pixels(image)
-    return _Picture(width, height, luma, colour, _pillow_orientation(data, image), animated, alpha, colours)
+    return _Picture(width, height, _pillow_orientation(data, image), colours, (luma, colour), animated, alpha)
 
 
 def _check_complete(jpeg: bytes) -> None:
