@@ -172,6 +172,10 @@ class Settings(BaseSettings):
         return self.home / "exports"
 
     @property
+    def indexes(self) -> Path:
+        return self.home / "indexes"
+
+    @property
     def sources(self) -> SourceOptions:
         return SourceOptions(urls=self.source_urls, keys=self.source_keys, store=self.store_place)
 

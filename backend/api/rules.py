@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from backend.http.access import Reader
 from backend.http.paging import Id
-from backend.http.service import Session
+from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob
 from backend.schemas.jobs import ValidationSummary
 from backend.schemas.rules import RuleSetResponse, RulesPreview, presets
@@ -24,8 +24,10 @@ async def list_presets(_actor: Reader) -> list[RuleSetResponse]:
 
 
 @router.post("/crawl-jobs/{crawl_job_id}/rules/preview")
-async def preview_rules(session: Session, actor: Reader, crawl_job_id: Id, body: RulesPreview) -> ValidationSummary:
+async def preview_rules(
+    session: Session, service: CurrentService, actor: Reader, crawl_job_id: Id, body: RulesPreview
+) -> ValidationSummary:
     """What a validation by these rules would find among the images as they are now. Nothing is written."""
     await seen(session, actor, CrawlJob, crawl_job_id)
-    foretold = await foretell(session, crawl_job_id, Rules.parse(body.rules))
+    foretold = await foretell(session, crawl_job_id, Rules.parse(body.rules), service.settings.indexes)
     return ValidationSummary.model_validate(foretold)

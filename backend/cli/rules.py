@@ -107,7 +107,7 @@ async def dry_run(job_id: int, rules: RuleSet, *, json: bool) -> None:
     ):
         if await session.get(CrawlJob, job_id) is None:
             raise NotFound(f"There is no crawl job {job_id}. `gleanset jobs list` shows those there are.")
-        found = await foretell(session, job_id, rules.rules)
+        found = await foretell(session, job_id, rules.rules, get_settings().indexes)
     if json:
         typer.echo(jsonlib.dumps(_foretold(job_id, rules, found)))
         return

@@ -14,24 +14,29 @@ from sqlalchemy import Integer, cast, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.selectable import TableValuedAlias
 
 from backend.models import CrawlJob, Image, ValidationJob
 from backend.models.enums import ImageOutcome, JobStatus
-from backend.services.decisions import chosen_of_several
+from backend.services.decisions import AnySelect, chosen_of_several
 from backend.services.judging import Bench, mark
-from gleanset.rules import EXACT_DUPLICATE
+from gleanset.rules import EXACT_DUPLICATE, NEAR_DUPLICATE
 
 Pairs = tuple[Sequence[int], Sequence[int]]
 """The ids of images, and of those that stand for them."""
+_DOWNLOADED = Image.outcome == ImageOutcome.DOWNLOADED.value
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A job of the project that came before, and its latest validation."""
+    """A job of the project that came before, and its latest validation.
+
+    `mark` tells one state of its images from another: it records none once it has ended. Empty: it has not ended.
+    """
 
     id: int
     validation_job_id: int | None
+    images: int
+    mark: str
 
 
 async def earlier_jobs(session: AsyncSession, bench: Bench) -> list[Earlier]:
@@ -42,12 +47,18 @@ async def earlier_jobs(session: AsyncSession, bench: Bench) -> list[Earlier]:
         .correlate(CrawlJob)
         .scalar_subquery()
     )
-    query = select(CrawlJob.id, CrawlJob.options["refresh_of"].as_integer(), latest)
+    last = select(func.max(Image.id)).where(Image.crawl_job_id == CrawlJob.id, _DOWNLOADED).correlate(CrawlJob)
+    state = (CrawlJob.downloaded_images, CrawlJob.completed_at, last.scalar_subquery())
+    query = select(CrawlJob.id, CrawlJob.options["refresh_of"].as_integer(), latest, *state)
     mine = (CrawlJob.project_id == bench.project_id, CrawlJob.id <= bench.crawl_job_id)
     rows = (await session.execute(query.where(*mine).order_by(CrawlJob.id))).all()
-    refreshed = {number: of for number, of, _ in rows if of is not None}
+    refreshed = {number: of for number, of, *_ in rows if of is not None}
     family = _oldest(refreshed, bench.crawl_job_id)
-    return [Earlier(number, judged) for number, _, judged in rows if _oldest(refreshed, number) != family]
+    return [
+        Earlier(number, judged, images, f"{ended.isoformat()} {newest}" if ended else "")
+        for number, _, judged, images, ended, newest in rows
+        if _oldest(refreshed, number) != family
+    ]
 
 
 def _oldest(refreshed: Mapping[int, int], number: int) -> int:
@@ -59,15 +70,13 @@ def _oldest(refreshed: Mapping[int, int], number: int) -> int:
 
 async def exact_copies(session: AsyncSession, bench: Bench) -> Pairs:
     """The images of the job whose bytes an image of an earlier job has, which belongs in that one's dataset."""
-    earlier = _table_of(await earlier_jobs(session, bench))
-    mine, downloaded = aliased(Image), ImageOutcome.DOWNLOADED.value
+    mine = aliased(Image)
     same = (Image.sha256 == mine.sha256, Image.crawl_job_id < bench.crawl_job_id)
-    first = select(Image.id).join(earlier, earlier.c.id == Image.crawl_job_id).where(*same)
-    first = chosen_of_several(first, bench.project_id, earlier.c.validation_job_id)
-    first = first.order_by(Image.crawl_job_id, Image.id).limit(1).correlate(mine).lateral()
-    query = select(mine.id, first.c.id).join(first, true())
-    rows = await session.execute(query.where(mine.crawl_job_id == bench.crawl_job_id, mine.outcome == downloaded))
-    return _pairs([(number, original) for number, original in rows])
+    first = chosen_of(select(Image.id).where(*same), bench, await earlier_jobs(session, bench))
+    first = first.order_by(Image.id).limit(1).correlate(mine).lateral()
+    had = (mine.crawl_job_id == bench.crawl_job_id, mine.outcome == ImageOutcome.DOWNLOADED.value)
+    rows = (await session.execute(select(mine.id, first.c.id).join(first, true()).where(*had))).all()
+    return [number for number, _ in rows], [original for _, original in rows]
 
 
 async def judge_exact_copies(session: AsyncSession, bench: Bench, copies: Pairs) -> int:
@@ -78,17 +87,20 @@ async def judge_exact_copies(session: AsyncSession, bench: Bench, copies: Pairs)
     return await _mark(session, bench, EXACT_DUPLICATE, copies)
 
 
+async def judge_near_copies(session: AsyncSession, bench: Bench, copies: Pairs) -> int:
+    """How many images were valid until then."""
+    return await _mark(session, bench, NEAR_DUPLICATE, copies)
+
+
+def chosen_of(query: AnySelect, bench: Bench, jobs: Sequence[Earlier]) -> AnySelect:
+    """The query over images, narrowed to those that belong in the datasets of these jobs."""
+    numbers, validations = [each.id for each in jobs], [each.validation_job_id for each in jobs]
+    both = func.unnest(cast(numbers, ARRAY(Integer)), cast(validations, ARRAY(Integer)))
+    earlier = both.table_valued("id", "validation_job_id", name="earlier").render_derived()
+    query = query.join(earlier, earlier.c.id == Image.crawl_job_id)
+    return chosen_of_several(query, bench.project_id, earlier.c.validation_job_id)
+
+
 async def _mark(session: AsyncSession, bench: Bench, code: str, pairs: Pairs) -> int:
     rows = "SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:originals AS bigint[])) AS each (id, original)"
     return await mark(session, bench, code, rows, ids=pairs[0], originals=pairs[1]) if pairs[0] else 0
-
-
-def _table_of(jobs: Sequence[Earlier]) -> TableValuedAlias:
-    numbers, validations = [each.id for each in jobs], [each.validation_job_id for each in jobs]
-    integers = ARRAY(Integer)
-    earlier = func.unnest(cast(numbers, integers), cast(validations, integers))
-    return earlier.table_valued("id", "validation_job_id", name="earlier").render_derived()
-
-
-def _pairs(rows: Sequence[tuple[int, int]]) -> Pairs:
-    return [number for number, _ in rows], [original for _, original in rows]

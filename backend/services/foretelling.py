@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
@@ -23,12 +25,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateTable, DropTable
 
 from backend.models import CrawlJob, Image
-from backend.services import across_jobs, near_duplicates
+from backend.services import across_jobs, near_across_jobs, near_duplicates
 from backend.services.judging import Bench, breaks, copies_of, downloaded, judge_copies, judge_each, judge_labels
 from gleanset.rules import CODES, EXACT_DUPLICATE, NEAR_DUPLICATE, Rules
 
 MOST_COMPARED = 100_000
 """Pictures that are compared with each other while a person waits: some 0.5 s."""
+MOST_COMPARED_ACROSS = 10_000
+"""Pictures that are compared with all that earlier jobs have: some 1 s, where these have a million."""
 
 _FORETOLD = Table(
     "foretold",
@@ -56,10 +60,13 @@ class Foretold:
     not_judged: list[str] = field(default_factory=list[str])
 
 
-async def foretell(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Foretold:
-    """What a validation by these rules would find among the downloads as they are now."""
+async def foretell(session: AsyncSession, crawl_job_id: int, rules: Rules, indexes: Path | None = None) -> Foretold:
+    """What a validation by these rules would find among the downloads as they are now.
+
+    indexes: the folder of those of near-duplicates.
+    """
     alone = rules.near_duplicate_distance is None and rules.max_per_label is None and not rules.across_jobs
-    found = await (_counted if alone else _tried)(session, crawl_job_id, rules)
+    found = await (_counted(session, crawl_job_id, rules) if alone else _tried(session, crawl_job_id, rules, indexes))
     if rules.verify_files:
         return replace(found, not_judged=[*CODES["verify_files"], *found.not_judged])
     return found
@@ -97,7 +104,7 @@ async def _copies(session: AsyncSession, crawl_job_id: int, sound: ColumnElement
     return int(copies), int(fewer)
 
 
-async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Foretold:
+async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules, indexes: Path | None) -> Foretold:
     """As a validation does it, in a table that is gone afterwards."""
     job = await session.get_one(CrawlJob, crawl_job_id)
     bench = Bench(job.project_id, crawl_job_id, 0, _FORETOLD)
@@ -110,12 +117,10 @@ async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Fore
     if not rules.keep_duplicates:
         valid -= await judge_copies(session, bench, await copies_of(session, crawl_job_id))
     if rules.near_duplicate_distance is not None:
-        if valid > MOST_COMPARED:
+        fewer = await _near(session, bench, rules.near_duplicate_distance, valid, rules, indexes)
+        if fewer is None:
             not_judged.append(NEAR_DUPLICATE)
-        else:
-            pictures = await near_duplicates.chosen_pictures(session, bench)
-            worse = await near_duplicates.worse_ones(pictures, rules.near_duplicate_distance)
-            valid -= await near_duplicates.mark_worse_ones(session, bench, worse)
+        valid -= fewer or 0
     if rules.max_per_label is not None:
         valid -= await judge_labels(session, bench, rules.max_per_label)
     reason = select(func.unnest(_FORETOLD.c.reasons).label("reason")).subquery()
@@ -123,6 +128,24 @@ async def _tried(session: AsyncSession, crawl_job_id: int, rules: Rules) -> Fore
     found: dict[str, int] = {code: count for code, count in rows}  # noqa: C416 - dict() of rows is not typed
     await session.execute(DropTable(_FORETOLD))
     return Foretold(total, valid, _most_frequent_first(found), not_judged)
+
+
+async def _near(
+    session: AsyncSession, bench: Bench, distance: int, valid: int, rules: Rules, indexes: Path | None
+) -> int | None:
+    """How many fewer are valid; None when that takes too long."""
+    if valid > (MOST_COMPARED_ACROSS if rules.across_jobs else MOST_COMPARED):
+        return None
+    pictures, fewer = await near_duplicates.chosen_pictures(session, bench), 0
+    if rules.across_jobs:
+        place = near_across_jobs.Place(indexes, MOST_COMPARED)
+        elsewhere = await near_across_jobs.near_copies(lambda: nullcontext(session), bench, pictures, distance, place)
+        if elsewhere is None:
+            return None
+        fewer = await across_jobs.judge_near_copies(session, bench, elsewhere)
+        pictures = await near_duplicates.chosen_pictures(session, bench)
+    worse = await near_duplicates.worse_ones(pictures, distance)
+    return fewer + await near_duplicates.mark_worse_ones(session, bench, worse)
 
 
 def _most_frequent_first(found: dict[str, int]) -> dict[str, int]:

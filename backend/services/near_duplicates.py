@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ SAYS_SOMETHING = 50
 """The quality from which on PDQ's authors trust a hash."""
 
 # A row as COPY sends it in its binary form: the number of columns, then each with its length before it.
-_ROW = np.dtype([("columns", ">i2"), ("of_id", ">i4"), ("id", ">i8"), ("of_pdq", ">i4"), ("pdq", np.uint8, 32)])
+_ID, _PDQ = [("of_id", ">i4"), ("id", ">i8")], [("of_pdq", ">i4"), ("pdq", np.uint8, 32)]
+_ROW = np.dtype([("columns", ">i2"), *_ID, *_PDQ])
+_ROW_OF_JOB = np.dtype([("columns", ">i2"), *_ID, ("of_job", ">i4"), ("job", ">i4"), *_PDQ])
 _HEADER, _TRAILER = 19, 2
 
 # Who is not in the dataset takes nobody's place in it; who is there by a person's choice comes first.
@@ -42,6 +45,14 @@ _CHOSEN = """
     ) TO STDOUT (FORMAT BINARY)
 """
 
+_OF_JOBS = """
+    COPY (
+        SELECT id, crawl_job_id, pdq FROM images
+        WHERE crawl_job_id = ANY ({jobs}) AND outcome = 'downloaded' AND pdq IS NOT NULL AND pdq_quality >= {quality}
+        ORDER BY crawl_job_id
+    ) TO STDOUT (FORMAT BINARY)
+"""
+
 
 async def chosen_pictures(session: AsyncSession, bench: Bench) -> Pictures:
     """The images that are in the dataset until now and have a hash that tells something."""
@@ -53,12 +64,22 @@ async def chosen_pictures(session: AsyncSession, bench: Bench) -> Pictures:
         quality=sql.Literal(SAYS_SOMETHING),
         openness=sql.Literal(list(OPENNESS)),
     )
+    return await _copied(session, query, _ROW)
+
+
+async def pictures_of(session: AsyncSession, crawl_job_ids: Sequence[int]) -> Pictures:
+    """All images of some jobs that have a hash that tells something, with their `job`, in its order."""
+    query = sql.SQL(_OF_JOBS).format(jobs=sql.Literal(list(crawl_job_ids)), quality=sql.Literal(SAYS_SOMETHING))
+    return await _copied(session, query, _ROW_OF_JOB)
+
+
+async def _copied(session: AsyncSession, query: sql.Composed, row: np.dtype[Any]) -> Pictures:
     connection = await queue.psycopg_connection(session)
     data = bytearray()
     async with connection.cursor() as cursor, cursor.copy(query) as copy:
         async for block in copy:
             data += block
-    return np.frombuffer(data, _ROW, offset=_HEADER, count=(len(data) - _HEADER - _TRAILER) // _ROW.itemsize)
+    return np.frombuffer(data, row, offset=_HEADER, count=(len(data) - _HEADER - _TRAILER) // row.itemsize)
 
 
 async def worse_ones(pictures: Pictures, distance: int) -> Worse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,7 @@ from backend.db import Database
 from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import across_jobs, decisions, exports, near_duplicates, verifying
+from backend.services import across_jobs, decisions, exports, near_across_jobs, near_duplicates, verifying
 from backend.services.judging import (
     Bench,
     Copies,
@@ -94,11 +95,12 @@ async def judge(
     pause: Callable[[], None] = lambda: None,
     verify: Callable[[], Awaitable[None]] | None = None,
     batch: int = BATCH,
+    indexes: Path | None = None,
 ) -> None:
     """Run the job from where it stands to its end, unless it is not to run.
 
     `pause` is called between two batches, of so many images each, and may raise. `verify` reads the files of what is
-    valid by itself.
+    valid by itself. indexes: the folder of those of near-duplicates.
     """
     finding: asyncio.Task[Copies] | None = None
     try:
@@ -107,7 +109,7 @@ async def judge(
             if await judge_alone(database, job_id, pause, batch):
                 if verify is not None:
                     await verify()
-                await judge_set(database, job_id, await finding)
+                await judge_set(database, job_id, await finding, indexes)
                 return
     finally:
         if finding is not None:
@@ -193,7 +195,7 @@ async def copies(database: Database, job_id: int) -> Copies:
         return await copies_of(session, job.crawl_job_id)
 
 
-async def judge_set(database: Database, job_id: int, copies: Copies) -> None:
+async def judge_set(database: Database, job_id: int, copies: Copies, indexes: Path | None = None) -> None:
     """What the rules say of the images together, when each is judged by itself; then the job ends.
 
     A rule a transaction, and none is open while hashes are compared. A job that was stopped meanwhile stays as it is.
@@ -210,6 +212,16 @@ async def judge_set(database: Database, job_id: int, copies: Copies) -> None:
             job.invalid_images += await across_jobs.judge_exact_copies(session, bench, elsewhere)
         if copies[0]:
             job.invalid_images += await judge_copies(session, bench, copies)
+    if rules.near_duplicate_distance is not None and rules.across_jobs:
+        async with database.transaction() as session:
+            pictures = await near_duplicates.chosen_pictures(session, bench)
+        place, distance = near_across_jobs.Place(indexes), rules.near_duplicate_distance
+        elsewhere = await near_across_jobs.near_copies(database.transaction, bench, pictures, distance, place)
+        async with database.transaction() as session:
+            job = await locked(session, ValidationJob, job_id)
+            if job.status != JobStatus.RUNNING:
+                return
+            job.invalid_images += await across_jobs.judge_near_copies(session, bench, elsewhere or ([], []))
     if rules.near_duplicate_distance is not None:
         async with database.transaction() as session:
             pictures = await near_duplicates.chosen_pictures(session, bench)

@@ -24,7 +24,8 @@ async def run_validation(context: JobContext, *, validation_job_id: int) -> None
     database, verify = runtime.database, partial(_verify, runtime, validation_job_id)
     with aborted_by_user(context):
         try:
-            await validation.judge(database, validation_job_id, runtime.give_back_when_stopping, verify)
+            indexes, pause = runtime.settings.indexes, runtime.give_back_when_stopping
+            await validation.judge(database, validation_job_id, pause, verify, indexes=indexes)
         except Exception as failure:  # a job must end, whatever went wrong
             log.warning("validation failed", validation_job=validation_job_id, exc_info=True)
             async with database.transaction() as session:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -16,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.errors import ServiceError
 from backend.http.access import Reader, Writer
 from backend.http.paging import Id
-from backend.http.service import Session
+from backend.http.service import Session, service_of
 from backend.models import CrawlJob, Image, ValidationJob
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
@@ -104,7 +105,8 @@ async def show_validation(
     held = latest.validation_rules if latest else CrawlPlan.model_validate(job.options).rules or {}
     if preset in PRESETS:
         held = Rules.parse({"preset": preset}).as_dict()
-    context = await _page(session, await header_of(session, actor, job), rules.values_of(held), {}, place)
+    indexes = service_of(request).settings.indexes
+    context = await _page(session, indexes, await header_of(session, actor, job), rules.values_of(held), {}, place)
     return page(request, "validation.html", context)
 
 
@@ -115,7 +117,8 @@ async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -
     given = await rules.values_in(request)
     asked, errors = rules.rules_of(given)
     if asked is None or given.get("action") == "count":
-        context = await _page(session, await header_of(session, actor, job), given, errors)
+        indexes = service_of(request).settings.indexes
+        context = await _page(session, indexes, await header_of(session, actor, job), given, errors)
         return page(request, "validation.html", context, 422 if errors else 200)
     job = await locked(session, CrawlJob, job.id)
     if job.status in _OPEN:
@@ -127,6 +130,7 @@ async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -
 
 async def _page(
     session: AsyncSession,
+    indexes: Path,
     header: JobHeader,
     values: Mapping[str, str],
     errors: Mapping[str, str],
@@ -141,7 +145,7 @@ async def _page(
         presets=list(PRESETS),
         values=values,
         errors=errors,
-        would=await foretell(session, job.id, Rules.parse(asked)) if asked is not None else None,
+        would=await foretell(session, job.id, Rules.parse(asked), indexes) if asked is not None else None,
         charts=await _charts(session, job),
         box=(WIDTH, HEIGHT),
         judged=_judged(list(await session.scalars(_past(job.id).limit(_SHOWN)))),

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from gleanset.similar.connected import Connected
 from gleanset.similar.hashes import BITS, DISTANCE, Columns, Given, Numbers, as_rows, distinct, mixed
-from gleanset.similar.index import Index
+from gleanset.similar.index import Batch, Index
 from gleanset.similar.pieces import Plan, plan_for
 from gleanset.similar.table import Pairs, Table
 
-__all__ = ["DISTANCE", "Index", "Pairs", "groups", "near_pairs"]
+__all__ = ["DISTANCE", "Batch", "Index", "Pairs", "groups", "near_pairs"]
 
 
 def groups(given: Given, distance: int = DISTANCE, *, threads: int | None = None) -> Numbers:

@@ -58,13 +58,18 @@ def _differ(ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
     return (ordered[1:] != ordered[:-1]).any(axis=1)
 
 
+def mixing() -> NDArray[np.int64]:
+    """Which bit comes at each place."""
+    return np.random.default_rng(0).permutation(BITS)
+
+
 def mixed(rows: NDArray[np.uint64], *, alike_last: bool = True) -> tuple[Columns, int]:
     """The hashes as columns, their bits in another order, and how many of these matter.
 
     The bits are mixed because neighbouring frequencies of plain pictures are alike, and a piece whose bits are alike
     sorts badly. With `alike_last` those that all hashes share come last and do not matter: they tell nothing.
     """
-    order = np.random.default_rng(0).permutation(BITS)
+    order = mixing()
     bits = BITS
     if alike_last and len(rows):
         same = np.bitwise_and.reduce(rows) | ~np.bitwise_or.reduce(rows)

@@ -17,7 +17,7 @@ _MOST_FLIPS, _MOST_BITS = 2, 24
 _MEETING, _COMPARED, _SORTED, _VALUE, _IN_FULL = 150.0, 2.0, 40.0, 10.0, 4.0
 """Nanoseconds, roughly: of two tiles that meet, a pair in them, a hash and a value of a table, one of all pairs."""
 
-_UNLIKE = 4
+UNLIKE = 4
 """Of so many pairs that pieces lead to one costs less than one of all with all: more are alike in the next bits too."""
 
 
@@ -133,7 +133,7 @@ def plan_for(columns: Columns, bits: int, distance: int) -> Plan:
     """The cheapest for these hashes. Where plain pictures make crowds, nothing may be better than all with all."""
     size = columns.shape[1]
     plan = best_plan(size, bits, distance)
-    return plan if _UNLIKE * plan.pairs_met(columns) < size**2 / 2 else all_with_all(bits, distance)
+    return plan if UNLIKE * plan.pairs_met(columns) < size**2 / 2 else all_with_all(bits, distance)
 
 
 def plan_of(count: int, bits: int, distance: int) -> Plan | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,9 @@ def _rounded() -> NDArray[np.uint16]:
 _ROUNDED = _rounded()
 
 
+_ARRAYS = ("order", "starts", "sizes", "begin", "present")
+
+
 class Table:
     """The tiles of a value are those from `begin[value]` to before `begin[value + 1]`; all have some hashes in them.
 
@@ -67,6 +71,28 @@ class Table:
         self.begin = np.concatenate([[0], np.cumsum(tiles)])
         self.present = np.flatnonzero(tiles)
         self.words = [np.concatenate([word[self.order], word[:1].repeat(TILE)]) for word in plan.words(number, columns)]
+
+    @classmethod
+    def held(cls, plan: Plan, number: int, columns: Columns, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The table that gave these arrays."""
+        table = cls.__new__(cls)
+        table.plan, table.number, table.first, table.columns, table.connected = plan, number, 0, columns, None
+        table.crowded, table.groups = False, None
+        for name in _ARRAYS:
+            setattr(table, name, arrays[f"{number} {name}"])
+        table.words = [arrays[f"{number} words"]]
+        return table
+
+    def numbered_from(self, first: int) -> Self:
+        """The same, but numbers of its hashes count from another one."""
+        table = copy(self)
+        table.first = first
+        return table
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What a table that knows nothing of groups is made of, for `held`: 8 bytes a hash."""
+        small = {f"{self.number} {name}": getattr(self, name).astype(np.int32) for name in _ARRAYS}
+        return small | {f"{self.number} words": self.words[0]}
 
     def _join_crowded(self, sizes: Numbers, connected: Connected) -> None:
         """Compare hashes of one value with some others that have it, which connects most of a large group."""
@@ -115,6 +141,17 @@ class Table:
         for flips in range(self.plan.pieces[self.number].allowance):
             for mine, theirs in self._values_met(other, flips, own=False):
                 yield from self._met(other, mine, theirs, flips)
+
+    def pairs_led_to(self, other: Table) -> int:
+        """Of how many pairs the piece makes them be compared."""
+        mine, theirs = self._counts()[self.present], other._counts()
+        piece = self.plan.pieces[self.number]
+        masks = [mask for flips in range(piece.allowance) for mask in piece.masks(flips)]
+        return sum(int(mine @ theirs[self.present ^ mask]) for mask in masks)
+
+    def _counts(self) -> Numbers:
+        """How many hashes have each value."""
+        return np.diff(np.append(self.starts, self.columns.shape[1])[self.begin]).astype(np.int64)
 
     def _values_met(self, other: Table, flips: int, *, own: bool) -> Iterator[tuple[Numbers, Numbers]]:
         """Values, and those that they differ from in so many bits; of one table each pair once."""

@@ -83,6 +83,26 @@ def pages_of_verdicts(client: httpx.Client, path: str) -> None:
     assert only(reason="\0") == []
 
 
+def test_copies_of_earlier_jobs_are_foretold_as_a_worker_judges_them(served: Served, me: httpx.Client) -> None:
+    hashes = [bytes(range(n, n + 32)) for n in range(0, 120, 30)]
+    near = bytes([hashes[1][0] ^ 1]) + hashes[1][1:]
+    first = gathered(served, me, [downloaded(f"a{n}", pdq=each) for n, each in enumerate(hashes[:2])])
+    same = downloaded("a0", pdq=hashes[0]).inspection.sha256
+    images = [downloaded("b0", pdq=hashes[0], sha256=same), downloaded("b1", pdq=near), downloaded("b2", pdq=hashes[3])]
+    second = gathered(served, me, images, project_id=me.get(f"/api/v1/crawl-jobs/{first}").json()["project_id"])
+    rules = {"across_jobs": "true", "near_duplicate_distance": 31}
+    wanted = {"total": 3, "valid": 1, "invalid": {"exact_duplicate": 1, "near_duplicate": 1}, "not_judged": []}
+    assert me.post(f"/api/v1/crawl-jobs/{second}/rules/preview", json={"rules": rules}).json() == wanted
+    path = f"{JOBS}/{create(me, second, validation_rules=rules).json()['id']}"
+    with worker(served):
+        ended(me, path)
+    assert me.get(f"{path}/summary").json() == wanted
+    found = me.get(f"{path}/verdicts").json()["items"]
+    there = me.get(f"/api/v1/crawl-jobs/{first}/images").json()["items"]
+    assert [each["duplicate_of"] for each in found] == [*sorted(image["id"] for image in there), None]
+    assert [path.name.partition("-")[2] for path in served.settings.indexes.iterdir()] == ["31"]
+
+
 async def verdicts(session: AsyncSession) -> int:
     return (await session.scalars(text("SELECT count(*) FROM verdicts"))).one()
 

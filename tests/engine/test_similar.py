@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gleanset import similar
-from gleanset.similar import Index, groups, near_pairs
+from gleanset.similar import groups, near_pairs
 from gleanset.similar.pieces import plan_of
 
 Hashes = NDArray[np.uint8]
@@ -130,22 +130,6 @@ def test_tables_find_what_comparing_all_with_all_finds(
     found = [one * len(hashes) + other for one, other, _ in near_pairs(hashes)]
     assert np.array_equal(np.sort(np.concatenate([*found, []])), want)
     assert groups(hashes).tolist() == expected_groups(near)
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_an_index_knows_the_groups_of_all_that_was_added(kind: Callable[[Random, int], Hashes]) -> None:
-    hashes = kind(np.random.default_rng(6), 1500)
-    index = Index()
-    for start, end in [(0, 0), (0, 1), (1, 900), (900, 1000), (1000, 1003), (1003, 1300), (1300, 1500)]:
-        added = index.add(hashes[start:end])
-        assert len(index) == end
-        assert added.tolist() == groups(hashes[:end])[start:].tolist()
-        assert index.groups().tolist() == groups(hashes[:end]).tolist()
-
-
-def test_an_index_that_would_compare_all_with_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="as far as 200 bits"):
-        Index(200)
 
 
 @settings(max_examples=40, deadline=None)

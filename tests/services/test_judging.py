@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,20 +50,20 @@ def under(code: str, image: Downloaded) -> Downloaded:
 
 
 async def job_of(place: Place, images: list[Downloaded]) -> int:
-    job, [chunk] = await place.started()
+    job, [chunk] = await place.started(max_images=max(100, len(images)))
     held = await place.claim(chunk)
     await place.record(held, [*images], None, end=True)
     await place.end(held)
     return job.id
 
 
-async def judged(place: Place, job_id: int, rules: dict[str, Any]) -> dict[str, list[str]]:
+async def judged(place: Place, job_id: int, rules: dict[str, Any], indexes: Path | None = None) -> dict[str, list[str]]:
     """The reasons of each image by its URL; checks that it is what was foretold, and that it stays when done again."""
     async with place.database.transaction() as session:
-        told = await foretell(session, job_id, Rules.parse(rules))
+        told = await foretell(session, job_id, Rules.parse(rules), indexes)
     async with place.database.transaction() as session:
         made = await validation.create(session, await locked(session, CrawlJob, job_id), rules)
-    await validation.judge(place.database, made.id)
+    await validation.judge(place.database, made.id, indexes=indexes)
     query = """
         SELECT original_url, reasons, valid FROM verdicts JOIN images ON images.id = image_id
         WHERE validation_job_id = %(job)s ORDER BY image_id
@@ -79,7 +80,7 @@ async def judged(place: Place, job_id: int, rules: dict[str, Any]) -> dict[str, 
         assert (told.total, told.valid) == (len(found), len(found) - done.invalid_images)
         assert told.invalid == counts == await validation.invalid(session, made.id)
         done.status = "running"  # as if the end had been lost
-    await validation.judge(place.database, made.id)
+    await validation.judge(place.database, made.id, indexes=indexes)
     assert await place.rows(query, job=made.id) == found
     return {url: reasons for url, reasons, _ in found}
 

@@ -107,6 +107,18 @@ async def test_exports_expire_and_strays_go(database: Database, settings: Settin
     assert counts(await sweep(settings, database)) == {}
 
 
+async def test_an_index_goes_with_its_project(database: Database, settings: Settings) -> None:
+    project_id = (await a_crawl(database)).project_id
+    mine, strange, old, far = (settings.indexes / name for name in (f"{project_id}-31", "notes", "9999-31", "9999-64"))
+    for folder in (mine, strange, old, far):
+        a_file(folder / "index")
+    wanted = {"indexes of deleted projects": 2}
+    assert counts(await sweep(settings, database, dry_run=True)) == wanted
+    assert old.exists()
+    assert counts(await sweep(settings, database)) == wanted
+    assert [folder.exists() for folder in (mine, strange, old, far)] == [True, True, False, False]
+
+
 async def test_rows_that_have_done_their_work(database: Database, settings: Settings) -> None:
     async with database.transaction() as session:
         owner = (await profiles.local_owner(session)).id

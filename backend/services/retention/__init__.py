@@ -14,6 +14,7 @@ from backend.db import Database, libpq_url
 from backend.services.doctor.blobs import sweep_blobs
 from backend.services.doctor.findings import Connection
 from backend.services.retention.exports import expired_exports, stray_files
+from backend.services.retention.indexes import stray_indexes
 from backend.services.retention.rows import old_rows
 from gleanset.store import Store
 
@@ -33,16 +34,18 @@ class Swept:
 
 
 async def sweep(settings: Settings, database: Database, *, dry_run: bool = False) -> list[Swept]:
-    """Expired exports, files among the exports that belong to none, and rows that nobody needs any more."""
+    """Expired exports, files among the exports that belong to none, indexes of nothing, rows that nobody needs."""
     before = datetime.now(UTC) - timedelta(hours=settings.orphan_hours)
     expired = await expired_exports(database, settings.exports, dry_run=dry_run)
     stray = await stray_files(database, settings.exports, before, dry_run=dry_run)
+    indexes = await stray_indexes(database, settings.indexes, dry_run=dry_run)
     rows = await old_rows(
         database, key_hours=settings.request_key_hours, queue_days=settings.queue_days, dry_run=dry_run
     )
     return [
         Swept("files of expired exports", expired),
         Swept("other files among the exports", stray),
+        Swept("indexes of deleted projects", indexes),
         *(Swept(what, count) for what, count in rows.items()),
     ]
 
