@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Query
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from backend.http.access import Reader, Writer
 from backend.http.downloads import (
     KINDS,
     Download,
+    DownloadLink,
     ReaderOrLink,
     Signature,
     check_signature,
     download,
-    link_expires,
-    signature,
+    make_link,
 )
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
@@ -31,17 +29,9 @@ from backend.schemas.exports import ExportRequest
 from backend.schemas.jobs import ExportJobResponse, export_response
 from backend.services import exports
 from backend.services.access import alive, owned, seen, visible, within
-from backend.services.activity import note
 from backend.services.idempotency import once
 
 router = APIRouter(prefix="/export-jobs", tags=["export jobs"])
-
-
-class DownloadLink(BaseModel):
-    """Whoever has it may download the file until it expires."""
-
-    url: str = Field(description="Path and query on this server.")
-    expires_at: datetime
 
 
 @router.get("")
@@ -115,12 +105,7 @@ async def delete_export_job(
 async def link_export_job(service: CurrentService, session: Session, actor: Reader, export_job_id: Id) -> DownloadLink:
     """A link that downloads the file without a login, for an hour."""
     job = await seen(session, actor, ExportJob, export_job_id)
-    exports.check_there(job)
-    note(session, actor.user_id, "export_job.linked", job)
-    expires = link_expires(job)
-    query = f"expires={expires}&signature={signature(service.secret, job, expires)}"
-    url = f"{router.prefix}/{job.id}/download?{query}"
-    return DownloadLink(url=f"/api/v1{url}", expires_at=datetime.fromtimestamp(expires, UTC))
+    return make_link(session, service.secret, job, actor.user_id)
 
 
 @router.head("/{export_job_id}/download", include_in_schema=False)

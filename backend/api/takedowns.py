@@ -11,7 +11,6 @@ from backend.http.service import CurrentService, Session, release
 from backend.models import Takedown
 from backend.schemas.takedowns import TakedownCreate, TakedownMade, TakedownResponse
 from backend.services import takedowns
-from backend.services.erasing import erase_unused
 
 router = APIRouter(prefix="/takedowns", tags=["takedowns"])
 
@@ -31,8 +30,8 @@ async def take_down(
     """Remove an image everywhere, and refuse it from now on. Sent again, it goes on where the store failed."""
     digest = bytes.fromhex(body.sha256) if body.sha256 else None
     await release(request_session)
-    async with service.database.transaction() as session:
-        done = await takedowns.take_down(session, url=body.url, sha256=digest, why=body.note, user_id=actor.user_id)
-        made = TakedownResponse.model_validate(done.takedown).model_dump()
-    await erase_unused(service.database, service.store, done.keys)
+    done = await takedowns.remove(
+        service.database, service.store, url=body.url, sha256=digest, why=body.note, user_id=actor.user_id
+    )
+    made = TakedownResponse.model_validate(done.takedown).model_dump()
     return TakedownMade(**made, images=done.images, exports=done.exports)

@@ -14,7 +14,6 @@ from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
 from backend.services import profiles, takedowns
-from backend.services.erasing import erase_unused
 from backend.services.takedowns import TakenDown
 from gleanset.store import Store
 
@@ -54,6 +53,5 @@ async def _take_down(url: str | None, sha256: bytes | None, why: str | None) -> 
     async with await asyncio.to_thread(Database.ready, settings) as database:
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
-            done = await takedowns.take_down(session, url=url, sha256=sha256, why=why, user_id=owner.id)
-        await erase_unused(database, Store(settings.store_place), done.keys)
-    return done
+        store = Store(settings.store_place)
+        return await takedowns.remove(database, store, url=url, sha256=sha256, why=why, user_id=owner.id)

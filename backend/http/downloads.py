@@ -10,9 +10,12 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette import types
 from starlette.datastructures import Headers
 
@@ -20,7 +23,8 @@ from backend.errors import Gone, NotFound
 from backend.http.access import Allow, actor_of
 from backend.models import ExportJob
 from backend.services.access import Actor, Scope
-from backend.services.exports import container_of
+from backend.services.activity import note
+from backend.services.exports import check_there, container_of
 
 Signature = Annotated[str | None, Query(alias="signature", max_length=200)]
 
@@ -38,6 +42,23 @@ ReaderOrLink = Annotated[Actor | None, Depends(_ReaderOrLink(Scope.READ))]
 LINK_LASTS = timedelta(hours=1)
 KINDS = {".zip": "application/zip", ".tar": "application/x-tar", ".gz": "application/gzip", ".zst": "application/zstd"}
 _RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
+
+
+class DownloadLink(BaseModel):
+    """Whoever has it may download the file until it expires."""
+
+    url: str = Field(description="Path and query on this server.")
+    expires_at: datetime
+
+
+def make_link(session: AsyncSession, secret: bytes, job: ExportJob, user_id: UUID) -> DownloadLink:
+    """A link that downloads the file without a login, for an hour. Raises IllegalMove or Gone when there is no file."""
+    check_there(job)
+    note(session, user_id, "export_job.linked", job)
+    expires = link_expires(job)
+    query = f"expires={expires}&signature={signature(secret, job, expires)}"
+    url = f"/api/v1/export-jobs/{job.id}/download?{query}"
+    return DownloadLink(url=url, expires_at=datetime.fromtimestamp(expires, UTC))
 
 
 def signature(secret: bytes, job: ExportJob, expires: int) -> str:

@@ -16,14 +16,15 @@ from sqlalchemy import ColumnElement, Uuid, cast, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.db import Database
 from backend.models import ActivityLog, CrawlJob, Decision, ExportJob, Image, Takedown
 from backend.models.enums import Choice, ImageOutcome, JobStatus
 from backend.services.activity import note
 from backend.services.decisions import valid_counts
-from backend.services.erasing import TURN, blobs_of, in_use, known, take_turn
+from backend.services.erasing import TURN, blobs_of, erase_unused, in_use, known, take_turn
 from backend.services.states import announce
 from backend.services.uncounting import gone, uncount
-from gleanset.store import EXTENSIONS, blob_key
+from gleanset.store import EXTENSIONS, Store, blob_key
 from gleanset.types import Candidate, Downloaded, Outcome, Reason, Refused
 
 _HOLDING = (JobStatus.RUNNING.value, JobStatus.COMPLETED.value)
@@ -66,6 +67,22 @@ async def take_down(
     keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
     keys |= {blob_key(each.hex(), "jpeg") for each in copies - await in_use(session, copies)}
     return TakenDown(made, images, exports, frozenset(keys))
+
+
+async def remove(
+    database: Database,
+    store: Store,
+    *,
+    url: str | None,
+    sha256: bytes | None,
+    why: str | None = None,
+    user_id: UUID | None,
+) -> TakenDown:
+    """Take it down in a transaction of its own, and erase the files. Done again, it goes on where the store failed."""
+    async with database.transaction() as session:
+        done = await take_down(session, url=url, sha256=sha256, why=why, user_id=user_id)
+    await erase_unused(database, store, done.keys)
+    return done
 
 
 async def refused_urls(session: AsyncSession, candidates: Sequence[Candidate]) -> Collection[str]:

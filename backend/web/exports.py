@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import BadInput, IllegalMove, NotFound
 from backend.http.access import Reader, Writer
+from backend.http.downloads import DownloadLink, make_link
 from backend.http.paging import Id
-from backend.http.service import Session
+from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import JobStatus
 from backend.schemas.exports import ExportRequest
 from backend.schemas.jobs import export_response
 from backend.services import exports
-from backend.services.access import owned, seen
+from backend.services.access import Actor, owned, seen
 from backend.web import packing
 from backend.web.forms import checked, fields_of
 from backend.web.header import JobHeader, header_of
@@ -72,6 +73,8 @@ class Packed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportsPage:
+    """`link`: one that was just made, as a whole address."""
+
     job: JobHeader
     formats: Sequence[tuple[str, str]]
     choices: Mapping[str, Sequence[tuple[str, str]]]
@@ -80,6 +83,7 @@ class ExportsPage:
     values: Mapping[str, str]
     errors: Mapping[str, str]
     exports: Sequence[Packed]
+    link: DownloadLink | None
 
 
 @router.get("")
@@ -114,19 +118,59 @@ async def export(request: Request, session: Session, actor: Writer, job_id: Id) 
     return page(request, "exports.html", context, 422)
 
 
+@router.post("/{export_job_id}/link")
+async def link(
+    request: Request, service: CurrentService, session: Session, actor: Reader, job_id: Id, export_job_id: Id
+) -> Response:
+    """A link to hand on, which is shown once."""
+    job = await seen(session, actor, CrawlJob, job_id)
+    made = make_link(session, service.secret, await _of_job(seen, session, actor, job_id, export_job_id), actor.user_id)
+    made.url = str(request.base_url).rstrip("/") + made.url
+    values = {**packing.EMPTY, "name": job.name, "format": "zip"}
+    context = await _page(session, await header_of(session, actor, job), values, {}, made)
+    answer = page(request, "exports.html", context)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
+
+
 @router.post("/{export_job_id}/{action}")
-async def act(session: Session, actor: Writer, job_id: Id, export_job_id: Id, action: str) -> Response:
-    """Cancel it, or try it again."""
-    job = await owned(session, actor, ExportJob, export_job_id)
-    acts = {"cancel": exports.cancel, "retry": exports.retry}
-    if job.crawl_job_id != job_id or action not in acts:
+async def act(
+    service: CurrentService,
+    session: Session,
+    actor: Writer,
+    job_id: Id,
+    export_job_id: Id,
+    action: str,
+    afterwards: BackgroundTasks,
+) -> Response:
+    """Cancel it, try it again, or remove it with its file."""
+    job = await _of_job(owned, session, actor, job_id, export_job_id)
+    done = {"cancel": "Cancelled.", "retry": "It goes on.", "delete": f"The export {job.name} is removed."}
+    acts = {"cancel": exports.cancel, "retry": exports.retry, "delete": exports.delete}
+    if action not in acts:
         raise NotFound("There is no such thing to be done with an export.")
     await acts[action](session, export_job_id, user_id=actor.user_id)
-    return go(f"/jobs/{job_id}/exports", "Cancelled." if action == "cancel" else "It goes on.")
+    if action == "delete":
+        afterwards.add_task(exports.discard, exports.file_of(service.settings.exports, job))
+    return go(f"/jobs/{job_id}/exports", done[action])
+
+
+async def _of_job(
+    rule: Callable[..., Awaitable[ExportJob]], session: AsyncSession, actor: Actor, job_id: int, export_job_id: int
+) -> ExportJob:
+    """The export, by `seen` or `owned`. Raises NotFound also for one of another job."""
+    job = await rule(session, actor, ExportJob, export_job_id)
+    if job.crawl_job_id != job_id:
+        raise NotFound(f"The job {job_id} has no export {export_job_id}.")
+    return job
 
 
 async def _page(
-    session: AsyncSession, header: JobHeader, values: Mapping[str, str], errors: Mapping[str, str]
+    session: AsyncSession,
+    header: JobHeader,
+    values: Mapping[str, str],
+    errors: Mapping[str, str],
+    link: DownloadLink | None = None,
 ) -> ExportsPage:
     judged = select(ValidationJob).filter_by(crawl_job_id=header.id, status=JobStatus.COMPLETED.value)
     packed = select(ExportJob).filter_by(crawl_job_id=header.id).order_by(ExportJob.id.desc()).limit(_SHOWN)
@@ -142,6 +186,7 @@ async def _page(
         values=values,
         errors=errors,
         exports=[_packed(each) for each in await session.scalars(packed)],
+        link=link,
     )
 
 

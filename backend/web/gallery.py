@@ -9,17 +9,18 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 from sqlalchemy import select
 
 from backend.errors import BadInput
-from backend.http.access import Reader, Writer
+from backend.http.access import Moderator, Reader, Writer
 from backend.http.paging import Cursor, Id, decode_cursor, encode_cursor
-from backend.http.service import Session
+from backend.http.service import CurrentService, Session, release
 from backend.models import CrawlChunk, CrawlJob, Image, Profile, Project
-from backend.models.enums import Choice
+from backend.models.enums import Choice, Role
 from backend.schemas.decisions import Decided, DecisionUndo, Note
 from backend.schemas.images import ImageDetail, ImageFilter, ImageItem, Neighbour
-from backend.services import decisions
+from backend.services import decisions, takedowns
 from backend.services.access import owned, seen
 from backend.services.image_detail import detail
 from backend.services.neighbours import neighbours
@@ -35,6 +36,10 @@ _DONE = {"keep": "kept", "reject": "rejected", "undo": "undone"}
 
 
 class _Decision(DecisionUndo):
+    note: Note | None = None
+
+
+class _Takedown(BaseModel):
     note: Note | None = None
 
 
@@ -67,6 +72,7 @@ class ImagePage:
     decider: str | None
     shown: bool
     neighbours: Sequence[Neighbour]
+    may_take_down: bool
 
 
 @router.get("/jobs/{job_id}/images")
@@ -126,6 +132,7 @@ async def show_image(request: Request, session: Session, actor: Reader, image_id
         decider=(decider.full_name or decider.email) if decider else None,
         shown=found.format in _BROWSERS_SHOW,
         neighbours=(await neighbours(session, image)).items,
+        may_take_down=actor.is_at_least(Role.MODERATOR),
     )
     return page(request, "image.html", context)
 
@@ -138,6 +145,25 @@ async def decide_on_image(request: Request, session: Session, actor: Writer, ima
     project = await session.get_one(Project, job.project_id)
     message = await _decide(request, session, project, actor.user_id)
     return go(f"/images/{image.id}", message)
+
+
+@router.post("/images/{image_id}/takedown")
+async def take_down(
+    request: Request, service: CurrentService, request_session: Session, actor: Moderator, image_id: Id
+) -> Response:
+    """Remove it everywhere, in all projects, and refuse it from now on."""
+    image = await seen(request_session, actor, Image, image_id)
+    fields = await fields_of(request)
+    url, digest = (None, image.sha256) if image.sha256 else (image.original_url, None)
+    wanted, errors = checked(_Takedown, {"note": fields.get("note") or None})
+    if wanted is None or fields.get("sure") != "yes":
+        return go(f"/images/{image_id}", f"Nothing was taken down: {errors.get('note', 'tick the box first.')}")
+    await release(request_session)
+    done = await takedowns.remove(
+        service.database, service.store, url=url, sha256=digest, why=wanted.note, user_id=actor.user_id
+    )
+    exports = f"{done.exports} {'export' if done.exports == 1 else 'exports'}"
+    return go(f"/images/{image_id}", f"Taken down, and refused from now on. It was in {exports}.")
 
 
 async def _decide(request: Request, session: Session, project: Project, user_id: Any) -> str:

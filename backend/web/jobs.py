@@ -13,7 +13,8 @@ from backend.http.paging import Id
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, Project
 from backend.models.enums import JobStatus
-from backend.schemas.crawl_jobs import labelled
+from backend.schemas.crawl_jobs import CrawlJobUpdate, labelled
+from backend.schemas.crawl_requests import RefreshRequest
 from backend.schemas.plans import CrawlPlan
 from backend.schemas.progress import PartProgress, RunProgress
 from backend.services import crawl_jobs, crawl_requests
@@ -21,6 +22,7 @@ from backend.services.access import owned, seen
 from backend.services.allowances import Allowance
 from backend.services.progress import progress
 from backend.services.reports import read_report
+from backend.web.forms import checked, fields_of
 from backend.web.render import go, page
 from backend.web.rules import told
 
@@ -92,6 +94,36 @@ async def retry_job(service: CurrentService, session: Session, actor: Writer, jo
     job = await owned(session, actor, CrawlJob, job_id)
     await crawl_requests.retry(session, job, actor.user_id, Allowance.of(service.settings))
     return go(f"/jobs/{job_id}", "It goes on.")
+
+
+@router.post("/name")
+async def rename_job(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Another name."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    wanted, errors = checked(CrawlJobUpdate, {"name": (await fields_of(request)).get("name", "")})
+    if wanted is None:
+        return go(f"/jobs/{job_id}", f"It keeps its name. {errors['name']}")
+    await crawl_requests.update(session, job, wanted, actor.user_id)
+    return go(f"/jobs/{job_id}", "Saved.")
+
+
+@router.post("/refresh")
+async def refresh_job(service: CurrentService, session: Session, actor: Writer, job_id: Id) -> Response:
+    """A new job, which visits the images of this one again."""
+    old = await owned(session, actor, CrawlJob, job_id)
+    job = await crawl_requests.refresh(session, old, RefreshRequest(), actor.user_id, Allowance.of(service.settings))
+    return go(f"/jobs/{job.id}", f"This new job visits the images of job {job_id} again, and looks for new ones.")
+
+
+@router.post("/delete")
+async def delete_job(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+    """Remove it with all that it gathered."""
+    job = await owned(session, actor, CrawlJob, job_id)
+    if (await fields_of(request)).get("sure") != "yes":
+        return go(f"/jobs/{job_id}", "Nothing was deleted: tick the box first.")
+    project_id, name = job.project_id, job.name
+    await crawl_requests.delete(session, job, actor.user_id)
+    return go(f"/projects/{project_id}", f"The crawl job {name} is deleted.")
 
 
 def _parts(parts: Sequence[PartProgress]) -> list[Bar]:

@@ -139,6 +139,19 @@ async def make_link(
     return await _with_link(request, service, session, actor, person.email, made)
 
 
+@router.post("/{user_id}/remove")
+async def remove(request: Request, service: CurrentService, session: Session, actor: Admin, user_id: UUID) -> Response:
+    """The person, with all their projects and what was gathered."""
+    person = await people.found(session, user_id)
+    if (await fields_of(request)).get("sure") != "yes":
+        return await _page(request, service, session, actor, Said(422, wrong="Nobody was removed: tick the box first."))
+    try:
+        await people.remove(session, person, actor.user_id)
+    except Conflict as error:
+        return await _page(request, service, session, actor, Said(error.status, wrong=str(error)))
+    return go("/admin/users", f"{person.email} is removed, with all their projects.")
+
+
 async def _change(
     request: Request,
     service: Service,

@@ -14,7 +14,7 @@ from fastapi.responses import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.errors import ServiceError
+from backend.errors import NotFound, ServiceError
 from backend.http.access import Reader, Writer
 from backend.http.paging import Id
 from backend.http.service import Session, service_of
@@ -126,6 +126,17 @@ async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -
     made = await validation.create(session, job, asked)
     note(session, actor.user_id, "validation_job.created", made, name=made.name, crawl_job_id=job.id)
     return go(f"/jobs/{job_id}/validation", "The images are being judged.")
+
+
+@router.post("/{validation_job_id}/{action}")
+async def act(session: Session, actor: Writer, job_id: Id, validation_job_id: Id, action: str) -> Response:
+    """Cancel it, or go on with it."""
+    job = await owned(session, actor, ValidationJob, validation_job_id)
+    acts = {"cancel": validation.cancel, "retry": validation.retry}
+    if job.crawl_job_id != job_id or action not in acts:
+        raise NotFound("There is no such thing to be done with a validation.")
+    await acts[action](session, validation_job_id, user_id=actor.user_id)
+    return go(f"/jobs/{job_id}/validation#past", "Cancelled." if action == "cancel" else "It goes on.")
 
 
 async def _page(

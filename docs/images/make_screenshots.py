@@ -80,6 +80,10 @@ def main() -> None:
                 page.emulate_media(color_scheme=theme)
                 take(page, f"running-{theme}")
             expect(page.locator("[data-state='export_job.status']")).to_have_text("completed", timeout=_WAIT)
+            page.goto(f"/jobs/{job}/validation?preset=standard")
+            page.get_by_role("button", name="Judge the images").click()
+            judged = page.get_by_role("row", name=re.compile("standard"))
+            expect(judged.get_by_text("completed")).to_be_visible(timeout=_WAIT)
         pages = {
             "projects": "/",
             "project": f"/projects/{project}",
@@ -87,6 +91,7 @@ def main() -> None:
             "job": f"/jobs/{job}",
             "images": f"/jobs/{job}/images",
             "validation": f"/jobs/{job}/validation",
+            "changes": f"/jobs/{job}/validation/changes",
             "exports": f"/jobs/{job}/exports",
             "activity": "/activity",
             "api": "/api",
