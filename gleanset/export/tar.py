@@ -20,6 +20,9 @@ _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 1
 """Images hardly get smaller; what does, the papers, does so at any level."""
 
+_LARGE = 8**11
+"""Bytes of a file whose size no header of POSIX.1-1988 holds."""
+
 Compress = Callable[[bytes], bytes]
 
 
@@ -55,11 +58,25 @@ class Tar:
         return packed_file(self._place, self._archive)
 
 
-def tar_header(name: str, size: int) -> bytes:
-    """What stands before a file: of nobody, from 1970, so that the same files give the same bytes."""
+def _whole(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.mode = size, 0o644
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+_HEADER = _whole("", 0)[:148] + b" " * 8 + _whole("", 0)[156:]
+"""That of an empty file without a name, with blanks for its checksum, as they count in it."""
+
+
+def tar_header(name: str, size: int) -> bytes:
+    """What stands before a file: of nobody, from 1970, so that the same files give the same bytes."""
+    if len(name) < tarfile.LENGTH_NAME and size < _LARGE and name.isascii():  # nearly all, in a seventh of the time
+        header = bytearray(_HEADER)
+        header[: len(name)] = name.encode()
+        header[124:135] = b"%011o" % size
+        header[148:156] = b"%06o\0 " % sum(header)
+        return bytes(header)
+    return _whole(name, size)
 
 
 def tar_end(length: int) -> bytes:

@@ -11,17 +11,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gleanset.errors import ExportError
 from gleanset.export import FORMATS, About, Entries, Entry, Packed, export, form_of
+from gleanset.export.tar import tar_header
 from gleanset.store import Store, blob_key
 from tests.engine.exporting import PAPERS
 
 ABOUT = About(
     name="Birds", keywords=["bird"], rules={}, failures={}, invalid={}, created=datetime(2026, 1, 2, tzinfo=UTC)
 )
+SIZES = st.one_of(st.integers(0, 2**40), st.sampled_from([8**11 - 1, 8**11]))
+NAMES = st.one_of(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=120),
+                  st.text("ab/.", min_size=95, max_size=105))  # fmt: skip
 LABELS = ["bird", "Möwe", "a/b\\c:d", "x" * 150, "../../etc"]
 TARS = [name for name in FORMATS if name.startswith("tar")]
+
+
+@given(NAMES, SIZES)
+def test_a_header_is_the_one_that_tarfile_writes(name: str, size: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = size, 0o644
+    assert tar_header(name, size) == info.tobuf(tarfile.PAX_FORMAT, "utf-8")
 
 
 async def silent(_: int) -> None:
