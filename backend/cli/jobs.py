@@ -16,12 +16,13 @@ from backend.cli.delivery import dataset_path
 from backend.cli.display import as_json, print_summary
 from backend.config import get_settings
 from backend.db import Database
+from backend.errors import NotFound
 from backend.models import CrawlJob
 from backend.schemas.crawl_jobs import CrawlJobResponse
-from backend.services import crawl_jobs, profiles
+from backend.services import crawl_jobs, crawl_requests, profiles
 from backend.services.reports import report
 
-app = typer.Typer(invoke_without_command=True, help="List, show, cancel and retry crawl jobs.")
+app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete crawl jobs.")
 
 JobNumber = Annotated[int, typer.Argument(help="Number of the crawl job.")]
 
@@ -112,5 +113,26 @@ def retry(job: JobNumber, *, json: Json = False) -> None:
                 owner = await profiles.local_owner(session)
                 await crawl_jobs.retry(session, job, user_id=owner.id)
             await run_and_report(settings, database, job, json=json)
+
+    asyncio.run(run())
+
+
+@app.command()
+def delete(job: JobNumber, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False) -> None:
+    """Remove a job that is not under way, with its images, validations and exports."""
+    if not yes:
+        typer.confirm(f"Delete job {job} with all that it gathered?", abort=True)
+
+    async def run() -> None:
+        async with (
+            await asyncio.to_thread(Database.ready, get_settings()) as database,
+            database.transaction() as session,
+        ):
+            owner = await profiles.local_owner(session)
+            found = await session.get(CrawlJob, job)
+            if found is None:
+                raise NotFound(f"There is no crawl job {job}. `gleanset jobs list` shows those there are.")
+            await crawl_requests.delete(session, found, owner.id)
+        typer.echo(f"Job {job} is deleted. Its files go later, where no other job needs them.")
 
     asyncio.run(run())

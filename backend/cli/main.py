@@ -16,7 +16,23 @@ from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
 from backend import logs
-from backend.cli import crawl, database, demo, diff, jobs, rules, serve, sources, takedown, up, users, verify, worker
+from backend.cli import (
+    crawl,
+    database,
+    decide,
+    demo,
+    diff,
+    jobs,
+    projects,
+    rules,
+    serve,
+    sources,
+    takedown,
+    up,
+    users,
+    verify,
+    worker,
+)
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.config import get_settings
@@ -40,10 +56,12 @@ app.command("validate")(crawl.validate)
 app.command("export")(crawl.export)
 app.command("rules")(rules.rules)
 app.command("compare")(rules.compare)
+app.command("decide")(decide.decide)
 app.command("verify")(verify.verify)
 app.command("diff")(diff.diff)
 app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(projects.app, name="projects")
 app.add_typer(users.app, name="users")
 app.add_typer(database.app, name="db")
 app.command("takedown")(takedown.takedown)
