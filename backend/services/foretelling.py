@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ MOST_COMPARED = 100_000
 """Pictures that are compared with each other while a person waits: some 0.5 s."""
 MOST_COMPARED_ACROSS = 10_000
 """Pictures that are compared with all that earlier jobs have: some 1 s, where these have a million."""
+PATIENCE = 5
+"""Seconds for that, where hashes are much alike or another process is writing them down."""
 
 _FORETOLD = Table(
     "foretold",
@@ -138,7 +141,8 @@ async def _near(
         return None
     pictures, fewer = await near_duplicates.chosen_pictures(session, bench), 0
     if rules.across_jobs:
-        place = near_across_jobs.Place(indexes, MOST_COMPARED)
+        until = asyncio.get_running_loop().time() + PATIENCE
+        place = near_across_jobs.Place(indexes, MOST_COMPARED, until)
         elsewhere = await near_across_jobs.near_copies(lambda: nullcontext(session), bench, pictures, distance, place)
         if elsewhere is None:
             return None

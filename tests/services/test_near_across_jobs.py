@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 from collections.abc import Sequence
 from typing import Any
 
@@ -213,19 +214,19 @@ async def test_of_what_is_indexed_no_row_is_read_again(place: Place, monkeypatch
     """And of the rows of other jobs only those are looked up that have something near."""
     reads: list[int] = []
     lookups: list[int] = []
-    read, look = near_across_jobs.pictures_of, near_across_jobs._standing
+    read, look = near_across_jobs.pictures_of, near_across_jobs._Comparison.standing
 
     async def reading(session: Any, jobs: Sequence[int]) -> Pictures:
         rows = await read(session, jobs)
         reads.append(len(rows))
         return rows
 
-    async def looking(session: Any, bench: Any, earlier: Any, index: Index, places: Any) -> Any:
+    async def looking(comparison: Any, index: Index, places: Any) -> Any:
         lookups.append(len(index.entries(places).ids))
-        return await look(session, bench, earlier, index, places)
+        return await look(comparison, index, places)
 
     monkeypatch.setattr(near_across_jobs, "pictures_of", reading)
-    monkeypatch.setattr(near_across_jobs, "_standing", looking)
+    monkeypatch.setattr(near_across_jobs._Comparison, "standing", looking)
     rng = np.random.default_rng(5)
     stored = random(rng, 900)
     first = await job_of(place, pictures("a", [each.tobytes() for each in stored]))
@@ -264,6 +265,23 @@ async def test_a_preview_that_would_take_long_says_so(place: Place, monkeypatch:
     assert await foretold() == (0, {NEAR_DUPLICATE: 2}, [])
     monkeypatch.setattr(foretelling, "MOST_COMPARED_ACROSS", 1)
     assert await foretold() == (2, {}, [NEAR_DUPLICATE])
+
+
+async def test_a_preview_does_not_wait_for_who_writes_the_index(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    await job_of(place, pictures("a", [ONE]))
+    second = await job_of(place, pictures("b", [LIKE_ONE]))
+    assert await refused(place, second) == {"b0": NEAR}
+    monkeypatch.setattr(foretelling, "PATIENCE", 0.5)
+    folder = place.folder / "indexes"
+
+    async def not_judged() -> list[str]:
+        async with place.database.transaction() as session:
+            return (await foretell(session, second, Rules.parse(RULES), folder)).not_judged
+
+    with (folder / f"{place.project_id}-31" / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert await not_judged() == [NEAR_DUPLICATE]
+    assert await not_judged() == []
 
 
 async def test_crowds_of_equal_hashes_are_looked_up_once(place: Place) -> None:
