@@ -22,7 +22,7 @@ from backend.schemas.previews import PreviewRequest, PreviewResponse
 from backend.services import crawl_requests
 from backend.services.access import Actor, owned
 from backend.services.allowances import Allowance
-from backend.web import rules
+from backend.web import packing, rules
 from backend.web.forms import checked, chosen_of
 from backend.web.render import go, page
 from gleanset.errors import GleansetError, SourceError
@@ -39,9 +39,14 @@ LICENCES = (
     ("modification", "What may be changed"),
     ("cc0,pdm", "The public domain only"),
 )
-_EMPTY = {"max_images": "500", "depth": "1", "max_pages": "100", "export": "zip"}
+_EMPTY = {**packing.EMPTY, "max_images": "500", "depth": "1", "max_pages": "100", "export": "zip"}
 # Where the request's schema finds something wrong, and the field of the form that it came from.
-_FIELDS = {"lists": "list_url", "websites": "website", "licences": "licences", "sources": "sources", "export": "export"}
+_FIELDS = {
+    "lists": "list_url", "websites": "website", "licences": "licences", "sources": "sources", "export": "export",
+    "resize": "kept_size",
+}  # fmt: skip
+_OWN = {"depth", "max_pages", "url_column", "label_column", "label"}
+_PACKING = "export.options."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,8 @@ class CrawlForm:
     presets: Sequence[str]
     rules_open: bool
     exports: Sequence[str]
+    choices: Mapping[str, Sequence[tuple[str, str]]]
+    earlier: Sequence[tuple[int, str]]
     preview: PreviewResponse | None
 
 
@@ -81,7 +88,11 @@ async def new_crawl(
 ) -> Response:
     """The form, filled with what most people begin with."""
     project = await owned(session, actor, Project, project_id)
-    return page(request, "crawl_form.html", _form(service, project, _EMPTY, {}, ["openverse"]))
+    return page(
+        request,
+        "crawl_form.html",
+        _form(service, project, await packing.earlier(session, project.id), _EMPTY, {}, ["openverse"]),
+    )
 
 
 @router.post("")
@@ -91,13 +102,14 @@ async def create_crawl(
     """Start the crawl and go to its page, or show what is wrong."""
     uploaded, wrong_list = await _uploaded(request, service, actor)  # before the transaction: it may take long
     project = await owned(session, actor, Project, project_id)
+    earlier = await packing.earlier(session, project.id)
     given = await rules.values_in(request) | uploaded
     sources = await chosen_of(request, "sources")
     asked, errors = rules.rules_of(given)
     errors |= wrong_list
     if given.get("action") == "preview" and not wrong_list:
         found, errors = await _preview(service, session, project.id, given, sources)
-        form = _form(service, project, given, errors, sources, found)
+        form = _form(service, project, earlier, given, errors, sources, found)
         return page(request, "crawl_form.html", form, 422 if errors else 200)
     wanted, wrong = checked(CrawlRequest, _request(project.id, given, sources, asked or {}))
     errors |= {_field(name): sentence for name, sentence in wrong.items()}
@@ -112,7 +124,7 @@ async def create_crawl(
         else:
             await crawl_requests.start(session, job, actor.user_id, allowance)
             return go(f"/jobs/{job.id}", "The crawl is on its way.")
-    return page(request, "crawl_form.html", _form(service, project, given, errors, sources), 422)
+    return page(request, "crawl_form.html", _form(service, project, earlier, given, errors, sources), 422)
 
 
 async def _uploaded(request: Request, service: Service, actor: Actor) -> tuple[dict[str, str], dict[str, str]]:
@@ -161,14 +173,18 @@ def _request(project_id: int, given: Mapping[str, str], sources: list[str], aske
     licences = given.get("licences", "").strip() or given.get("licence", "")
     if licences:
         options["licences"] = [licences]
-    column = given.get("label_column", "").strip() or None
+    label = {"label": given.get("label", "").strip() or None}
+    columns = {name: given.get(name, "").strip() or None for name in ("url_column", "label_column")}
     places = {"url": given.get("list_url", "").strip(), "key": given.get("list_key", "").strip()}
-    if lists := [{name: place, "label_column": column} for name, place in places.items() if place]:
+    if lists := [{name: place} | columns | label for name, place in places.items() if place]:
         options["lists"] = lists
     if site := given.get("website", "").strip():
-        options["websites"] = [{"url": site, "depth": given.get("depth"), "max_pages": given.get("max_pages")}]
+        far = {"depth": given.get("depth"), "max_pages": given.get("max_pages"), "sitemaps": "sitemaps" in given}
+        options["websites"] = [{"url": site} | far | label]
+    if pixels := given.get("kept_size", "").strip():
+        options |= {"resize": pixels, "keep_original": "keep_original" in given}
     if form := given.get("export"):
-        options["export"] = {"format": form}
+        options["export"] = {"format": form, "options": packing.options_of(given)}
     return {
         "project_id": project_id,
         "name": given.get("name", ""),
@@ -182,14 +198,17 @@ def _field(place: str) -> str:
     """The field of the form for a place in the request."""
     head, _, rest = place.partition(".")
     if head == "options":
+        if rest.startswith(_PACKING):
+            return packing.field_of(f"export_options.{rest.removeprefix(_PACKING)}")
         last = place.rpartition(".")[2]
-        return last if last in {"depth", "max_pages", "label_column"} else _FIELDS.get(rest.split(".")[0], "form")
+        return last if last in _OWN else _FIELDS.get(rest.split(".")[0], "form")
     return head if head in {"name", "max_images"} else "keywords"
 
 
 def _form(
     service: Service,
     project: Project,
+    earlier: Sequence[tuple[int, str]],
     values: Mapping[str, str],
     errors: Mapping[str, str],
     chosen: Sequence[str],
@@ -207,6 +226,8 @@ def _form(
         presets=list(PRESETS),
         rules_open=any(name.startswith(rules.PREFIX) for name in (*errors, *(n for n, v in values.items() if v))),
         exports=list(DOWNLOADED),
+        choices=packing.CHOICES,
+        earlier=earlier,
         preview=preview,
     )
 

@@ -182,21 +182,12 @@ async def _page(
             for each in await session.scalars(judged.order_by(ValidationJob.id.desc()).limit(_SHOWN))
         ],
         choices=packing.CHOICES,
-        earlier=await _divided(session, header.id),
+        earlier=await packing.earlier(session, header.project_id),
         values=values,
         errors=errors,
         exports=[_packed(each) for each in await session.scalars(packed)],
         link=link,
     )
-
-
-async def _divided(session: AsyncSession, job_id: int) -> list[tuple[int, str]]:
-    """Exports of the project whose splits can be kept."""
-    project = select(CrawlJob.project_id).where(CrawlJob.id == job_id).scalar_subquery()
-    query = select(ExportJob.id, ExportJob.name, ExportJob.created_at).join(CrawlJob)
-    query = query.where(CrawlJob.project_id == project, ExportJob.status == JobStatus.COMPLETED.value)
-    query = query.where(ExportJob.splits != {}).order_by(ExportJob.id.desc()).limit(_SHOWN)
-    return [(number, f"{number}: {name}, {at:%Y-%m-%d %H:%M}") for number, name, at in await session.execute(query)]
 
 
 def _packed(job: ExportJob) -> Packed:

@@ -6,6 +6,11 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.models import CrawlJob, ExportJob
+from backend.models.enums import JobStatus
 from backend.schemas.exports import MB, RELATIONS
 
 EMPTY: Mapping[str, str] = {
@@ -43,12 +48,21 @@ CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
     ),
 }
 """The choices of each field that has some, and what they are called."""
+_SHOWN = 50
 _FIELDS = {
     "labels": "labels", "rename": "rename", "max_shard_size": "max_shard", "include_metadata": "include_metadata",
     "validation_job_id": "validation",
 }  # fmt: skip
 _SPLIT_FIELDS = {"fixed_test": "fixed_test", "follow": "follow", "seed": "seed", "folds": "folds"}
 _RESIZE_FIELDS = {"height": "height", "quality": "quality", "format": "resize_format", "mode": "resize"}
+
+
+async def earlier(session: AsyncSession, project_id: int) -> list[tuple[int, str]]:
+    """Exports of the project whose splits can be kept."""
+    query = select(ExportJob.id, ExportJob.name, ExportJob.created_at).join(CrawlJob)
+    query = query.where(CrawlJob.project_id == project_id, ExportJob.status == JobStatus.COMPLETED.value)
+    query = query.where(ExportJob.splits != {}).order_by(ExportJob.id.desc()).limit(_SHOWN)
+    return [(number, f"{number}: {name}, {at:%Y-%m-%d %H:%M}") for number, name, at in await session.execute(query)]
 
 
 def options_of(given: Mapping[str, str]) -> dict[str, Any]:

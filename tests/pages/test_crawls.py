@@ -11,6 +11,7 @@ import pytest
 from backend.http.bodies import USUAL
 from backend.models import CrawlChunk, CrawlJob
 from backend.models.enums import Role
+from backend.schemas.crawl_requests import CrawlOptions
 from backend.web.crawls import keywords_of
 from gleanset.sources import SOURCES
 from gleanset.types import Reason
@@ -78,9 +79,41 @@ def test_a_crawl_is_made_and_started(served: Served, me: httpx.Client, project: 
     assert "gull: herring gull, common gull; tern" in answer.text
 
 
+def test_every_option_of_the_api_has_its_field(served: Served, me: httpx.Client, project: int) -> None:
+    asked = {
+        **GOOD, "licence": "open", "rule_preset": "lenient", "export": "imagefolder",
+        "website": "https://example.org/birds/", "depth": "2", "max_pages": "30", "sitemaps": "yes", "label": "bird",
+        "list_url": "https://example.org/list.csv", "url_column": "link", "label_column": "class",
+        "kept_size": "256", "keep_original": "yes",
+        "split": "folds", "folds": "4", "seed": "3", "follow": "none", "related_series": "yes", "labels": "gull",
+        "resize": "crop", "size": "224", "rename": "number", "max_shard": "100", "include_metadata": "yes",
+    }  # fmt: skip
+    answer = me.post(f"/projects/{project}/new", data=asked)
+    _, plan, _ = plan_of(served, int(answer.url.path.rpartition("/")[2]))
+    assert (plan["resize"], plan["keep_original"]) == (256, True)
+    assert plan["websites"][0] == {
+        "url": "https://example.org/birds/", "depth": 2, "max_pages": 30, "sitemaps": True, "label": "bird"
+    }  # fmt: skip
+    assert plan["lists"][0] == {
+        "path": "https://example.org/list.csv", "key": None, "url_column": "link", "label_column": "class",
+        "label": "bird",
+    }  # fmt: skip
+    packed = plan["export"]["options"]
+    assert (packed["split"]["folds"], packed["split"]["seed"], packed["split"]["related"]) == (4, 3, ["series"])
+    assert (packed["labels"], packed["rename"], packed["max_shard_size"]) == (["gull"], "number", 100_000_000)
+    assert packed["resize"]["size"] == 224
+    named_by_a_file = {"rules_name"}
+    assert [name for name in CrawlOptions.model_fields.keys() - named_by_a_file if not plan[name]] == []
+
+
 @pytest.mark.parametrize(
     ("change", "field", "sentence"),
     [
+        ({"kept_size": "9"}, "kept_size", "At least 16, please."),
+        ({"list_url": "https://example.org/a.csv", "label": "x" * 201}, "label", "At most 200 characters, please."),
+        ({"export": "zip", "split": "folds", "folds": "1"}, "folds", "At least 2, please."),
+        ({"export": "zip", "split": "ratios", "ratios": "train=x"}, "ratios", "A number, please."),
+        ({"export": "zip", "resize": "crop", "size": "big"}, "size", "A number, please."),
         ({"name": ""}, "name", "Please fill this in."),
         ({"keywords": ""}, "keywords", "Give at least one keyword"),
         ({"keywords": "gull:"}, "keywords", "at least one for each label"),
