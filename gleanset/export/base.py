@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 _HASHED = re.compile(r".*-[0-9a-f]{8}")
 
 
+@lru_cache(10_000)
 def folder_name(label: str) -> str:
     """A folder name for a label, safe on every file system and never the same for two labels.
 
