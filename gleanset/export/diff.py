@@ -7,27 +7,25 @@ each row six numbers of 64 bits are kept, so a million rows take 48 MB; rows are
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gleanset.errors import ExportDamaged, NotAnExport
-from gleanset.export.paper_names import ORIGIN, TABLE
-from gleanset.export.reading import Package, Part
+from gleanset.export.paper_names import ORIGIN
+from gleanset.export.reading import Package
+from gleanset.export.table_reading import Row, Rows
 
 _FIELDS = ("original_url", "sha256", "label", "split", "licence", "decision")
 _OF_LICENCE = ("licence", "licence_version")
 CHANGES = ("bytes", "address", "label", "split", "licence", "decision")
 """What may be another for one image."""
-_LONGEST_ROW = 16 * 1024 * 1024
 _MOST_ORIGIN = 64 * 1024 * 1024
 _BATCH = 10_000
 _MASK = (1 << 64) - 1
 
-Row = Mapping[str, Any]
 Numbers = NDArray[np.uint64]
 """One row for each row of metadata, one column for each of `_FIELDS`."""
 
@@ -60,7 +58,8 @@ class Diff:
 
 def diff(before: Package, after: Package, listed: int = 100) -> Diff:
     """Compare two exports; `listed` images of each kind are told with their rows. Raises NotAnExport, ExportDamaged."""
-    old, new = _numbers(before), _numbers(after)
+    rows_before, rows_after = Rows(before), Rows(after)
+    old, new = _numbers(rows_before), _numbers(rows_after)
     pairs, removed, added = _matched(old, new)
     changes = _changes(old, new, pairs)
     changed = changes.any(axis=1)
@@ -68,16 +67,16 @@ def diff(before: Package, after: Package, listed: int = 100) -> Diff:
     found.by_change = {name: int(changes[:, n].sum()) for n, name in enumerate(CHANGES)}
     found.before, found.after = _origin(before), _origin(after)
     shown = np.flatnonzero(changed)[:listed]
-    rows_before = _rows_at(before, {*map(int, removed[:listed]), *map(int, pairs[shown, 0])})
-    rows_after = _rows_at(after, {*map(int, added[:listed]), *map(int, pairs[shown, 1])})
+    told_before = _rows_at(rows_before, {*map(int, removed[:listed]), *map(int, pairs[shown, 0])})
+    told_after = _rows_at(rows_after, {*map(int, added[:listed]), *map(int, pairs[shown, 1])})
     for at in map(int, added[:listed]):
-        found.listed.append(Difference(("added",), None, rows_after[at]))
+        found.listed.append(Difference(("added",), None, told_after[at]))
     for at in map(int, removed[:listed]):
-        found.listed.append(Difference(("removed",), rows_before[at], None))
+        found.listed.append(Difference(("removed",), told_before[at], None))
     for n in map(int, shown):
         what = tuple(name for name, is_so in zip(CHANGES, changes[n], strict=True) if is_so)
         one, other = int(pairs[n, 0]), int(pairs[n, 1])
-        found.listed.append(Difference(what, rows_before[one], rows_after[other]))
+        found.listed.append(Difference(what, told_before[one], told_after[other]))
     return found
 
 
@@ -116,10 +115,10 @@ def _changes(old: Numbers, new: Numbers, pairs: NDArray[np.int64]) -> NDArray[np
     return differs[:, order]
 
 
-def _numbers(package: Package) -> Numbers:
+def _numbers(rows: Rows) -> Numbers:
     batches: list[Numbers] = []
     batch: list[int] = []
-    for row in _rows(package):
+    for row in rows:
         batch.extend(_hashes(row))
         if len(batch) >= _BATCH * len(_FIELDS):
             batches.append(np.array(batch, np.uint64))
@@ -134,47 +133,13 @@ def _hashes(row: Row) -> Iterator[int]:
         yield hash(told if isinstance(told, str) else repr(told)) & _MASK  # within a process it stays what it is
 
 
-def _rows(package: Package) -> Iterator[Row]:
-    """Of the metadata, one after the other: of the table at the root, or of those of all splits."""
-    found = False
-    for part in package.parts():
-        if part.name.rpartition("/")[2] == TABLE and part.is_safe:
-            found = True
-            yield from _parsed(part)
-    if not found:
-        raise NotAnExport(f"{package.name} holds no {TABLE}, by which exports are compared.")
-
-
-def _parsed(part: Part) -> Iterator[Row]:
-    for number, line in enumerate(_split(part), 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ExportDamaged(f"Line {number} of {TABLE} is not JSON.") from error
-        if not isinstance(row, dict):
-            raise ExportDamaged(f"Line {number} of {TABLE} is no object.")
-        yield cast("Row", row)
-
-
-def _split(part: Part) -> Iterator[bytes]:
-    """Lines, none of them longer than a row can be."""
-    rest = b""
-    for block in part.blocks():
-        *lines, rest = (rest + block).split(b"\n")
-        yield from lines
-        if len(rest) > _LONGEST_ROW:
-            raise ExportDamaged(f"{TABLE} has a line longer than any export's.")
-    if rest:
-        yield rest
-
-
-def _rows_at(package: Package, wanted: Collection[int]) -> dict[int, Row]:
+def _rows_at(rows: Rows, wanted: Collection[int]) -> dict[int, Row]:
     """Some rows, by their number from 0 on."""
     if not wanted:
         return {}
     last = max(wanted)
     found: dict[int, Row] = {}
-    for at, row in enumerate(_rows(package)):
+    for at, row in enumerate(rows):
         if at in wanted:
             found[at] = row
         if at == last:

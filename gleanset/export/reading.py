@@ -10,10 +10,12 @@ import asyncio
 import os
 import re
 import stat
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, cast
 
@@ -172,6 +174,28 @@ class _Tar:
                     yield Part(name, entry.size, None)
             while rest := file.file.read(_BLOCK):  # behind it are checksums of the whole
                 limit.take(len(rest))
+
+
+@contextmanager
+def seekable(part: Part) -> Generator[BinaryIO]:
+    """The part's bytes as a file to go to and fro in: itself where it lies in a folder, or else a copy without a name.
+
+    Raises ExportDamaged, and OSError when there is no room for the copy.
+    """
+    if isinstance(part.content, BufferedReader) and part.content.seekable():
+        yield cast("BinaryIO", part.content)
+        return
+    with tempfile.TemporaryFile() as copy:
+        for block in part.blocks():
+            copy.write(block)
+        copy.seek(0)
+        yield cast("BinaryIO", copy)
+
+
+def parts_within(part: Part) -> Iterator[Part]:
+    """The files of a tar that lies in an export. Raises ExportDamaged."""
+    with seekable(part) as file:
+        yield from _Tar(part.name, part.size, lambda: file).parts()
 
 
 class _Stretch:

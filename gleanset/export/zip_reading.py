@@ -190,12 +190,12 @@ class _Content(io.RawIOBase):
         data = b""
         while most and not data and not self._inflate.eof:
             packed = self._inflate.unconsumed_tail or self._take(1 << 16)
-            if not packed:
-                break
             try:
                 data = self._inflate.decompress(packed, most)
             except zlib.error as error:
                 raise ExportDamaged(f"{self._entry.name} cannot be unpacked: {error}.") from error
+            if not packed and not data:  # with all of the input, zlib may still hold some of the output
+                break
         return data
 
     def _take(self, most: int) -> bytes:

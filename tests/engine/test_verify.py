@@ -44,6 +44,13 @@ def test_a_sound_export(tmp_path: Path, kind: str) -> None:
     assert max(told) == (len(files) - 1, result.bytes)
 
 
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (1 << 20) + 7, (17 << 20) + 7])
+def test_a_file_that_deflates_to_nearly_nothing(tmp_path: Path, size: int) -> None:
+    """zlib holds output back when all of the input is read."""
+    files = files_of(1, **{"long.txt": b"x" * size})
+    assert verified(package(tmp_path, "deflated.zip", files)).sound
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, kind: str) -> None:
     files = files_of()

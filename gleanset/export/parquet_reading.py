@@ -1,0 +1,47 @@
+"""The rows of one of our Parquet files, without its images."""
+
+# pyarrow carries no types; nothing of it leaves this module.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gleanset.errors import ExportDamaged
+from gleanset.export.reading import Part
+from gleanset.sources.archive import most_of
+
+_BATCH = 1000
+_BUFFER = 1 << 20
+"""Without one, pyarrow holds whole columns of a row group in memory."""
+
+
+def rows(file: BinaryIO, part: Part) -> Iterator[dict[str, Any]]:
+    """What every row says beside its image; `file` has the part's bytes. Raises ExportDamaged."""
+    try:
+        with pq.ParquetFile(file, buffer_size=_BUFFER) as parquet:
+            names = [name for name in parquet.schema_arrow.names if name != "image"]
+            if _unfolded(parquet.metadata, names) > most_of(part.size):
+                raise ExportDamaged(f"{part.name} unfolds to far more than its size: that is no export but a trap.")
+            for batch in parquet.iter_batches(_BATCH, columns=names, use_threads=False):
+                yield from _with_text_for_times(batch).to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        raise ExportDamaged(f"{part.name} is not a readable Parquet file: {reason}.") from error
+
+
+def _unfolded(metadata: Any, names: list[str]) -> int:
+    """Bytes that the columns say they come to."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    columns = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
+
+
+def _with_text_for_times(batch: Any) -> Any:
+    columns = [column.cast(pa.string()) if pa.types.is_temporal(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
