@@ -75,7 +75,7 @@ def main() -> None:
         allow_loopback(served, job)
         with demo_worker(served, web):
             downloaded = page.locator("[data-field='crawl_job.downloaded_images']").first
-            expect(downloaded).to_have_text(re.compile(r"^(1[2-9]|2\d)\d$"), timeout=_WAIT)
+            expect(downloaded).to_have_text(re.compile(r"^(1[2-9]|[23]\d)\d$"), timeout=_WAIT)
             for theme in ("light", "dark"):
                 page.emulate_media(color_scheme=theme)
                 take(page, f"running-{theme}")
