@@ -52,10 +52,12 @@ class Layout:
     """Where the images go, and how each is described. Entries come split after split, always in the same order.
 
     A layout holds little in memory: what grows is a text of `files`. `is_at_rest`: whether an export that is killed now
-    could go on from here, with what `state` says given to `restore` and the texts as they are.
+    could go on from here, with what `state` says given to `restore` and the texts as they are. `packs_images`: whether
+    it wants the images' bytes at all.
     """
 
     is_at_rest = True
+    packs_images = True
 
     def __init__(self, files: Files, options: Options) -> None:
         self.files, self.options = files, options

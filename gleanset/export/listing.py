@@ -13,6 +13,7 @@ _NO_FILE = "file_name"
 
 
 class _Listing(Layout):
+    packs_images = False
     name: str
     table: Csv | Jsonl
 

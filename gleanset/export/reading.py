@@ -182,8 +182,9 @@ def seekable(part: Part) -> Generator[BinaryIO]:
 
     Raises ExportDamaged, and OSError when there is no room for the copy.
     """
-    if isinstance(part.content, BufferedReader) and part.content.seekable():
-        yield cast("BinaryIO", part.content)
+    content = part.content
+    if content is not None and isinstance(cast("object", content), BufferedReader) and content.seekable():
+        yield cast("BinaryIO", content)
         return
     with tempfile.TemporaryFile() as copy:
         for block in part.blocks():

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from gleanset.export import Entry, Options
+from gleanset.errors import StoreError
+from gleanset.export import Entry, Options, Resize
 from gleanset.export.base import METADATA_FIELDS, folder_name
 from gleanset.export.tables import OWED
 from gleanset.store import Store
@@ -24,6 +25,7 @@ from gleanset.types import Licence
 from tests.engine.exporting import lay_out, stored
 
 LABELS = ("cat", "Dog", "🐈 ../x")
+SMALL = Resize(mode="longer", width=8, height=8)
 SPLITS = ("train", "validation", "test")
 BY = Licence("by", "4.0", "https://creativecommons.org/licenses/by/4.0/")
 
@@ -213,3 +215,14 @@ async def test_without_metadata(store: Store, tmp_path: Path) -> None:
         assert "source_page" not in told
     folder = await lay_out("csv", entries, store, tmp_path / "csv", bare)
     assert (folder / "metadata.csv").read_text("utf-8").startswith(",".join(OWED[1:]))
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+async def test_a_table_is_made_without_reading_an_image(store: Store, tmp_path: Path, format_: str) -> None:
+    entries = await some(store)
+    whole = await lay_out(format_, entries, store, tmp_path / "whole.tar", inside="tar")
+    nothing = Store(str(tmp_path / "nothing"))
+    again = await lay_out(format_, entries, nothing, tmp_path / "again.tar", inside="tar")
+    assert again.read_bytes() == whole.read_bytes()
+    with pytest.raises(StoreError):  # what tells of copies has to make them
+        await lay_out(format_, entries, nothing, tmp_path / "copies.tar", Options(resize=SMALL), "tar")
