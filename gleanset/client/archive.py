@@ -14,7 +14,7 @@ import tarfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
@@ -32,12 +32,14 @@ _UNSAFE = re.compile(r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)|[\0\\]")
 
 
 class Member(NamedTuple):
-    """Where a file lies: `stored` bytes from `at` on; in a zip from its local header on. `size` is its own."""
+    """Where a file lies: `stored` bytes from `at` on; in a zip from its local header on, but for those `within` a file
+    in it. `size` is its own."""
 
     at: int
     stored: int
     size: int
     deflated: bool
+    within: bool = False
 
 
 class Archive:
@@ -67,23 +69,16 @@ class Archive:
                     continue
                 kind = (info.external_attr >> 16) & 0o170000
                 odd = info.flag_bits & _ENCRYPTED or kind not in (0, 0o100000)
-                self._check(info.filename, odd or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+                self.check(info.filename, odd or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
                 deflated = info.compress_type == zipfile.ZIP_DEFLATED
                 yield info.filename, Member(info.header_offset, info.compress_size, info.file_size, deflated)
 
     def _of_tar(self) -> Iterator[tuple[str, Member]]:
-        with tarfile.open(self.path, "r:", errorlevel=2) as archive:
-            known = cast("list[object]", cast("Any", archive).members)
-            while (info := archive.next()) is not None:
-                if info.size < 0:  # it would be met again and again
-                    raise tarfile.ReadError("a file of less than no bytes")
-                known.clear()  # nobody asks it for them, and there may be millions
-                if info.isdir():
-                    continue
-                self._check(info.name, not info.isreg() or info.issparse())
-                yield info.name, Member(info.offset_data, info.size, info.size, False)
+        with self.path.open("rb") as file:
+            yield from tar_members(file, self.check)
 
-    def _check(self, name: str, odd: object) -> None:
+    def check(self, name: str, odd: object) -> None:
+        """Raises DatasetError for a file that is not what Gleanset packs."""
         if odd or not name or _UNSAFE.search(name):
             raise DatasetError(f"{self.path.name} is no dataset: {name!r} in it is not what Gleanset packs.")
 
@@ -109,7 +104,7 @@ class Archive:
 
     def start(self, name: str, member: Member) -> int:
         """Where the file's bytes begin."""
-        if not self._zipped:
+        if not self._zipped or member.within:
             return member.at
         head = self.slice(member.at, _LOCAL.size)
         if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
@@ -127,6 +122,20 @@ class Archive:
                 break
             data += more
         return data
+
+
+def tar_members(file: IO[bytes], check: Callable[[str, bool], None]) -> Iterator[tuple[str, Member]]:
+    """The files of a tar. `check` is asked of each, with whether it is anything but a plain file."""
+    with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as archive:
+        known = cast("list[object]", cast("Any", archive).members)
+        while (info := archive.next()) is not None:
+            if info.size < 0:  # it would be met again and again
+                raise tarfile.ReadError("a file of less than no bytes")
+            known.clear()  # nobody asks it for them, and there may be millions
+            if info.isdir():
+                continue
+            check(info.name, not info.isreg() or info.issparse())
+            yield info.name, Member(info.offset_data, info.size, info.size, False)
 
 
 def _inflated(data: bytes, size: int) -> bytes | None:

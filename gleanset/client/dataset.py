@@ -29,7 +29,7 @@ _AHEAD = 4
 
 class Sample(NamedTuple):
     """`image` is a picture, or the bytes of its file when the dataset was asked not to decode. `metadata` is the
-    image's row of metadata.jsonl."""
+    image's row of metadata.jsonl, or what the layout has in its place."""
 
     image: Pictures.Image | bytes
     label: str

@@ -1,0 +1,156 @@
+"""Datasets in the layouts of other programs, read in place like our own."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import tarfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gleanset.client import Dataset
+from gleanset.errors import DatasetError
+from gleanset.export import Entry, Options, Resize
+from gleanset.store import Store
+from gleanset.types import Licence
+from tests.client.making import dataset_files, manifest, picture, write_tar, write_zip
+from tests.engine.exporting import lay_out, stored
+from tests.engine.packages import member
+
+OF_COCO = {"id", "license", "coco_url"}
+
+
+@pytest.fixture
+async def entries(tmp_path: Path) -> list[Entry]:
+    made = await stored(Store(str(tmp_path / "blobs")), [picture(n) for n in range(12)], "jpeg")
+    return [
+        replace(
+            entry,
+            width=160,
+            height=160,
+            label=("tern", "Gull, “old”\nnews")[n % 2],
+            split=("train", "test")[n // 8],
+            licence=Licence("by", "4.0") if n % 3 else None,
+            title=None if n % 2 else "",
+            metadata={"n": n, "none": None},
+        )
+        for n, entry in enumerate(made)
+    ]
+
+
+async def packed(entries: list[Entry], folder: Path, layout: str, inside: str, **options: Any) -> Path:
+    """With a few images in a shard."""
+    target = folder / f"{layout}.{inside}"
+    store = Store(str(folder / "blobs"))
+    return await lay_out(layout, entries, store, target, Options(max_shard_bytes=300_000, **options), inside)
+
+
+@pytest.mark.parametrize("inside", ["zip", "tar"])
+@pytest.mark.parametrize("layout", ["coco", "webdataset"])
+async def test_the_same_images_as_of_the_plain_layout(
+    entries: list[Entry], tmp_path: Path, layout: str, inside: str
+) -> None:
+    path = await packed(entries, tmp_path, layout, inside)
+    with Dataset.open(path) as dataset, Dataset.open(await packed(entries, tmp_path, "zip", "zip")) as plain:
+        assert (dataset.labels, dataset.label_counts, dataset.splits) == (
+            plain.labels,
+            plain.label_counts,
+            plain.splits,
+        )
+        assert len(dataset) == 12
+        one, other = by_hash(dataset.as_bytes()), by_hash(plain.as_bytes())
+        assert one == other
+        assert [image.size for image, _, _ in dataset] == [(160, 160)] * 12
+        again = pickle.loads(pickle.dumps(dataset.split("test").shuffled(1)))
+        assert {label for _, label, _ in again} == {"tern", "Gull, “old”\nnews"}
+        assert sorted(row["metadata"]["n"] for row in again.metadata()) == [8, 9, 10, 11]
+        assert len(dataset.to_pandas()) == 12
+
+
+def by_hash(dataset: Dataset) -> dict[str, Any]:
+    """All but the names that each layout gives, and what is empty, which some layouts do not tell from nothing."""
+    return {
+        row["sha256"]: (image, label, {k: v for k, v in row.items() if v != "" and k not in {"file_name", *OF_COCO}})
+        for image, label, row in (sample._replace(metadata=sample.metadata | {"title": None}) for sample in dataset)
+    }
+
+
+async def test_copies_of_another_size(entries: list[Entry], tmp_path: Path) -> None:
+    path = await packed(entries, tmp_path, "webdataset", "tar", resize=Resize(mode="shorter", width=32, height=32))
+    with Dataset.open(path) as dataset:
+        assert {image.size for image, _, _ in dataset} == {(32, 32)}
+        assert dataset[0].metadata["metadata"]["original"]["width"] == 160
+
+
+async def test_an_image_that_was_damaged(entries: list[Entry], tmp_path: Path) -> None:
+    path = await packed(entries, tmp_path, "webdataset", "tar")
+    data = bytearray(path.read_bytes())
+    at = data.index(picture(3)[100:200])
+    data[at] ^= 1
+    path.write_bytes(data)
+    with Dataset.open(path) as dataset, pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        list(dataset)
+
+
+async def test_shards_that_were_deflated(entries: list[Entry], tmp_path: Path) -> None:
+    path = await packed(entries, tmp_path, "webdataset", "zip")
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with pytest.raises(DatasetError, match="packed again"):
+        Dataset.open(write_zip(tmp_path / "again.zip", files, zipfile.ZIP_DEFLATED))
+
+
+@pytest.mark.parametrize("layout", ["csv", "jsonl", "parquet"])
+async def test_what_has_no_images_to_be_read_here(entries: list[Entry], tmp_path: Path, layout: str) -> None:
+    path = await packed(entries, tmp_path, layout, "zip")
+    with pytest.raises(DatasetError, match="no images that can be loaded here"):
+        Dataset.open(path)
+
+
+def tar_of(*files: tuple[str, bytes]) -> bytes:
+    return b"".join(
+        member(name, len(data)).tobuf() + data + bytes(-len(data) % 512) for name, data in files
+    ) + bytes(1024)  # fmt: skip
+
+
+ROW = json.dumps({"file_name": "tern/1.jpg", "label": "tern", "sha256": "0" * 64}).encode()
+LINK = member("tern/1.jpg", kind=tarfile.SYMTYPE, target="/etc/passwd").tobuf()
+
+
+HOSTILE = [
+    (tar_of(("tern/1.json", ROW)), "no image for a row"),
+    (tar_of(("tern/2.jpg", b"x"), ("tern/1.json", ROW)), "no image for a row"),
+    (tar_of(("tern/1.jpg", b"x"), ("tern/1.json", b"[]")), "is no object"),
+    (tar_of(("tern/1.jpg", b"x"), ("tern/1.json", b"[" * 100_000)), "is damaged"),
+    (tar_of(("tern/1.jpg", b"x"), ("tern/1.json", b'{"metadata": "["}')), "is damaged"),
+    (tar_of(("../1.jpg", b"x"), ("tern/1.json", ROW)), "not what Gleanset packs"),
+    (LINK + tar_of(("tern/1.json", ROW)), "not what Gleanset packs"),
+    (tar_of(("tern/1.jpg", bytes(5000)))[:3000], "cannot be read"),
+    (b"no tar" * 200, "cannot be read"),
+    (member("tern/1.json", 17 << 20).tobuf() + bytes(17 << 20), "has a row of"),
+    (b"", "no images|cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("shard", "says"), HOSTILE, ids=range(len(HOSTILE)))
+def test_shards_that_are_none(tmp_path: Path, shard: bytes, says: str) -> None:
+    files = {"train-000000.tar": shard}
+    files |= {"MANIFEST.sha256": manifest(files)}
+    for path in (write_tar(tmp_path / "set.tar", files), write_zip(tmp_path / "set.zip", files)):
+        with pytest.raises(DatasetError, match=says):
+            Dataset.open(path)
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"images": [\n{"file_name": "x"}\n', b'{"images": [\n[]\n], "annotations": [\n]}\n', b""]
+)
+def test_files_of_coco_that_are_none(tmp_path: Path, text: bytes) -> None:
+    files = dataset_files(1)
+    del files["metadata.jsonl"], files["MANIFEST.sha256"]
+    files["annotations/instances_train.json"] = text
+    with pytest.raises(DatasetError):
+        Dataset.open(write_zip(tmp_path / "set.zip", files | {"MANIFEST.sha256": manifest(files)}))
