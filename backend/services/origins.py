@@ -9,9 +9,10 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlJob, Decision, ValidationJob
+from backend.models import CrawlJob, Decision, ExportJob, ValidationJob
+from backend.schemas.exports import StoredOptions
 from backend.schemas.plans import CrawlPlan
-from gleanset.export.base import Origin
+from gleanset.export.base import Origin, Splitting
 
 _OF_THE_PLACE = {"out", "container", "planned", "validation_job_id"}
 """Options that do not change what the dataset is, or are told already; one is a path of this machine."""
@@ -34,6 +35,15 @@ async def origin(
         decisions_sha256=await _digest(session, crawl_job.project_id) if counts else None,
         options={name: value for name, value in options.items() if name not in _OF_THE_PLACE},
     )
+
+
+async def splitting(session: AsyncSession, job: ExportJob) -> Splitting | None:
+    """How the export's images were divided, once they are."""
+    split = StoredOptions.model_validate(job.export_options).split
+    if split is None:
+        return None
+    now = await session.get_one(ExportJob, job.id)
+    return Splitting(kept_together=tuple(split.related), left_out=now.left_out_images, moved=now.moved_images)
 
 
 async def _digest(session: AsyncSession, project_id: int) -> str:

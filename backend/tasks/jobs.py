@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -65,6 +66,8 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
     keep = False
     try:
         division = await exports.divide(runtime.database, job)
+        async with runtime.database.transaction() as session:
+            about = replace(about, splitting=await origins.splitting(session, job))
 
         def entries(after: int) -> AsyncIterator[Entry]:
             return exports.entries(runtime.database, job, after, division)

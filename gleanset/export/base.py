@@ -75,6 +75,17 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Splitting:
+    """How a dataset was divided, beside its counts. `kept_together`: what made images a group, beside equal bytes:
+    near_duplicates, series. `left_out`: images that would leak out of a fixed test set. `moved`: images that are in
+    another split than in the version before."""
+
+    kept_together: tuple[str, ...] = ()
+    left_out: int = 0
+    moved: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class About:
     """What the papers tell of the run behind the export. `changes`: what a refresh found, by kind.
 
@@ -90,6 +101,7 @@ class About:
     changes: Mapping[str, int] = field(default_factory=dict[str, int])
     creator: str | None = None
     origin: Origin = Origin()
+    splitting: Splitting | None = None
 
 
 @dataclass(frozen=True, slots=True)

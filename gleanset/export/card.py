@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from gleanset.export import paper_names as names
-from gleanset.export.base import About
+from gleanset.export.base import About, Splitting
 from gleanset.export.guide import Guide
 from gleanset.export.markdown import escaped, plain
 from gleanset.export.tally import Tally
@@ -47,7 +47,7 @@ Each image has the licence in its row of the metadata, as its source states it; 
 none, and permission is yours to find out. [ATTRIBUTION.md](ATTRIBUTION.md) has the credit that each image asks for.
 
 {_table("Licence", _named(tally))}
-{_counted("Splits", "Split", tally.splits)}## Labels
+{_counted("Splits", "Split", tally.splits)}{_splitting(about.splitting)}## Labels
 
 {_table("Label", tally.labels)}
 ## Sources
@@ -171,6 +171,25 @@ def _changes(changes: Mapping[str, int]) -> str:
 
 def _counted(title: str, head: str, counts: Mapping[str, int]) -> str:
     return f"## {title}\n\n{_table(head, counts)}\n" if counts else ""
+
+
+_TOGETHER = {
+    "near_duplicates": "near-duplicates (PDQ hashes that differ in at most 31 of 256 bits)",
+    "series": "all images of one creator at one source",
+}
+
+
+def _splitting(told: Splitting | None) -> str:
+    """What was kept together, and what that cost."""
+    if told is None:
+        return ""
+    kept = ["the same bytes", *(_TOGETHER[each] for each in told.kept_together)]
+    text = f"Never in two splits: {'; '.join(kept)}. The column `group` tells what belongs together.\n\n"
+    if told.left_out:
+        text += f"Left out, because of what they have in common with the fixed test set: {told.left_out:,} images.\n\n"
+    if told.moved:
+        text += f"In another split than before, because new images tie them to others: {told.moved:,}.\n\n"
+    return text
 
 
 def _table(head: str, counts: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -39,6 +40,7 @@ def _told(about: About, tally: Tally) -> dict[str, Any]:
         "resized": tally.resized,
         "labels": _sorted(tally.labels),
         "splits": _sorted(tally.splits),
+        "splitting": None if about.splitting is None else asdict(about.splitting),
         "sources": _sorted(tally.sources),
         "licences": _sorted({_code(licence): count for licence, count in tally.licences.items()}),
         "formats": _sorted(tally.formats),

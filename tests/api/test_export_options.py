@@ -93,6 +93,11 @@ def packed(me: httpx.Client, job_id: int, **options: Any) -> tuple[dict[str, Any
     with zipfile.ZipFile(io.BytesIO(me.get(job["download_url"]).content)) as archive:
         rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
         table = list(csv.DictReader(io.TextIOWrapper(archive.open("metadata.csv"), newline="")))
+        origin, card = json.loads(archive.read("dataset.json")), archive.read("README.md").decode()
+    counts = {"left_out": job["left_out_images"], "moved": job["moved_images"]}
+    kept = {"kept_together": ["near_duplicates", "series"]}
+    assert origin["splitting"] == (kept | counts if "split" in options else None)
+    assert ("Never in two splits: the same bytes; near-duplicates" in card) == ("split" in options)
     assert [row["split"] or None for row in table] == [row["split"] for row in rows]
     return job, rows
 

@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from gleanset.export import CONTAINERS, attribution, export, form_of
-from gleanset.export.base import METADATA_FIELDS, About, Entry, Origin
+from gleanset.export.base import METADATA_FIELDS, About, Entry, Origin, Splitting
 from gleanset.export.card import dataset_card
 from gleanset.export.contact_sheet import contact_sheet
 from gleanset.export.diff import diff
@@ -286,6 +286,18 @@ def card(**more: Any) -> tuple[dict[str, Any], str]:
     text = dataset_card(replace(ABOUT, **more), tally, guide_to_plain(), ["cat", "dog"])
     head, _, rest = text.removeprefix("---\n").partition("\n---\n")
     return yaml.safe_load(head), rest
+
+
+def test_the_card_tells_what_splits_keep_together_leave_out_and_move() -> None:
+    assert "Never in two splits" not in card()[1]
+    text = card(splitting=Splitting(kept_together=("series",), left_out=1234, moved=5))[1]
+    assert "Never in two splits: the same bytes; all images of one creator at one source. " in text
+    assert "common with the fixed test set: 1,234 images." in text
+    assert "new images tie them to others: 5." in text
+    text = card(splitting=Splitting())[1]
+    assert "Never in two splits: the same bytes. The column" in text
+    assert "Left out, because" not in text
+    assert "In another split" not in text
 
 
 def test_the_card_tells_counts_origin_and_how_to_load_it() -> None:
