@@ -33,6 +33,7 @@ from backend.services.judging import (
 )
 from backend.services.states import announce, locked, move
 from gleanset.rules import Rules, RuleSet
+from gleanset.types import Reason
 
 TASK = "validation.run"
 BATCH = 100_000
@@ -283,7 +284,13 @@ async def _finish(session: AsyncSession, job: ValidationJob) -> None:
 
 
 async def _taken_down_since(session: AsyncSession, job: ValidationJob) -> int:
-    """How many images that this job found valid are not there any more."""
-    gone = (Image.crawl_job_id == job.crawl_job_id, Image.outcome != ImageOutcome.DOWNLOADED.value)
-    query = select(func.count()).select_from(Verdict).join(Image, Image.id == Verdict.image_id)
-    return (await session.scalars(query.where(Verdict.validation_job_id == job.id, Verdict.valid, *gone))).one()
+    """How many images that this job found valid are not there any more.
+
+    They are looked up one by one: of verdicts that are new the planner knows nothing, and would go through all images
+    that were not had for each of them.
+    """
+    verdict = select(Verdict.valid).where(Verdict.validation_job_id == job.id, Verdict.image_id == Image.id)
+    verdict = verdict.correlate(Image).offset(0).lateral()
+    gone = (Image.outcome != ImageOutcome.DOWNLOADED.value, Image.reason == Reason.TAKEN_DOWN.value)
+    query = select(func.count()).select_from(Image).join(verdict, verdict.c.valid)
+    return (await session.scalars(query.where(Image.crawl_job_id == job.crawl_job_id, *gone))).one()
