@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,8 @@ import pytest
 from gleanset.errors import ExportDamaged, NotAnExport
 from gleanset.export import Entry, Options
 from gleanset.export.diff import diff
-from gleanset.export.reading import open_package
+from gleanset.export.parquet_reading import rows as parquet_rows
+from gleanset.export.reading import Part, open_package
 from gleanset.store import Store
 from gleanset.types import Licence
 from tests.engine.exporting import lay_out, stored
@@ -88,6 +90,17 @@ def bomb() -> bytes:
     pq.write_table(table, file, compression="zstd", use_dictionary=False, write_statistics=False)
     assert len(file.getvalue()) < 1 << 20
     return file.getvalue()
+
+
+def test_a_text_that_comes_again_takes_the_room_of_one() -> None:
+    """Else a small file with one long text for all of its rows would fill the memory."""
+    file = io.BytesIO()
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, None] * 50_000, pa.int32()), ["x" * 1_000_000])
+    pq.write_table(pa.table({"label": texts}), file, store_schema=False)
+    part = Part("data/train-00000.parquet", len(file.getvalue()), None)
+    first, _, third = islice(parquet_rows(file, part), 3)
+    assert first["label"] is third["label"]
+    assert len(list(parquet_rows(file, part))) == 100_000
 
 
 HEAD = b'{"info": {}, "images": [\n'
