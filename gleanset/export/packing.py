@@ -164,12 +164,14 @@ async def _pack(
     waiting: asyncio.Queue[tuple[asyncio.Future[Read], int] | None] = asyncio.Queue()
 
     async def reading() -> None:
-        async for batch in _batches(entries(dataset.position)):
-            parts = min(_AHEAD, 1 + sum(entry.file_size for entry in batch) // _BATCH_BYTES)
-            for _ in range(parts):
-                await room.acquire()
-            waiting.put_nowait((loop.run_in_executor(readers, read, batch), parts))
-        waiting.put_nowait(None)
+        try:
+            async for batch in _batches(entries(dataset.position)):
+                parts = min(_AHEAD, 1 + sum(entry.file_size for entry in batch) // _BATCH_BYTES)
+                for _ in range(parts):
+                    await room.acquire()
+                waiting.put_nowait((loop.run_in_executor(readers, read, batch), parts))
+        finally:
+            waiting.put_nowait(None)
 
     async def writing() -> None:
         told = time.monotonic()
@@ -183,13 +185,13 @@ async def _pack(
                 told = time.monotonic()
 
     with ThreadPoolExecutor(threads) as readers:
+        reader = asyncio.create_task(reading())
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(reading())
-                tasks.create_task(writing())
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            await writing()  # in this task: what `progress` raises, be it a cancellation, ends the packing
+            await reader
         finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
             left = [one[0] for _ in range(waiting.qsize()) if (one := waiting.get_nowait())]
             for future in left:
                 future.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -167,3 +168,27 @@ async def test_killed_while_the_papers_are_written(tmp_path: Path, monkeypatch: 
     place.close()
     whole = await attempt("zip", entries, store, tmp_path / "through")
     assert content(await attempt("zip", entries, store, tmp_path / "killed")) == content(whole)
+
+
+@pytest.mark.parametrize("told", [1, 10, 18, 19])
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, KilledError])
+async def test_who_is_told_of_progress_may_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: int, raised: type[BaseException]
+) -> None:
+    """A worker that is to stop gives the export back by a cancellation, however few batches are left."""
+    monkeypatch.setattr("gleanset.export.packing._TELL", 0)
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    times = 0
+
+    async def progress(_: int) -> None:
+        nonlocal times
+        times += 1
+        if times == told:
+            raise raised
+
+    place = Workspace(tmp_path / "place", "the same")
+    with pytest.raises(raised):
+        await asyncio.wait_for(pack(form_of("tar"), stream(entries), store, place, ABOUT, progress), 20)
+    place.close()
+    assert times == told
