@@ -31,6 +31,10 @@ _ENCRYPTED = 1
 _UNSAFE = re.compile(r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)|[\0\\]")
 
 
+BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
+"""What reading an archive raises that is none, or none any more, beside OSError."""
+
+
 class Member(NamedTuple):
     """Where a file lies: `stored` bytes from `at` on; in a zip from its local header on, but for those `within` a file
     in it. `size` is its own."""
@@ -56,7 +60,7 @@ class Archive:
         self._zipped = zipfile.is_zipfile(path)
         try:
             self.members = dict(self._of_zip() if self._zipped else self._of_tar())
-        except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, OSError, OverflowError) as error:
+        except (*BROKEN, OSError) as error:
             raise DatasetError(f"{path.name} is no zip or tar that can be read: {error}.") from error
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from io import BufferedReader, RawIOBase
 from typing import Any, Protocol, cast
 
-from gleanset.client.archive import Archive, Member, tar_members
+from gleanset.client.archive import BROKEN, Archive, Member, tar_members
 from gleanset.errors import DatasetError
 
 TABLE, MANIFEST = "metadata.jsonl", "MANIFEST.sha256"
@@ -46,8 +46,16 @@ def tables_of(archive: Archive) -> list[Table]:
     if found := [name for name in names if _OF_COCO.fullmatch(name)]:
         return [_Coco(archive, name) for name in found]
     if found := [name for name in names if _SHARD.fullmatch(name)]:
+        _check_complete(archive, found)
         return [_Shard(archive, name) for name in found]
     return [_Manifest(archive, MANIFEST)]
+
+
+def _check_complete(archive: Archive, shards: Sequence[str]) -> None:
+    """Whether all shards of the manifest are there. They are not hashed, which would take reading all of them."""
+    listed = (line.partition(b"  ")[2].decode("utf-8", "replace") for line in archive.read(MANIFEST).splitlines())
+    if missing := sorted({name for name in listed if _SHARD.fullmatch(name)} ^ set(shards)):
+        raise DatasetError(f"{archive.path.name} is damaged: its {MANIFEST} and its shards differ in {missing[0]}.")
 
 
 class _Lines:
@@ -162,6 +170,7 @@ class _Shard:
     def texts(self) -> Iterator[tuple[int, bytes]]:
         window = BufferedReader(_Window(self._archive, self._start, self._size), _PIECE)
         before: list[tuple[str, Member]] = []
+        self._before = before
         try:
             for name, member in tar_members(window, self._archive.check):
                 if not name.endswith(".json"):
@@ -171,7 +180,9 @@ class _Shard:
                     raise DatasetError(f"{self.name} in {self._archive.path.name} has a row of {member.size:,} bytes.")
                 self._before = before
                 yield member.at, self.read(member.at, member.size)
-        except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+            if not self._before:
+                raise tarfile.ReadError("it has no samples")
+        except (*BROKEN, OSError) as error:
             raise DatasetError(f"{self.name} in {self._archive.path.name} cannot be read: {error}.") from error
 
     def read(self, at: int, length: int) -> bytes:

@@ -96,6 +96,17 @@ async def test_an_image_that_was_damaged(entries: list[Entry], tmp_path: Path) -
         list(dataset)
 
 
+async def test_a_shard_that_is_lost(entries: list[Entry], tmp_path: Path) -> None:
+    path = await packed(entries, tmp_path, "webdataset", "zip")
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    gone = files.pop("train-000000.tar")
+    with pytest.raises(DatasetError, match=r"shards differ in train-000000\.tar"):
+        Dataset.open(write_zip(tmp_path / "gone.zip", files))
+    with pytest.raises(DatasetError, match="it has no samples"):
+        Dataset.open(write_zip(tmp_path / "zeros.zip", files | {"train-000000.tar": bytes(len(gone))}))
+
+
 async def test_shards_that_were_deflated(entries: list[Entry], tmp_path: Path) -> None:
     path = await packed(entries, tmp_path, "webdataset", "zip")
     with zipfile.ZipFile(path) as archive:
@@ -132,7 +143,8 @@ HOSTILE = [
     (tar_of(("tern/1.jpg", bytes(5000)))[:3000], "cannot be read"),
     (b"no tar" * 200, "cannot be read"),
     (member("tern/1.json", 17 << 20).tobuf() + bytes(17 << 20), "has a row of"),
-    (b"", "no images|cannot be read"),
+    (b"", "cannot be read"),
+    (member("x" * 200, 1).tobuf(tarfile.GNU_FORMAT)[:1024] * 3000, "cannot be read"),
 ]
 
 
