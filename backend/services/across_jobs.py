@@ -70,8 +70,11 @@ def _oldest(refreshed: Mapping[int, int], number: int) -> int:
 
 async def exact_copies(session: AsyncSession, bench: Bench) -> Pairs:
     """The images of the job whose bytes an image of an earlier job has, which belongs in that one's dataset."""
-    mine = aliased(Image)
-    same = (Image.sha256 == mine.sha256, Image.crawl_job_id < bench.crawl_job_id)
+    mine, copy = aliased(Image), aliased(Image)
+    # By their hash first, then by their ids: of a table that was not analysed yet the planner believes that as few have
+    # an earlier job as this hash, and would go through all of them for each image.
+    alike = func.array(select(copy.id).where(copy.sha256 == mine.sha256).correlate(mine).scalar_subquery())
+    same = (Image.id == func.any(alike), Image.crawl_job_id < bench.crawl_job_id)
     first = chosen_of(select(Image.id).where(*same), bench, await earlier_jobs(session, bench))
     first = first.order_by(Image.id).limit(1).correlate(mine).lateral()
     had = (mine.crawl_job_id == bench.crawl_job_id, mine.outcome == ImageOutcome.DOWNLOADED.value)
