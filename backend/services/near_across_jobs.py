@@ -65,13 +65,14 @@ async def near_copies(
     comparison = _Comparison(sessions, bench, earlier, place)
     try:
         return await comparison.pairs(await comparison.index(alive, distance), pictures, distance)
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Comparison:
-    """With those jobs. Raises TimeoutError."""
+    """With those jobs. Raises TimeoutError, and BlockingIOError when another process writes the index: whose time is
+    short does not leave a thread behind that waits for it."""
 
     sessions: Sessions
     bench: Bench
@@ -82,7 +83,8 @@ class _Comparison:
         """One that has all hashes of the earlier jobs, as it is kept from now on."""
         far = DISTANCE if distance <= DISTANCE else MOST_DISTANCE
         folder = self.place.folder and self.place.folder / f"{self.bench.project_id}-{far}"
-        index = await self._in_thread(Index.opened, folder, far) if folder else Index(far)
+        patient = self.place.until is None
+        index = await self._in_thread(Index.opened, folder, far, wait=patient) if folder else Index(far)
         anew = not index.marks.keys() <= alive  # hashes of a job that was deleted go with it
         if anew:
             index = Index(far)
@@ -96,10 +98,10 @@ class _Comparison:
         batches = [Batch(job.id, job.mark, *_of_job(read, job.id)) for job in changed]
         if folder:
             try:
-                extended = await self._in_thread(Index.extended, folder, batches, far, anew=anew)
+                extended = await self._in_thread(Index.extended, folder, batches, far, anew=anew, wait=patient)
                 if all(extended.marks.get(job.id) == job.mark for job in self.earlier):
                     return extended  # or else another process has begun it anew meanwhile
-            except TimeoutError:  # which is an OSError
+            except (TimeoutError, BlockingIOError):  # which are OSErrors
                 raise
             except OSError as error:
                 log.warning("the index of near-duplicates cannot be kept", folder=str(folder), error=str(error))

@@ -48,6 +48,7 @@ def _unfolded(metadata: Any, names: list[str]) -> int:
 
 def _values(column: Any) -> list[Any]:
     if pa.types.is_dictionary(column.type):
-        known = column.dictionary.to_pylist()
-        return [None if number is None else known[number] for number in column.indices.to_pylist()]
+        used = column.indices.unique().drop_null()  # a dictionary may be that of many batches
+        known = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
+        return [known.get(number) for number in column.indices.to_pylist()]
     return (column.cast(pa.string()) if pa.types.is_temporal(column.type) else column).to_pylist()

@@ -88,11 +88,11 @@ def _webdataset(part: Part) -> Iterator[Row]:
 
 
 _KINDS: tuple[tuple[re.Pattern[str], Callable[[Part], Iterator[Row]]], ...] = (
-    (re.compile(rf"(?:[^/]+/)?{re.escape(TABLE)}"), _jsonl),
-    (re.compile(r"metadata\.csv"), _csv),
-    (re.compile(r"data/[^/]+-\d{5}(?:-of-\d{5})?\.parquet"), _parquet),
-    (re.compile(r"annotations/instances_[^/]+\.json"), _coco),
-    (re.compile(r"[^/]+-\d{6}\.tar"), _webdataset),
+    (re.compile(rf"(?:.*/)?{re.escape(TABLE)}"), _jsonl),
+    (re.compile(r"(?:.*/)?metadata\.csv"), _csv),
+    (re.compile(r"(?:.*/)?data/[^/]+-\d{5}(?:-of-\d{5})?\.parquet"), _parquet),
+    (re.compile(r"(?:.*/)?annotations/instances_[^/]+\.json"), _coco),
+    (re.compile(r"(?:.*/)?[^/]+-\d{6}\.tar"), _webdataset),
 )
 """Where rows may be: of several such files the first kind is read, since the others say the same."""
 

@@ -93,21 +93,32 @@ class Index:
         return sum(map(len, self._segments))
 
     @classmethod
-    def opened(cls, folder: Path, distance: int = DISTANCE) -> Self:
-        """What is kept in the folder; nothing, where that is damaged or was made otherwise."""
+    def opened(cls, folder: Path, distance: int = DISTANCE, *, wait: bool = True) -> Self:
+        """What is kept in the folder; nothing, where that is damaged or was made otherwise.
+
+        Raises BlockingIOError when another process writes it and this one is not to wait.
+        """
         index = cls(distance)
-        with suppress(Damaged, OSError), _locked(folder, fcntl.LOCK_SH):
-            index._read(folder)
+        try:
+            with _locked(folder, fcntl.LOCK_SH, wait=wait):
+                index._read(folder)
+        except BlockingIOError:
+            raise
+        except (Damaged, OSError):
+            pass
         return index
 
     @classmethod
-    def extended(cls, folder: Path, batches: Sequence[Batch], distance: int = DISTANCE, *, anew: bool = False) -> Self:
-        """What is kept in the folder, with these added and kept. Other processes wait meanwhile. Raises OSError.
+    def extended(
+        cls, folder: Path, batches: Sequence[Batch], distance: int = DISTANCE, *, anew: bool = False, wait: bool = True
+    ) -> Self:
+        """What is kept in the folder, with these added and kept. Other processes wait meanwhile. Raises OSError, like
+        `opened` also when this one is not to wait.
 
         anew: what was kept is forgotten.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder, fcntl.LOCK_EX):
+        with _locked(folder, fcntl.LOCK_EX, wait=wait):
             index = cls(distance)
             if not anew:
                 with suppress(Damaged):
@@ -270,11 +281,11 @@ def _next(search: Search) -> tuple[Numbers, Numbers] | None:
 
 
 @contextmanager
-def _locked(folder: Path, how: int) -> Generator[None]:
-    """Raises OSError, also where there is no such folder."""
+def _locked(folder: Path, how: int, *, wait: bool) -> Generator[None]:
+    """Raises OSError, also where there is no such folder; BlockingIOError for who is not to wait."""
     handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, how)
+        fcntl.flock(handle, how if wait else how | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)

@@ -72,6 +72,11 @@ async def test_a_layout_beside_the_plain_one(store: Store, tmp_path: Path, layou
 
 async def test_an_export_without_a_table(store: Store, tmp_path: Path) -> None:
     entries = await images(store)
+    below = tmp_path / "below" / "birds" / "set"
+    below.parent.mkdir(parents=True)
+    await lay_out("imagefolder", entries, store, below)
+    found = diff(open_package(str(below)), open_package(str(tmp_path / "below")))
+    assert found.same == 30, "folders above do not matter"
     bare = await lay_out("zip", entries, store, tmp_path / "bare", Options(include_metadata=False))
     with pytest.raises(NotAnExport, match="has no table of its images"):
         diff(open_package(str(bare)), open_package(str(bare)))

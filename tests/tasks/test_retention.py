@@ -20,7 +20,17 @@ from backend import queue
 from backend.cli import app
 from backend.config import Settings, get_settings
 from backend.db import Database, libpq_url
-from backend.models import ApiKey, CrawlJob, ExportJob, IdempotencyKey, LoginFailure, LoginLink, LoginSession, Profile
+from backend.models import (
+    ApiKey,
+    CrawlJob,
+    ExportJob,
+    IdempotencyKey,
+    LoginFailure,
+    LoginLink,
+    LoginSession,
+    Profile,
+    Project,
+)
 from backend.schemas.plans import CrawlPlan
 from backend.services import crawl_jobs, profiles
 from backend.services.images import insert_outcomes
@@ -117,6 +127,10 @@ async def test_an_index_goes_with_its_project(database: Database, settings: Sett
     assert old.exists()
     assert counts(await sweep(settings, database)) == wanted
     assert [folder.exists() for folder in (mine, strange, old, far)] == [True, True, False, False]
+    async with database.transaction() as session:
+        (await session.get_one(Project, project_id)).status = "deleted"
+    assert counts(await sweep(settings, database)) == {"indexes of deleted projects": 1}
+    assert not mine.exists()
 
 
 async def test_rows_that_have_done_their_work(database: Database, settings: Settings) -> None:

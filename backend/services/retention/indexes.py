@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from backend.db import Database
 from backend.models import Project
+from backend.models.enums import ProjectStatus
 
 _NAME = re.compile(r"(?P<project>\d{1,10})-\d{1,3}")
 
@@ -19,7 +20,7 @@ async def stray_indexes(database: Database, folder: Path, *, dry_run: bool) -> i
     """Delete them; how many."""
     found = await asyncio.to_thread(_indexes, folder)
     async with database.transaction() as session:
-        there = set(await session.scalars(select(Project.id)))
+        there = set(await session.scalars(select(Project.id).where(Project.status != ProjectStatus.DELETED.value)))
     stray = [path for path, project_id in found if project_id not in there]
     if not dry_run:
         for path in stray:
