@@ -80,6 +80,8 @@ def _head(about: About, tally: Tally, guide: Guide) -> str:
     if guide.data_files:
         files = [{"split": split, "path": list(paths)} for split, paths in guide.data_files.items()]
         head += f"configs: {json.dumps([{'config_name': 'default', 'data_files': files}])}\n"
+    if guide.features:
+        head += f"dataset_info: {json.dumps({'features': list(guide.features)})}\n"
     return head
 
 

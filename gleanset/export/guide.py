@@ -20,6 +20,7 @@ class Guide:
     """`files`: what lies where, by path or pattern. `loading`: by the name of a client, the Python that loads it.
 
     `data_files`: what the Hugging Face hub takes for a split, by the split's name; nothing when it finds them itself.
+    `features`: the types of its columns, as a card of the hub tells them; nothing where they can be seen in the files.
     `has_images`: whether pictures are in it at all, and not only what is known of them.
     """
 
@@ -27,6 +28,7 @@ class Guide:
     loading: Mapping[str, str]
     describe: Describe
     data_files: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    features: Sequence[Json] = ()
     has_images: bool = True
 
 
@@ -60,7 +62,7 @@ COLUMNS = (
     ("group", "sc:Text", "Images of one group belong together; no group is in two splits."),
 )
 """Name, type and meaning of the columns of metadata.jsonl, metadata.csv and whatever holds the same."""
-
+_NUMBERS = {name for name, data_type, _ in COLUMNS if data_type == "sc:Integer"}
 
 _PICTURES = "<label>/<sha256>.<ext>"
 _TABLES = "a row an image: label, size, hash, source, creator, licence, attribution"
@@ -172,27 +174,43 @@ def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
     )
 
 
-def guide_to_webdataset(splits: Sequence[str], suffix: str) -> Guide:
-    """Shards of each split, with a sample an image.
+def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], names: Collection[str]) -> Guide:
+    """Shards of each split, with a sample an image, whose picture has one of the suffixes.
 
     mlcroissant keeps what it unpacks of a tar under its name alone, so it would mix up datasets whose shards have the
     same names: the shards are described, their records are not.
     """
     return Guide(
         files={
-            "<split>-<number>.tar": f"shards: each image as `<label>/<sha256>.{suffix}`, its metadata as `.json`,"
+            "<split>-<number>.tar": f"shards: each image as `{_PICTURES}`, its metadata as `.json`,"
             " and the number of its label as `.cls`",
             "classes.json": "the labels: a label's number is its place in the list, counted from 0",
         },
         loading={
             "webdataset": f"""import glob, webdataset
 shards = sorted(glob.glob("FOLDER/train-*.tar"))
-dataset = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("{suffix}", "cls", "json")""",
+samples = webdataset.WebDataset(shards, shardshuffle=False).decode({_pictures_of(suffixes)})
+dataset = samples.to_tuple("{";".join(suffixes)}", "cls", "json")""",
             "Hugging Face datasets": _HUB,
         },
         describe=partial(_files_alone, "application/x-tar"),
         data_files={split: [f"{split}-*.tar"] for split in splits},
+        features=_features_of_samples(suffixes, names),
     )
+
+
+def _pictures_of(suffixes: Sequence[str]) -> str:
+    """What webdataset is to decode; its own list of pictures leaves out those of AVIF."""
+    return '"pil", webdataset.imagehandler("pil", ["avif"])' if "avif" in suffixes else '"pil"'
+
+
+def _features_of_samples(suffixes: Sequence[str], names: Collection[str]) -> list[Json]:
+    """Hugging Face takes the first samples for all, and gives up when their pictures are of several formats. Told what
+    there is, it gives each format a column, of which a row has one."""
+    pictures: list[Json] = [{"name": suffix, "dtype": "image"} for suffix in suffixes]
+    row = [{"name": name, "dtype": "int64" if name in _NUMBERS else "string"} for name in names]
+    of_sample = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+    return [*pictures, {"name": "json", "struct": row}, {"name": "cls", "dtype": "int64"}, *of_sample]
 
 
 def guide_to_parquet(splits: Sequence[str], names: Collection[str]) -> Guide:

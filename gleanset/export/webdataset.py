@@ -13,7 +13,7 @@ from gleanset.export.guide import Guide, guide_to_webdataset
 from gleanset.export.layout import WHOLE, Layout, Options
 from gleanset.export.names import Names
 from gleanset.export.seen import Seen
-from gleanset.export.tables import of_one_type
+from gleanset.export.tables import columns, of_one_type
 from gleanset.export.tar import tar_end, tar_header
 from gleanset.export.workspace import Growing
 from gleanset.store import EXTENSIONS
@@ -23,18 +23,16 @@ _END = tarfile.RECORDSIZE
 
 
 class WebDataset(Layout):
-    """`<split>-000000.tar` and so on, each image with `<label>/<sha256>.jpg`, `.json` and `.cls`; and classes.json.
+    """`<split>-000000.tar` and so on, each image as `<label>/<sha256>.<ext>` with `.json` and `.cls`; and classes.json.
 
-    An image as it is stored is always called `.jpg`, whatever its format (which is in the JSON): readers look at the
-    bytes, but want samples whose parts are called the same throughout. Resized ones are called by their format. `.cls`
-    is the label's place in the list of classes.json, counted from 0.
+    `.cls` is the label's place in the list of classes.json, counted from 0.
     """
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
-        self._suffix = EXTENSIONS[options.resize.format] if options.resize else "jpg"
         self._names = Names(options.rename)
         self._seen = Seen(files.place, "names")
+        self._suffixes: dict[str, None] = {}
         self._classes: dict[str, int] = {}
         self._shards: dict[str, int] = {}
         self._open: tuple[str, Growing] | None = None
@@ -43,7 +41,9 @@ class WebDataset(Layout):
         key = f"{folder_name(entry.label)}/{self._names.of(entry)}"
         if not self._seen.is_new(key):  # the same bytes twice under one label, when duplicates are kept
             key = f"{key}-{entry.position}"
-        name = f"{key}.{self._suffix}"
+        suffix = EXTENSIONS[entry.format]
+        self._suffixes[suffix] = None
+        name = f"{key}.{suffix}"
         row = json.dumps(of_one_type(self.row(entry, name)), ensure_ascii=False)
         number = self._classes.setdefault(entry.label, len(self._classes))
         parts = {name: data, f"{key}.json": row.encode(), f"{key}.cls": str(number).encode()}
@@ -77,11 +77,13 @@ class WebDataset(Layout):
         self._open = None
 
     def guide(self) -> Guide:
-        return guide_to_webdataset(list(self._shards), self._suffix)
+        names = columns(include_metadata=self.options.include_metadata)
+        return guide_to_webdataset(list(self._shards), list(self._suffixes), names)
 
     def state(self) -> dict[str, Any]:
         return {
             "names": self._names.state(),
+            "suffixes": list(self._suffixes),
             "classes": list(self._classes),
             "shards": self._shards,
             "open": self._open[0] if self._open else None,
@@ -89,6 +91,7 @@ class WebDataset(Layout):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._names.restore(state["names"])
+        self._suffixes = dict.fromkeys(state["suffixes"])
         self._classes = {label: number for number, label in enumerate(state["classes"])}
         self._shards = dict(state["shards"])
         if (split := state["open"]) is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from gleanset.export import Entry, Options
-from gleanset.store import Store
+from gleanset.store import EXTENSIONS, Store
 from gleanset.types import Licence
 from tests.engine.exporting import lay_out, stored
 
@@ -56,14 +57,15 @@ def picture(number: int, format_: str = "jpeg") -> bytes:
     return file.getvalue()
 
 
-async def mixed(store: Store, splits: dict[str, int] = COUNTS) -> list[Entry]:
+async def mixed(
+    store: Store, splits: dict[str, int] = COUNTS, formats: Sequence[str] = ("jpeg", "png", "webp", "gif")
+) -> list[Entry]:
     """Pictures of several formats, labels, licences and splits; in some splits a column is empty throughout."""
-    formats = ("jpeg", "png", "webp", "gif")
     made: list[Entry] = []
     for split, count in splits.items():
         for n in range(count):
-            number = len(made)
-            (entry,) = await stored(store, [picture(number, formats[n % 4])], formats[n % 4])
+            number, format_ = len(made), formats[n % len(formats)]
+            (entry,) = await stored(store, [picture(number, format_)], format_)
             made.append(
                 replace(
                     entry,
@@ -125,26 +127,60 @@ async def test_yolo(store: Store, tmp_path: Path) -> None:
 
 
 async def test_webdataset(store: Store, tmp_path: Path, hf: Any) -> None:
-    """Pictures of several formats, in several shards, have parts of the same names for both readers."""
-    wds = pytest.importorskip("webdataset")
-    entries = await mixed(store)
+    """Pictures of all formats, each by its own name, in several shards, as the card says that they are loaded."""
+    entries = await mixed(store, formats=tuple(EXTENSIONS))
     folder = await lay_out("webdataset", entries, store, tmp_path / "out", Options(max_shard_bytes=40_000))
     assert len(list(folder.glob("train-*.tar"))) > 1
     classes = json.loads((folder / "classes.json").read_text())
     for split in COUNTS:
         mine = [e for e in entries if e.split == split]
-        shards = [str(path) for path in sorted(folder.glob(f"{split}-*.tar"))]
-        read = wds.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("jpg", "json", "cls")
-        assert [(image.size, row["sha256"], row["licence"], classes[number]) for image, row, number in read] == [
+        read = as_the_card_says(folder, "webdataset", split)
+        assert [(image.size, row["sha256"], row["licence"], classes[number]) for image, number, row in read] == [
             ((e.width, e.height), e.sha256, e.licence.code if e.licence else "", e.label) for e in mine
         ]
     loaded = hf(folder)
     assert {split: len(rows) for split, rows in loaded.items()} == COUNTS
-    for split, rows in loaded.items():
+    for split, rows in [*loaded.items(), ("test", hf(folder, split="test", streaming=True))]:
         mine = [e for e in entries if e.split == split]
-        assert [(row["jpg"].size, row["json"]["sha256"], classes[row["cls"]]) for row in rows] == [
-            ((e.width, e.height), e.sha256, e.label) for e in mine
-        ]
+        for row, e in zip(rows, mine, strict=True):
+            assert {suffix for suffix in EXTENSIONS.values() if row[suffix]} == {EXTENSIONS[e.format]}
+            assert row[EXTENSIONS[e.format]].size == (e.width, e.height)
+            assert (row["json"]["sha256"], row["json"]["width"], classes[row["cls"]]) == (e.sha256, e.width, e.label)
+    assert loaded["train"].features["json"]["width"].dtype == "int64"
+
+
+def as_the_card_says(folder: Path, client: str, split: str) -> Any:
+    """What the card's block for a client makes, of this split."""
+    block = (folder / "README.md").read_text().partition(f"\n{client}:\n\n```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(block.replace("FOLDER", str(folder)).replace("train-", f"{split}-"), names)
+    return names["dataset"]
+
+
+async def test_what_webdataset_takes_for_pictures(store: Store, tmp_path: Path) -> None:
+    """By their names, as they come without being told: all but AVIF, of which the card tells it."""
+    wds = pytest.importorskip("webdataset")
+    entries = await mixed(store, {"train": 7}, tuple(EXTENSIONS))
+    folder = await lay_out("webdataset", entries, store, tmp_path / "out")
+    found: dict[str, Any] = {}
+    for sample in wds.WebDataset(str(folder / "train-000000.tar"), shardshuffle=False).decode("pil"):
+        found |= {name: part for name, part in sample.items() if name in EXTENSIONS.values()}
+    assert found.keys() == set(EXTENSIONS.values())
+    assert {name for name, part in found.items() if isinstance(part, bytes)} == {"avif"}
+
+
+@pytest.mark.parametrize("format_", ["jpeg", "png"])
+async def test_webdataset_of_one_format(format_: str, store: Store, tmp_path: Path, hf: Any) -> None:
+    """Then Hugging Face's own reader of shards needs no card."""
+    entries = await mixed(store, formats=(format_,))
+    options = Options(include_metadata=False)
+    folder = await lay_out("webdataset", entries, store, tmp_path / "out", options)
+    read = list(as_the_card_says(folder, "webdataset", "train"))
+    assert [image.size for image, _, _ in read] == [(e.width, e.height) for e in entries if e.split == "train"]
+    shards = {"train": str(folder / "train-*.tar")}
+    for rows in (hf(folder, split="train"), hf("webdataset", data_files=shards, split="train")):
+        assert [row[EXTENSIONS[format_]].size for row in rows] == [image.size for image, _, _ in read]
+        assert rows[1]["json"]["sha256"] == read[1][2]["sha256"]
 
 
 async def test_parquet(store: Store, tmp_path: Path, hf: Any) -> None:
