@@ -41,13 +41,13 @@ def tables_of(archive: Archive) -> list[Table]:
     """An image folder has a table for each split, COCO a file, webdataset its shards. Of an export without metadata
     the manifest is the table: it has the images' names, which tell the labels. Raises DatasetError for no dataset."""
     names = sorted(archive.members)
+    if found := [name for name in names if _SHARD.fullmatch(name)]:
+        _check_complete(archive, found)
+        return [_Shard(archive, name) for name in found]
     if found := [name for name in names if name == TABLE or _OF_SPLIT.fullmatch(name)]:
         return [_Jsonl(archive, name) for name in found]
     if found := [name for name in names if _OF_COCO.fullmatch(name)]:
         return [_Coco(archive, name) for name in found]
-    if found := [name for name in names if _SHARD.fullmatch(name)]:
-        _check_complete(archive, found)
-        return [_Shard(archive, name) for name in found]
     return [_Manifest(archive, MANIFEST)]
 
 

@@ -6,8 +6,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from gleanset.export.croissant import Description, Json, column, file_object, file_set, from_table, record_set
+from gleanset.export.croissant import (
+    Description,
+    Json,
+    column,
+    file_object,
+    file_set,
+    from_table,
+    record_set,
+    unpacked,
+)
 from gleanset.export.files import File
+from gleanset.export.tables import columns
 
 Describe = Callable[[Mapping[str, File]], Description]
 """Takes the tables and other files, without the images, that are written already, by their paths."""
@@ -174,28 +184,26 @@ def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
     )
 
 
-def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], names: Collection[str]) -> Guide:
-    """Shards of each split, with a sample an image, whose picture has one of the suffixes.
-
-    mlcroissant keeps what it unpacks of a tar under its name alone, so it would mix up datasets whose shards have the
-    same names: the shards are described, their records are not.
-    """
+def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], *, include_metadata: bool) -> Guide:
+    """Shards of each split, with a sample an image, whose picture has one of the suffixes."""
     return Guide(
         files={
             "<split>-<number>.tar": f"shards: each image as `{_PICTURES}`, its metadata as `.json`,"
             " and the number of its label as `.cls`",
             "classes.json": "the labels: a label's number is its place in the list, counted from 0",
-        },
+        }
+        | ({"metadata.jsonl": _TABLES} if include_metadata else {}),
         loading={
             "webdataset": f"""import glob, webdataset
 shards = sorted(glob.glob("FOLDER/train-*.tar"))
 samples = webdataset.WebDataset(shards, shardshuffle=False).decode({_pictures_of(suffixes)})
 dataset = samples.to_tuple("{";".join(suffixes)}", "cls", "json")""",
             "Hugging Face datasets": _HUB,
+            "mlcroissant": _CROISSANT.format("images"),
         },
-        describe=partial(_files_alone, "application/x-tar"),
+        describe=partial(_described_in_tars, suffixes),
         data_files={split: [f"{split}-*.tar"] for split in splits},
-        features=_features_of_samples(suffixes, names),
+        features=_features_of_samples(suffixes, columns(include_metadata=include_metadata)),
     )
 
 
@@ -305,6 +313,18 @@ def _described_by_split(folders: Sequence[str], written: Mapping[str, File]) -> 
         distribution += [file_object(table, written[table], _JSONL, "A row an image."), images]
         sets += pictures_with_rows(images, table, split, _PATH_IN_SPLIT)
     return Description(distribution, sets)
+
+
+def _described_in_tars(suffixes: Sequence[str], written: Mapping[str, File]) -> Description:
+    """Records of the pictures in shards, which mlcroissant unpacks; of what else is in them it reads nothing."""
+    table, tars = "metadata.jsonl", [name for name in written if name.endswith(".tar")]
+    images = file_set("image-files", [f"*/*.{suffix}" for suffix in suffixes], IMAGE_TYPES, "The pictures in shards.")
+    images["containedIn"] = [{"@id": name} for name in tars]
+    distribution = [unpacked(file_object(name, written[name], "application/x-tar", "A shard.")) for name in tars]
+    if table not in written:
+        return Description([*distribution, images], [pictures_alone(images)])
+    of_table = file_object(table, written[table], _JSONL, "A row an image.")
+    return Description([*distribution, of_table, images], pictures_with_rows(images, table, "images"))
 
 
 def _described_in_shards(names: Collection[str], _: Mapping[str, File]) -> Description:

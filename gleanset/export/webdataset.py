@@ -13,7 +13,7 @@ from gleanset.export.guide import Guide, guide_to_webdataset
 from gleanset.export.layout import WHOLE, Layout, Options
 from gleanset.export.names import Names
 from gleanset.export.seen import Seen
-from gleanset.export.tables import columns, of_one_type
+from gleanset.export.tables import Jsonl, of_one_type
 from gleanset.export.tar import tar_end, tar_header
 from gleanset.export.workspace import Growing
 from gleanset.store import EXTENSIONS
@@ -25,13 +25,15 @@ _END = tarfile.RECORDSIZE
 class WebDataset(Layout):
     """`<split>-000000.tar` and so on, each image as `<label>/<sha256>.<ext>` with `.json` and `.cls`; and classes.json.
 
-    `.cls` is the label's place in the list of classes.json, counted from 0.
+    `.cls` is the label's place in the list of classes.json, counted from 0. All that is known of the images is in
+    metadata.jsonl too, for who does not go through the shards.
     """
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         self._names = Names(options.rename)
         self._seen = Seen(files.place, "names")
+        self._table = Jsonl(files, "metadata.jsonl") if options.include_metadata else None
         self._suffixes: dict[str, None] = {}
         self._classes: dict[str, int] = {}
         self._shards: dict[str, int] = {}
@@ -44,11 +46,14 @@ class WebDataset(Layout):
         suffix = EXTENSIONS[entry.format]
         self._suffixes[suffix] = None
         name = f"{key}.{suffix}"
-        row = json.dumps(of_one_type(self.row(entry, name)), ensure_ascii=False)
+        row = self.row(entry, name)
+        text = json.dumps(of_one_type(row), ensure_ascii=False)
         number = self._classes.setdefault(entry.label, len(self._classes))
-        parts = {name: data, f"{key}.json": row.encode(), f"{key}.cls": str(number).encode()}
+        parts = {name: data, f"{key}.json": text.encode(), f"{key}.cls": str(number).encode()}
         sample = b"".join(_member(*part) for part in parts.items())
         self._shard(entry.split or WHOLE, len(sample)).write(sample)
+        if self._table:
+            self._table.add(row)
         return name
 
     def _shard(self, split: str, more: int) -> Growing:
@@ -77,8 +82,8 @@ class WebDataset(Layout):
         self._open = None
 
     def guide(self) -> Guide:
-        names = columns(include_metadata=self.options.include_metadata)
-        return guide_to_webdataset(list(self._shards), list(self._suffixes), names)
+        splits, suffixes = list(self._shards), list(self._suffixes)
+        return guide_to_webdataset(splits, suffixes, include_metadata=self.options.include_metadata)
 
     def state(self) -> dict[str, Any]:
         return {

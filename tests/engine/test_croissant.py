@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from gleanset.export import Options, export, form_of
 from gleanset.export.base import About, Entry, file_name, metadata_row
 from gleanset.export.croissant import croissant
@@ -20,8 +22,8 @@ from gleanset.export.guide import guide_to_plain
 from gleanset.export.tally import Tally
 from gleanset.store import Store
 from gleanset.types import Licence
-from tests.engine.exporting import silent, stored, stream
-from tests.engine.pictures import sample
+from tests.engine.exporting import lay_out, silent, stored, stream
+from tests.engine.pictures import encode, sample
 from tests.web import picture
 
 ABOUT = About(
@@ -71,7 +73,8 @@ def read(*folders: Path) -> list[dict[str, Any]]:
     """As mlcroissant sees it, in a process of its own: it takes seconds and hundreds of megabytes to import."""
     command = [sys.executable, str(Path(__file__).with_name("read_croissant.py"))]
     command += [str(folder / "croissant.json") for folder in folders]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | {"CROISSANT_CACHE": str(folders[0].parent / "unpacked")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -89,12 +92,12 @@ async def test_an_export_is_what_its_clients_load(tmp_path: Path) -> None:
         "yolo": {"images": 6, "images-rows": 6},
         "parquet": {"images": 6},
         "coco": {"train": 4, "train-rows": 4, "test": 2, "test-rows": 2},
-        "webdataset": {},
+        "webdataset": {"images": 6, "images-rows": 6},
         "csv": {"rows": 6},
         "jsonl": {"rows": 6},
     }
     bare = {"folder": {"images": 6}, "imagefolder": {"images": 6}, "yolo": {"images": 6}, "csv": {"rows": 6}}
-    bare |= {"parquet": {"images": 6}, "coco": sets["coco"]}
+    bare |= {"parquet": {"images": 6}, "coco": sets["coco"], "webdataset": {"images": 6}}
     folders: list[Path] = []
     for expected, options in ((sets, Options()), (bare, Options(include_metadata=False))):
         for format_ in expected:
@@ -163,6 +166,32 @@ def test_mlcroissant_validates_and_loads_it(tmp_path: Path) -> None:
         {"splits/name": "train", "splits/images": 7},
     ]
     assert {each["labels/name"] for each in found["sets"]["labels"]} == {"007", "Größe/漢", "dog"}
+
+
+async def test_shards_of_equal_names_are_not_mixed_up(tmp_path: Path) -> None:
+    """Two datasets whose shards and images are all called the same, read by one who keeps what it unpacks."""
+    store = Store(str(tmp_path / "blobs"))
+    formats = ("jpeg", "png", "webp", "gif", "tiff", "bmp", "avif")
+    datasets: list[list[Entry]] = []
+    for size in (100, 200):
+        made: list[Entry] = []
+        for n, format_ in enumerate(formats):
+            data = encode(Image.new("RGB", (size + n, 50), (size, n, 0)), format_)
+            (one,) = await stored(store, [data], format_)
+            label, split = f"label {n % 2}", ("train", "test")[n // 4]
+            made.append(replace(one, width=size + n, label=label, split=split, title="T"))
+        datasets.append([*made, made[-1]])
+    options = Options(rename="number", max_shard_bytes=30_000)
+    folders = [await lay_out("webdataset", one, store, tmp_path / f"{n}", options) for n, one in enumerate(datasets)]
+    assert len({path.name for folder in folders for path in folder.glob("*.tar")}) > 2
+    for found, entries in zip(read(*folders), datasets, strict=True):
+        assert found["complaints"] == []
+        records = found["sets"]["images"]
+        told = ("image", "sha256", "label", "split", "title", "width")
+        assert sorted([record[f"images/{name}"] for name in told] for record in records) == sorted(
+            [[each.width, 50], each.sha256, each.label, each.split, "T", each.width] for each in entries
+        )
+        assert len({record["images/file_name"] for record in records}) == len(entries)
 
 
 def test_a_dataset_of_webp_alone(tmp_path: Path) -> None:

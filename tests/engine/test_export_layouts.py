@@ -131,11 +131,12 @@ async def test_webdataset(store: Store, tmp_path: Path) -> None:
     most = 20_480
     folder = await lay_out("webdataset", entries, store, tmp_path / "out", Options(max_shard_bytes=most))
     shards = sorted(folder.glob("*.tar"))
-    assert files(folder) == {path.name for path in shards} | {"classes.json"}
+    assert files(folder) == {path.name for path in shards} | {"classes.json", "metadata.jsonl"}
     assert len(shards) > len(SPLITS)
     assert all(path.stat().st_size <= most for path in shards)
     assert json.loads((folder / "classes.json").read_text("utf-8")) == list(LABELS)
     found: list[tuple[str, str, int]] = []
+    names: set[str] = set()
     for split in SPLITS:
         for shard in sorted(folder.glob(f"{split}-*.tar")):
             with tarfile.open(shard) as archive:
@@ -144,9 +145,13 @@ async def test_webdataset(store: Store, tmp_path: Path) -> None:
                 told = json.loads(parts[row])
                 assert hashlib.sha256(parts[picture]).hexdigest() == told["sha256"]
                 assert told["file_name"] == picture
+                names.add(picture)
                 assert set(told) == {*METADATA_FIELDS, "metadata"}
                 found.append((split, told["label"], int(parts[number])))
     assert found == [(e.split, e.label, LABELS.index(e.label)) for e in entries]
+    rows = lines(folder / "metadata.jsonl")
+    assert [(row["split"], row["sha256"], row["title"]) for row in rows] == [(e.split, e.sha256, None) for e in entries]
+    assert {row["file_name"] for row in rows} == names
 
 
 async def test_parquet(store: Store, tmp_path: Path) -> None:
