@@ -19,7 +19,7 @@ from backend.services import statistics
 from backend.services.access import seen
 from backend.services.image_detail import detail, stored_key
 from backend.services.neighbours import neighbours
-from backend.services.search import json_of, search
+from backend.services.search import page_as_json
 from gleanset.store import EXTENSIONS
 
 router = APIRouter(tags=["images"])
@@ -42,8 +42,7 @@ async def list_images(
     no index answers is looked for among some thousand images at a time."""
     job = await seen(session, actor, CrawlJob, crawl_job_id)
     after = decode_cursor(query.cursor) if query.cursor else 0
-    found, more = await search(session, job, query, after, query.limit)
-    items = await json_of(session, job, found, query.validation_job_id)
+    items, more = await page_as_json(session, job, query, after, query.limit)
     cursor = json.dumps(None if more is None else encode_cursor(more))
     return Response(f'{{"items":{items},"next":{cursor}}}', media_type="application/json")
 

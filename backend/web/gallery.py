@@ -24,7 +24,7 @@ from backend.services import decisions, takedowns
 from backend.services.access import owned, seen
 from backend.services.image_detail import detail
 from backend.services.neighbours import neighbours
-from backend.services.search import items_of, search
+from backend.services.search import page as images_page
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.render import go, page
 
@@ -86,14 +86,14 @@ async def show_gallery(
     wanted, errors = checked(ImageFilter, given)
     after = decode_cursor(cursor) if cursor else 0
     asked = wanted or ImageFilter()
-    found, more = await search(session, job, asked, after, _ON_A_PAGE)
+    items, more = await images_page(session, job, asked, after, _ON_A_PAGE)
     context = GalleryPage(
         job_id=job.id,
         job_name=job.name,
         project_id=project.id,
         project_name=project.name,
         changeable=actor.may_change(project.user_id),
-        items=await items_of(session, job, found, asked.validation_job_id),
+        items=items,
         next=None if more is None else encode_cursor(more),
         query=urlencode(given),
         values=given,

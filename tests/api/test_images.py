@@ -35,7 +35,7 @@ def fields(number: int) -> dict[str, Any]:
         "licence": licence,
     }
     return given | (
-        {"title": "100%_sure \\ about 'cats'", "metadata": {"ünï": [1, {"b": "\\"}]}} if number == 5 else {}
+        {"title": "100%_sure \\ about 'cats' für Öl", "metadata": {"ünï": [1, {"b": "\\"}]}} if number == 5 else {}
     )
 
 
@@ -95,6 +95,8 @@ def places(client: httpx.Client, job: Gathered, **asked: Any) -> list[int]:
         ({"text": "100%_sure"}, (5,)),
         ({"text": "100%sure"}, ()),
         ({"text": "_sure \\ about 'CATS'"}, (5,)),
+        ({"text": "'CATS' fÜr ö"}, (5,)),
+        ({"text": "fur"}, ()),
         ({"text": "picture 8"}, (8,)),
         ({"text": "ann"}, range(10)),
         ({"text": "example.org/3.jpg"}, (3,)),
