@@ -17,7 +17,7 @@ from gleanset.export.croissant import (
     unpacked,
 )
 from gleanset.export.files import File
-from gleanset.export.tables import columns
+from gleanset.export.tables import LABEL_NAME, columns
 
 Describe = Callable[[Mapping[str, File]], Description]
 """Takes the tables and other files, without the images, that are written already, by their paths."""
@@ -221,14 +221,17 @@ def _features_of_samples(suffixes: Sequence[str], names: Collection[str]) -> lis
     return [*pictures, {"name": "json", "struct": row}, {"name": "cls", "dtype": "int64"}, *of_sample]
 
 
-def guide_to_parquet(splits: Sequence[str], names: Collection[str]) -> Guide:
+def guide_to_parquet(splits: Sequence[str], first: str, names: Collection[str]) -> Guide:
     """Files of each split, with a row an image."""
     return Guide(
-        files={"data/<split>-<number>.parquet": f"{_TABLES}, and in the column `image` the image itself"},
+        files={
+            "data/<split>-<number>-of-<count>.parquet": f"{_TABLES}, and in the column `image` the image itself;"
+            " `label` is a number, and `label_name` its name"
+        },
         loading={
             "Hugging Face datasets": _HUB,
-            "pandas": """import pandas
-rows = pandas.read_parquet("FOLDER/data/train-00000.parquet")""",
+            "pandas": f"""import pandas
+rows = pandas.read_parquet("FOLDER/data/{first}")""",
             "mlcroissant": _CROISSANT.format("images"),
         },
         describe=partial(_described_in_shards, names),
@@ -333,9 +336,9 @@ def _described_in_shards(names: Collection[str], _: Mapping[str, File]) -> Descr
     of_shards = {"fileSet": {"@id": shards["@id"]}}
     content = of_shards | {"extract": {"column": "image"}, "transform": {"jsonPath": "bytes"}}
     fields = [
-        column(name, data_type, meaning, of_shards | {"extract": {"column": name}})
+        column(name, data_type, meaning, of_shards | {"extract": {"column": LABEL_NAME if name == "label" else name}})
         for name, data_type, meaning in COLUMNS
-        if name in names and name != "file_name"
+        if name in names
     ]
     image = column("image", "sc:ImageObject", "The picture.", content)
     return Description([shards], [record_set("images", "Pictures with what is known of each.", [image, *fields])])

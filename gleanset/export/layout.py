@@ -77,6 +77,10 @@ class Layout:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from there; called before anything else, and only when there was a checkpoint."""
 
+    def settle(self) -> bool:
+        """Put some of what waited for the last image into the container; False when nothing waited any more."""
+        return False
+
     def finish(self) -> None:
         """Write what comes behind the last image; growing texts go into the container by themselves."""
 

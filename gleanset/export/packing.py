@@ -69,6 +69,8 @@ async def pack(
         await _pack(entries, read, dataset, progress, readers)
         if not dataset.images:
             raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
+        while await _in_thread(dataset.settle):
+            await progress(dataset.images)
         whole = await _in_thread(dataset.finish)
     except OSError as error:
         raise _unwritable(place.folder.parent, error) from error
@@ -147,6 +149,12 @@ class _Dataset:
                 "position": self.position,
             }
         )
+
+    def settle(self) -> bool:
+        if not self._layout.settle():
+            return False
+        self._checkpoint()
+        return True
 
     def finish(self) -> Whole:
         self._layout.finish()

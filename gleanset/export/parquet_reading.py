@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gleanset.errors import ExportDamaged
 from gleanset.export.reading import Part
+from gleanset.export.tables import LABEL_NAME
 from gleanset.sources.archive import most_of
 
 _BATCH = 1000
@@ -33,7 +34,8 @@ def rows(file: BinaryIO, part: Part) -> Iterator[dict[str, Any]]:
                 raise ExportDamaged(f"{part.name} unfolds to far more than its size: that is no export but a trap.")
             for batch in parquet.iter_batches(_BATCH, columns=names, use_threads=False):
                 for values in zip(*map(_values, batch.columns), strict=True):
-                    yield dict(zip(batch.schema.names, values, strict=True))
+                    row = dict(zip(batch.schema.names, values, strict=True))
+                    yield row | {"label": row.pop(LABEL_NAME)} if LABEL_NAME in row else row
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ExportDamaged(f"{part.name} is not a readable Parquet file: {reason}.") from error

@@ -1,4 +1,4 @@
-"""One Parquet file of images while it is being written."""
+"""One Parquet file of images while it is being written, and its end, which is written when all labels are known."""
 
 # pyarrow carries no types; nothing of it leaves this module.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ _ROW_GROUP = 64 << 20
 _BATCH = 8 << 20
 """Bytes of images that become an Arrow batch: Python's own copies are let go of early."""
 _FOOTER = 4 << 10
+_MAGIC = b"PAR1"
 
 _TYPES: Mapping[str, tuple[Any, str]] = {
+    "label": (pa.int64(), "int64"),
     "width": (pa.int32(), "int32"),
     "height": (pa.int32(), "int32"),
     "file_size": (pa.int64(), "int64"),
@@ -36,14 +40,8 @@ class Shard:
         self._path, self._schema = path, _schema(columns)
         self.size = _FOOTER
         self._largest = 0
-        texts = [name for name in self._schema.names if name != "image"]
-        options: dict[str, Any] = {
-            "compression": {**dict.fromkeys(texts, "snappy"), "image.bytes": "none", "image.path": "snappy"},
-            "use_dictionary": texts,
-            "write_statistics": texts,
-            "write_batch_size": 64,  # values between two looks at a page's size
-        }
-        self._writer = pq.ParquetWriter(path, self._schema, **options)
+        path.unlink(missing_ok=True)  # who was cancelled before may have it open still, and writes when it is let go
+        self._writer = _writer(path, self._schema)
         self._rows: list[dict[str, Any]] = []
         self._batches: list[Any] = []
         self._waiting = [0, 0]
@@ -74,19 +72,48 @@ class Shard:
             self._writer.write_table(table, row_group_size=len(table))
         self._batches, self._waiting[1] = [], 0
 
-    def finish(self) -> Path:
+    def finish(self) -> int:
+        """Its bytes; `seal` writes what comes behind them."""
         self._write()
         self._writer.close()
-        return self._path
+        return self._path.stat().st_size
 
 
-def _schema(names: Sequence[str]) -> Any:
+def seal(path: Path, size: int, columns: Sequence[str], labels: Sequence[str]) -> None:
+    """End a finished file, of which so many bytes were written, with a directory that knows the labels by number.
+
+    The directory of Parquet stands behind the data, and the last one counts: the one before, without labels, stays as
+    some bytes that nobody reads, from which this is made however often it is begun.
+    """
+    os.truncate(path, size)
+    file = BytesIO()
+    _writer(file, _schema(columns, labels)).close()
+    directory = pq.read_metadata(file)
+    directory.append_row_groups(pq.read_metadata(path))
+    written = BytesIO()
+    directory.write_metadata_file(written)
+    with path.open("ab") as shard:
+        shard.write(written.getvalue().removeprefix(_MAGIC))
+
+
+def _writer(place: Any, schema: Any) -> Any:
+    texts = [name for name in schema.names if name != "image"]
+    options: dict[str, Any] = {
+        "compression": {**dict.fromkeys(texts, "snappy"), "image.bytes": "none", "image.path": "snappy"},
+        "use_dictionary": texts,
+        "write_statistics": texts,
+        "write_batch_size": 64,  # values between two looks at a page's size
+    }
+    return pq.ParquetWriter(place, schema, **options)
+
+
+def _schema(columns: Sequence[str], labels: Sequence[str] = ()) -> Any:
     """The image and the other columns, with what Hugging Face takes them for."""
     fields = [pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))]
     features: dict[str, Any] = {"image": {"_type": "Image"}}
-    for name in names:
-        if name != "file_name":
-            arrow, dtype = _TYPES.get(name, (pa.string(), "string"))
-            fields.append(pa.field(name, arrow))
-            features[name] = {"dtype": dtype, "_type": "Value"}
+    for name in columns:
+        arrow, dtype = _TYPES.get(name, (pa.string(), "string"))
+        fields.append(pa.field(name, arrow))
+        features[name] = {"dtype": dtype, "_type": "Value"}
+    features["label"] = {"names": list(labels), "_type": "ClassLabel"}
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})

@@ -16,6 +16,9 @@ OWED = (
 )  # fmt: skip
 """What goes with an image even when its metadata is not wanted: what it is, what is owed for it, and who wanted it."""
 
+LABEL_NAME = "label_name"
+"""The column with a label's name where `label` is a number."""
+
 
 def columns(*, include_metadata: bool) -> Sequence[str]:
     """The names of the columns, in their order."""

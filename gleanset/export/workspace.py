@@ -115,6 +115,7 @@ class Workspace:
         self.folder = folder
         self._fingerprint = fingerprint
         self._growing: dict[str, Growing] = {}
+        self._kept: list[Path] = []
         self._spent: list[Path] = []
         self._notary = ThreadPoolExecutor(1)
         self._noting: Future[None] | None = None
@@ -154,6 +155,10 @@ class Workspace:
         sha256 = self._growing.pop(name).finish()
         return self.folder / name, sha256
 
+    def keep(self, path: Path) -> None:
+        """Bring a file that others wrote to the disk with the next checkpoint, which counts on it."""
+        self._kept.append(path)
+
     def spend(self, path: Path) -> None:
         """Remove a finished file at the next checkpoint: until then, who goes on from the one before needs it."""
         self._spent.append(path)
@@ -165,6 +170,8 @@ class Workspace:
         sizes = {name: growing.size for name, growing in self._growing.items()}
         note = json.dumps({"fingerprint": self._fingerprint, "sizes": sizes, "state": state})
         files = [growing.flushed() for growing in self._growing.values()]
+        files += [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in self._kept]
+        self._kept = []
         spent, self._spent = self._spent, []
         self._noting = self._notary.submit(self._note, files, note, spent)
 

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset
 import pytest
 from PIL import Image
 
@@ -186,18 +187,47 @@ async def test_webdataset_of_one_format(format_: str, store: Store, tmp_path: Pa
 async def test_parquet(store: Store, tmp_path: Path, hf: Any) -> None:
     entries = await mixed(store)
     folder = await lay_out("parquet", entries, store, tmp_path / "out", Options(max_shard_bytes=5_000))
-    assert len(list(folder.glob("data/train-*.parquet"))) > 1
-    loaded = hf(folder)
-    assert {split: len(rows) for split, rows in loaded.items()} == COUNTS
-    for split, rows in loaded.items():
-        same_pictures(rows, [e for e in entries if e.split == split])
-    kinds = {name: repr(feature) for name, feature in loaded["test"].features.items()}
+    shards = {split: [str(path) for path in sorted(folder.glob(f"data/{split}-*.parquet"))] for split in COUNTS}
+    count = len(shards["train"])
+    assert count > 1
+    assert [Path(name).name for name in shards["train"]] == [
+        f"train-{n:05}-of-{count:05}.parquet" for n in range(count)
+    ]
+    bare = await lay_out("parquet", entries, store, tmp_path / "bare", Options(include_metadata=False))
+    for loaded in (hf(folder), hf("parquet", data_files=shards), hf(bare)):
+        assert {split: len(rows) for split, rows in loaded.items()} == COUNTS
+        for split, rows in loaded.items():
+            assert rows.features["label"].names == list(LABELS)
+            same_pictures(named(rows), [e for e in entries if e.split == split])
+            assert rows["label_name"] == [row["label"] for row in named(rows)]
+    kinds = {name: repr(feature) for name, feature in hf(folder)["test"].features.items()}
     assert kinds["image"].startswith("Image(")
     assert kinds["fetched_at"] == "Value('timestamp[us, tz=UTC]')"
-    assert kinds["label"] == kinds["title"] == "Value('string')"
-    assert loaded["train"].class_encode_column("label").features["label"].names == sorted(LABELS)
+    assert kinds["label_name"] == kinds["title"] == "Value('string')"
+    for n, shard in enumerate(shards["train"]):  # each alone knows all labels, also the first
+        assert hf("parquet", data_files=shard, split="train").features["label"].names == list(LABELS), n
     streamed = hf(folder, split="validation", streaming=True)
-    same_pictures(streamed, [e for e in entries if e.split == "validation"])
+    same_pictures(named(streamed), [e for e in entries if e.split == "validation"])
+
+
+def named(rows: Any) -> list[dict[str, Any]]:
+    """The rows with the names of their labels for the numbers."""
+    return [row | {"label": rows.features["label"].int2str(row["label"])} for row in rows]
+
+
+async def test_parquet_for_others(store: Store, tmp_path: Path) -> None:
+    """pandas as the card says it, and Arrow's datasets over all files: one schema, and labels by their names."""
+    entries = await mixed(store)
+    folder = await lay_out("parquet", entries, store, tmp_path / "out", Options(max_shard_bytes=5_000))
+    block = (folder / "README.md").read_text().partition("\npandas:\n\n```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(block.replace("FOLDER", str(folder)), names)
+    first = names["rows"]
+    assert first["label_name"].tolist() == [e.label for e in entries[: len(first)]]
+    table = pyarrow.dataset.dataset(folder / "data").to_table(columns=["sha256", "label", "label_name", "split"])
+    assert {tuple(row.values()) for row in table.to_pylist()} == {
+        (e.sha256, LABELS.index(e.label), e.label, e.split) for e in entries
+    }
 
 
 @pytest.mark.parametrize("format_", ["imagefolder", "webdataset", "parquet"])

@@ -159,15 +159,18 @@ async def test_parquet(store: Store, tmp_path: Path) -> None:
     most = 4096 + 250
     folder = await lay_out("parquet", entries, store, tmp_path / "out", Options(max_shard_bytes=most))
     shards = {"train": 2, "validation": 2, "test": 2}
-    assert files(folder) == {f"data/{split}-{n:05}.parquet" for split, count in shards.items() for n in range(count)}
+    assert files(folder) == {
+        f"data/{split}-{n:05}-of-{count:05}.parquet" for split, count in shards.items() for n in range(count)
+    }
     for split in SPLITS:
         table = pq.read_table(sorted((folder / "data").glob(f"{split}-*.parquet")))
         mine = [e for e in entries if e.split == split]
-        assert table.column_names == ["image", *METADATA_FIELDS[1:], "metadata"]
+        assert table.column_names == ["image", "label", "label_name", *METADATA_FIELDS[2:], "metadata"]
         for row, e in zip(table.to_pylist(), mine, strict=True):
             assert row["image"]["bytes"] == await store.get(e.key)
             assert row["image"]["path"] == f"{folder_name(e.label)}/{e.sha256}.png"
-            assert (row["label"], row["fetched_at"], row["width"], row["title"]) == (e.label, e.fetched_at, 10, None)
+            assert (row["label"], row["label_name"]) == (LABELS.index(e.label), e.label)
+            assert (row["fetched_at"], row["width"], row["title"]) == (e.fetched_at, 10, None)
             assert json.loads(row["metadata"]) == e.metadata
 
 

@@ -170,6 +170,50 @@ async def test_killed_while_the_papers_are_written(tmp_path: Path, monkeypatch: 
     assert content(await attempt("zip", entries, store, tmp_path / "killed")) == content(whole)
 
 
+@pytest.mark.parametrize("inside", ["zip", "tar.gz", "folder"])
+@pytest.mark.parametrize("kill_at", [0, 3, 17])
+async def test_killed_while_shards_wait_for_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: str, kill_at: int
+) -> None:
+    """Parquet goes into the container at the end, shard by shard, and from each of them on it can be gone on with."""
+    monkeypatch.setattr("gleanset.export.parquet._AT_ONCE", 1)
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    told: list[int] = []
+
+    async def packed(folder: Path, kill_at: int | None = None) -> Packed:
+        async def progress(_: int) -> None:
+            told.append(_)
+            if len(told) == kill_at:
+                raise KilledError
+
+        place = Workspace(folder, "the same")
+        try:
+            form = form_of("parquet", inside)
+            options = Options(max_shard_bytes=9_000)
+            return await pack(form, stream(entries), store, place, ABOUT, progress, options)
+        finally:
+            place.close()
+
+    whole = await packed(tmp_path / "through")
+    shards = len(told)
+    assert shards == 18
+    assert not list((tmp_path / "through").glob("*.parquet")), "none stays beside the container"
+    told.clear()
+    with pytest.raises(KilledError):
+        await packed(tmp_path / "killed", 1 + kill_at)
+    place = Workspace(tmp_path / "killed", "the same")
+    assert (place.state["images"], place.state["layout"]["packed"]) == (IMAGES, 1 + kill_at)
+    place.close()
+    for left in (tmp_path / "killed").glob("*.parquet"):
+        with left.open("ab") as file:
+            file.write(b"half a directory")
+    told.clear()
+    again = await packed(tmp_path / "killed")
+    assert content(again) == content(whole)
+    assert len(told) == shards - 1 - kill_at
+
+
 @pytest.mark.parametrize("told", [1, 10, 18, 19])
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, KilledError])
 async def test_who_is_told_of_progress_may_end_it(
