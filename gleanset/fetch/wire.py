@@ -111,6 +111,7 @@ class Wire:
             max_line_size=_MAX_HEADER,
             max_field_size=_MAX_HEADER,
             max_headers=_MAX_HEADERS,
+            middlewares=(_once,),
         )
         return self
 
@@ -170,6 +171,17 @@ class Wire:
         return aiohttp.ClientTimeout(
             total=max(left.seconds, 0.001), sock_connect=options.connect_timeout, sock_read=options.read_timeout
         )
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Sends a request once. aiohttp by itself sends those that break off again, at once; here the host's pace says when,
+    and the options how often."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def _wanted(answer: aiohttp.ClientResponse, ask: Ask) -> bytes:

@@ -18,7 +18,7 @@ from gleanset.errors import FetchFailed, OutcomeError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.connection import REST
 from gleanset.fetch.wire import Wire
-from gleanset.types import Reason
+from gleanset.types import Pace, Reason
 from tests.engine.crawling import picture
 from tests.engine.hostile import Asked, Handler, Hostile, dripping, in_packets, in_turn, redirect, reply, status
 
@@ -183,6 +183,26 @@ async def test_the_wait_for_a_retry_takes_no_time_off() -> None:
     answers = in_turn(status(503, "Retry-After: 1"), reply())
     async with Hostile({"/": answers}) as server, Fetcher(hurried) as fetcher:
         assert (await fetcher.get(server.url())).body == b"picture"
+
+
+async def test_a_request_that_breaks_off_is_sent_again_at_the_pace_of_the_host_only() -> None:
+    came: list[float] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(OSError, EOFError):
+            while b"/picture" not in await reader.readuntil(b"\r\n\r\n"):
+                writer.write(answer_with(b""))  # the connection is kept for the picture
+            came.append(time.monotonic())
+
+    options = replace(OPTIONS, own_hosts=frozenset(), pace=Pace(1, 0.4), attempts=3)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Fetcher(options) as fetcher:
+        with pytest.raises(FetchFailed) as caught:
+            await fetcher.get(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/picture")
+    assert caught.value.reason is Reason.CONNECTION
+    gaps = [after - before for before, after in itertools.pairwise(came)]
+    assert len(gaps) == 2
+    assert min(gaps) > 0.3, gaps
 
 
 # ------------------------------------------------------------------------------------------------------- whose answer
