@@ -174,8 +174,7 @@ class Wire:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Sends a request once. aiohttp by itself sends those that break off again, at once; here the host's pace says when,
-    and the options how often."""
+    """Sends a request once. By itself aiohttp sends one that breaks off again, at once; here the host's pace says when."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
