@@ -75,8 +75,7 @@ class Rows:
         self._archive.members.clear()  # the arrays know where everything is, in a tenth of the memory
 
     def _without_images(self) -> DatasetError:
-        why = "csv and jsonl have none, and parquet is for datasets.load_dataset and pyarrow"
-        return DatasetError(f"{self.path.name} has no images that can be loaded here: {why}.")
+        return DatasetError(f"{self.path.name} has no images that can be loaded here; csv and jsonl have none.")
 
 
 def _numbered(values: list[str] | list[str | None], names: list[str]) -> Any:

@@ -10,16 +10,19 @@ import tarfile
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
-from io import BufferedReader, RawIOBase
+from io import BufferedReader
 from typing import Any, Protocol, cast
 
 from gleanset.client.archive import BROKEN, Archive, Member, tar_members
+from gleanset.client.parquet_table import ParquetTable
+from gleanset.client.windows import Window
 from gleanset.errors import DatasetError
 
 TABLE, MANIFEST = "metadata.jsonl", "MANIFEST.sha256"
 _OF_SPLIT = re.compile(rf"[^/]+/{re.escape(TABLE)}")
 _OF_COCO = re.compile(r"annotations/instances_([^/]+)\.json")
 _SHARD = re.compile(r"[^/]+-\d{6}\.tar")
+_OF_PARQUET = re.compile(r"data/[^/]+-\d{5}(?:-of-\d{5})?\.parquet")
 _LISTED = re.compile(rb"([0-9a-f]{64})  (images/([^/\n]+)/[^/\n]+)\n?")
 _LONGEST_LINE = 16 << 20
 _PIECE = 1 << 20
@@ -38,12 +41,16 @@ class Table(Protocol):
 
 
 def tables_of(archive: Archive) -> list[Table]:
-    """An image folder has a table for each split, COCO a file, webdataset its shards. Of an export without metadata
-    the manifest is the table: it has the images' names, which tell the labels. Raises DatasetError for no dataset."""
+    """An image folder has a table for each split, COCO a file, webdataset and Parquet their shards. Of an export of
+    files without metadata the manifest is the table: it has the images' names, which tell the labels. Raises
+    DatasetError for no dataset."""
     names = sorted(archive.members)
     if found := [name for name in names if _SHARD.fullmatch(name)]:
-        _check_complete(archive, found)
+        _check_complete(archive, found, _SHARD)
         return [_Shard(archive, name) for name in found]
+    if found := [name for name in names if _OF_PARQUET.fullmatch(name)]:
+        _check_complete(archive, found, _OF_PARQUET)
+        return [ParquetTable(archive, found)]
     if found := [name for name in names if name == TABLE or _OF_SPLIT.fullmatch(name)]:
         return [_Jsonl(archive, name) for name in found]
     if found := [name for name in names if _OF_COCO.fullmatch(name)]:
@@ -51,10 +58,10 @@ def tables_of(archive: Archive) -> list[Table]:
     return [_Manifest(archive, MANIFEST)]
 
 
-def _check_complete(archive: Archive, shards: Sequence[str]) -> None:
+def _check_complete(archive: Archive, shards: Sequence[str], pattern: re.Pattern[str]) -> None:
     """Whether all shards of the manifest are there. They are not hashed, which would take reading all of them."""
     listed = (line.partition(b"  ")[2].decode("utf-8", "replace") for line in archive.read(MANIFEST).splitlines())
-    if missing := sorted({name for name in listed if _SHARD.fullmatch(name)} ^ set(shards)):
+    if missing := sorted({name for name in listed if pattern.fullmatch(name)} ^ set(shards)):
         raise DatasetError(f"{archive.path.name} is damaged: its {MANIFEST} and its shards differ in {missing[0]}.")
 
 
@@ -168,7 +175,7 @@ class _Shard:
         self._before: Sequence[tuple[str, Member]] = ()
 
     def texts(self) -> Iterator[tuple[int, bytes]]:
-        window = BufferedReader(_Window(self._archive, self._start, self._size), _PIECE)
+        window = BufferedReader(Window(self._archive, self._start, self._size), _PIECE)
         before: list[tuple[str, Member]] = []
         self._before = before
         try:
@@ -199,29 +206,6 @@ class _Shard:
     def member(self, row: dict[str, Any]) -> Member | None:
         found = next((member for name, member in self._before if name == row.get("file_name")), None)
         return found and found._replace(at=self._start + found.at, within=True)
-
-
-class _Window(RawIOBase):
-    """A part of an archive as a file."""
-
-    def __init__(self, archive: Archive, start: int, size: int) -> None:
-        self._archive, self._start, self._size, self._at = archive, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def readinto(self, buffer: memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
-        data = self._archive.slice(self._start + self._at, min(len(buffer), max(0, self._size - self._at)))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
 
 def _named(archive: Archive, folder: str, row: dict[str, Any]) -> Member | None:

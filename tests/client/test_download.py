@@ -189,7 +189,9 @@ def test_a_killed_process_leaves_what_it_had(
     assert len(way.headers("Range", "/download")) <= -(-packed.file_size // PART) - 3
 
 
-@pytest.mark.parametrize("format_", ["tar", "tar.gz", "tar.zst", "imagefolder", "yolo", "coco", "webdataset"])
+@pytest.mark.parametrize(
+    "format_", ["tar", "tar.gz", "tar.zst", "imagefolder", "yolo", "coco", "webdataset", "parquet"]
+)
 def test_other_containers(client: Client, packed: ExportJob, tmp_path: Path, format_: str) -> None:
     made = client.export_jobs.wait(client.export_jobs.create(packed.crawl_job_id, f"As {format_}", format_), timeout=60)
     with client.load(f"Tests/As {format_}") as dataset, client.load(packed) as zipped:

@@ -108,6 +108,22 @@ def test_a_text_that_comes_again_takes_the_room_of_one() -> None:
     assert len(list(parquet_rows(file, part))) == 100_000
 
 
+async def test_no_damage_of_parquet_ends_the_process(store: Store, tmp_path: Path) -> None:
+    """Arrow's own look into a damaged directory does."""
+    folder = await lay_out("parquet", (await images(store))[:3], store, tmp_path / "out")
+    [shard] = (folder / "data").iterdir()
+    whole = shard.read_bytes()
+    told = 0
+    for at in range(len(whole) - 1, len(whole) - 6000, -3):
+        data = bytearray(whole)
+        data[at] ^= 0x55
+        try:
+            list(parquet_rows(io.BytesIO(data), Part("data/train-00000.parquet", len(data), None)))
+        except ExportDamaged:
+            told += 1
+    assert told > 200
+
+
 HEAD = b'{"info": {}, "images": [\n'
 SHARD = member("cat/1.json", 17 << 20).tobuf() + bytes(17 << 20)
 
