@@ -174,7 +174,7 @@ class Wire:
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Sends a request once. By itself aiohttp sends one that breaks off again, at once; here the host's pace says when."""
+    """Sends a request once. By itself aiohttp sends one that breaks off again, at once: out of its host's pace."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
