@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         default=2.0, gt=0, description="Seconds between signs of life of a worker; five missed mean it is dead."
     )
     export_days: int = Field(default=7, ge=1, description="Days until an export expires and its file is deleted.")
+    deleted_days: int = Field(
+        default=7, ge=1, description="Days for which a deleted project can be restored; then it is removed for good."
+    )
     orphan_hours: int = Field(
         default=24, ge=1, description="Hours after which files that belong to no image or export are deleted."
     )

@@ -39,6 +39,9 @@ _RETRY = f"""
 """  # noqa: S608 - a constant of ours
 
 
+MAINTENANCE = "maintenance"
+"""The queue of what belongs to no crawl job, and the lock that lets one of it run at a time."""
+
 STOP_WITHIN = 3.0
 """Seconds that tasks have to end by themselves when their worker stops."""
 
@@ -110,6 +113,13 @@ async def psycopg_connection(session: AsyncSession) -> AsyncConnection[Any]:
 async def defer(session: AsyncSession, task: str, crawl_job: int, /, **arguments: Any) -> int:
     """Enqueue a task by its name in the session's own transaction; the task's id."""
     return (await defer_many(session, task, crawl_job, [arguments]))[0]
+
+
+async def defer_maintenance(session: AsyncSession, task: str, /, **arguments: Any) -> int:
+    """Enqueue a task of no crawl job, which runs when no other of them does; its id."""
+    connection = await psycopg_connection(session)
+    deferrer = app.configure_task(task, queue=MAINTENANCE, lock=MAINTENANCE, connection=connection)
+    return await deferrer.defer_async(**arguments)
 
 
 async def defer_many(

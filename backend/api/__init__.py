@@ -6,6 +6,7 @@ from backend.api import (
     activity,
     crawl_jobs,
     decisions,
+    deleted_projects,
     export_jobs,
     images,
     keys,
@@ -37,5 +38,6 @@ for noun in (
     profile,
     keys,
     users,
+    deleted_projects,
 ):
     router.include_router(noun.router)

@@ -80,7 +80,7 @@ def doctor(
 def sweep_now(
     *, dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False
 ) -> None:
-    """Remove what is old: expired exports, files that belong to nothing, expired sessions, ended tasks.
+    """Remove what is old: projects deleted days ago, expired exports and sessions, files of nothing, ended tasks.
 
     Workers do the same by themselves, now and then.
     """

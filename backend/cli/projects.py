@@ -1,15 +1,19 @@
-"""`gleanset projects`: look at projects, put them away, delete them."""
+"""`gleanset projects`: look at projects, put them away, delete them and bring them back."""
 
 from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.crawl import Json
 from backend.config import get_settings
@@ -17,44 +21,64 @@ from backend.db import Database
 from backend.errors import NotFound
 from backend.models import Project
 from backend.models.enums import ProjectStatus
-from backend.schemas.projects import ProjectResponse, ProjectUpdate
-from backend.services import profiles, projects
+from backend.schemas.projects import DeletedProjectResponse, ProjectResponse, ProjectUpdate
+from backend.services import deleted_projects, profiles, projects, retention
 
-app = typer.Typer(invoke_without_command=True, help="List, archive, restore and delete projects.")
+app = typer.Typer(invoke_without_command=True, help="List, archive, delete, restore and purge projects.")
 
+Answer = TypeVar("Answer")
 ProjectNumber = Annotated[int, typer.Argument(help="Number of the project.", min=1, max=2**31 - 1)]
 
 
 @app.callback()
 def _list_by_default(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        list_projects(limit=20, json=False)
+        list_projects(limit=20, deleted=False, json=False)
 
 
 @app.command("list")
 def list_projects(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    deleted: Annotated[
+        bool, typer.Option("--deleted", help="Those that are deleted and can still be restored.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """The latest projects that are not deleted."""
+    """The latest projects that are not deleted, or those that are."""
 
-    async def run() -> list[Project]:
+    async def read(session: AsyncSession) -> Sequence[ProjectResponse]:
+        if deleted:
+            query = deleted_projects.all_of_them().order_by(Project.id.desc()).limit(limit)
+            found = (await session.scalars(query)).all()
+            return await deleted_projects.described(session, found, get_settings().deleted_days)
         query = select(Project).where(Project.status != ProjectStatus.DELETED.value).order_by(Project.id.desc())
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            return list(await session.scalars(query.limit(limit)))
+        return [ProjectResponse.model_validate(each) for each in await session.scalars(query.limit(limit))]
 
-    found = asyncio.run(run())
+    found = _run(read)
     if json:
-        typer.echo(jsonlib.dumps([ProjectResponse.model_validate(each).model_dump(mode="json") for each in found]))
-        return
-    table = Table("project", "name", "status", "created", box=None, pad_edge=False)
+        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
+    elif found:
+        Console().print(_table(found, deleted=deleted))
+    else:
+        typer.echo("No project is deleted." if deleted else "There are no projects yet. Start with: gleanset demo")
+
+
+def _table(found: Sequence[ProjectResponse], *, deleted: bool) -> Table:
+    last = ("owner", "images", "restorable until") if deleted else ("status", "created")
+    table = Table("project", "name", *last, box=None, pad_edge=False)
     for each in found:
-        table.add_row(str(each.id), each.name, each.status, f"{each.created_at.astimezone():%Y-%m-%d %H:%M}")
-    Console().print(table if found else "There are no projects yet. Start with: gleanset demo")
+        if isinstance(each, DeletedProjectResponse):
+            until = each.restorable_until
+            cells = (each.owner, f"{each.images:,}", _when(until) if until else "being removed")
+        else:
+            cells = (each.status.value, _when(each.created_at))
+        table.add_row(str(each.id), Text(each.name), *cells)
+    return table
+
+
+def _when(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 @app.command()
@@ -65,33 +89,73 @@ def archive(project: ProjectNumber) -> None:
 
 @app.command()
 def restore(project: ProjectNumber) -> None:
-    """Bring an archived project back."""
-    typer.echo(f"Active again: {_update(project, ProjectUpdate(status=ProjectStatus.ACTIVE))}")
+    """Bring an archived project back, or a deleted one while it is there; its cancelled jobs can be retried."""
+
+    async def run(session: AsyncSession) -> str:
+        owner = await profiles.local_owner(session)
+        found = await session.get(Project, project)
+        if found is not None and found.status == ProjectStatus.DELETED:
+            return (await deleted_projects.restore(session, project, owner.id)).name
+        return (await _change(session, project, ProjectUpdate(status=ProjectStatus.ACTIVE))).name
+
+    typer.echo(f"Active again: {_run(run)}")
 
 
 @app.command()
 def delete(
     project: ProjectNumber, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False
 ) -> None:
-    """Hide a project with all that is in it, and cancel what is under way in it."""
+    """Hide a project with all that is in it, and cancel what is under way in it. It can be restored for some days."""
     if not yes:
         typer.confirm(f"Delete project {project} with all that is in it?", abort=True)
-    typer.echo(f"Deleted: {_update(project, ProjectUpdate(status=ProjectStatus.DELETED))}")
+    deleted = _update(project, ProjectUpdate(status=ProjectStatus.DELETED))
+    until = datetime.now(UTC) + timedelta(days=get_settings().deleted_days)
+    typer.echo(f"Deleted: {deleted}. Until {_when(until)} it comes back with: gleanset projects restore {project}")
+
+
+@app.command()
+def purge(
+    project: ProjectNumber, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False
+) -> None:
+    """Remove a deleted project for good, with its images and their files, without waiting for its days to be over."""
+    if not yes:
+        typer.confirm(f"Remove project {project} for good? Nobody can bring it back then.", abort=True)
+
+    async def run() -> tuple[str, str]:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            async with database.transaction() as session:
+                owner = await profiles.local_owner(session)
+                name = (await deleted_projects.give_up(session, project, owner.id)).name
+            return name, await retention.purge(settings, database, project)
+
+    name, trouble = asyncio.run(run())
+    typer.echo(f"Removed for good: {name}{f' ({trouble})' if trouble else ''}")
 
 
 def _update(number: int, change: ProjectUpdate) -> str:
     """The name of the project that was changed. Raises NotFound."""
 
-    async def run() -> str:
+    async def run(session: AsyncSession) -> str:
+        return (await _change(session, number, change)).name
+
+    return _run(run)
+
+
+async def _change(session: AsyncSession, number: int, change: ProjectUpdate) -> Project:
+    owner = await profiles.local_owner(session)
+    project = await session.get(Project, number)
+    if project is None or project.status == ProjectStatus.DELETED:
+        raise NotFound(f"There is no project {number}. `gleanset projects list` shows those there are.")
+    return await projects.update(session, project, change, owner.id)
+
+
+def _run(work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
+    async def run() -> Answer:
         async with (
             await asyncio.to_thread(Database.ready, get_settings()) as database,
             database.transaction() as session,
         ):
-            owner = await profiles.local_owner(session)
-            project = await session.get(Project, number)
-            if project is None or project.status == ProjectStatus.DELETED:
-                raise NotFound(f"There is no project {number}. `gleanset projects list` shows those there are.")
-            await projects.update(session, project, change, owner.id)
-            return project.name
+            return await work(session)
 
     return asyncio.run(run())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ForeignKey, Index, String
@@ -25,6 +26,8 @@ class Project(TimestampMixin, Base):
     description: Mapped[str | None]
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("profiles.id", ondelete="CASCADE"))
     status: Mapped[str] = mapped_column(String(20), default=ProjectStatus.ACTIVE.value, server_default="active")
+    deleted_at: Mapped[datetime | None]
+    purge_began_at: Mapped[datetime | None]
 
     user: Mapped[Profile] = relationship(back_populates="projects")
     crawl_jobs: Mapped[list[CrawlJob]] = relationship(

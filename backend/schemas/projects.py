@@ -33,5 +33,15 @@ class ProjectResponse(Response):
     updated_at: datetime
 
 
+class DeletedProjectResponse(ProjectResponse):
+    """`restorable_until`: none when its removal has begun. `images` and `bytes` go with it, and count until then."""
+
+    deleted_at: datetime | None = None
+    restorable_until: datetime | None = None
+    owner: str
+    images: int
+    bytes: int
+
+
 class ProjectDetailResponse(ProjectResponse):
     crawl_jobs: list[CrawlJobResponse] = Field(default_factory=list[CrawlJobResponse])

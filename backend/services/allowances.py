@@ -2,7 +2,7 @@
 
 A job that is under way counts with all the images that it may come to, so jobs that are started at the same moment
 cannot pass a limit together. Its bytes are known only when they are there: nobody starts a job when the bytes are used
-up, and a running one ends with the batch that uses them up.
+up, and a running one ends with the batch that uses them up. What is in deleted projects counts as long as it is there.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.config import Settings
 from backend.errors import NotAllowed, TooMany
 from backend.models import CrawlChunk, CrawlJob, Profile, Project
-from backend.models.enums import JobStatus, ProjectStatus
+from backend.models.enums import JobStatus
 
 RETRY_AFTER = 60
+_DELETED = "Those of deleted projects count until the projects are removed for good."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ def _check_images(allowance: Allowance, had: int, asked: int) -> None:
     raise NotAllowed(
         f"{allowance.images:,} images are allowed, {had:,} are there or asked for, and this job asks for {asked:,}."
         + (f" Ask for {left:,} at most, or delete" if left else " Delete")
-        + " jobs that are not needed any more.",
+        + f" jobs that are not needed any more. {_DELETED}",
         allowed=allowance.images,
         had=had,
         asked=asked,
@@ -94,12 +95,13 @@ async def bytes_used_up(session: AsyncSession, owner_id: UUID, allowance: Allowa
     if allowance.bytes is None:
         return None
     query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
-    had = int((await session.scalars(query.where(_counted(owner_id)))).one())
+    had = int((await session.scalars(query.where(Project.user_id == owner_id))).one())
     return had if had >= allowance.bytes else None
 
 
 def bytes_sentence(allowance: Allowance, had: int) -> str:
-    return f"{allowance.bytes:,} bytes are allowed, and {had:,} are there. Delete jobs that are not needed any more."
+    figures = f"{allowance.bytes:,} bytes are allowed, and {had:,} are there."
+    return f"{figures} Delete jobs that are not needed any more. {_DELETED}"
 
 
 async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tuple[int, int]:
@@ -112,7 +114,7 @@ async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tu
             func.coalesce(func.sum(CrawlJob.max_images).filter(under_way), 0) + func.coalesce(there, 0),
         )
         .join(CrawlJob.project)
-        .where(_counted(owner_id))
+        .where(Project.user_id == owner_id)
     )
     if without is not None:
         query = query.where(CrawlJob.id != without)
@@ -123,8 +125,3 @@ async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tu
 def _under_way() -> ColumnElement[bool]:
     started = (CrawlJob.status == JobStatus.PENDING.value) & (func.jsonb_array_length(CrawlJob.task_ids) > 0)
     return (CrawlJob.status == JobStatus.RUNNING.value) | started
-
-
-def _counted(owner_id: UUID) -> ColumnElement[bool]:
-    """The person's jobs, but for those of deleted projects, which nobody could delete to make room."""
-    return (Project.user_id == owner_id) & ((Project.status != ProjectStatus.DELETED.value) | _under_way())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import or_, select
@@ -35,6 +36,7 @@ async def update(session: AsyncSession, project: Project, wanted: ProjectUpdate,
             raise BadInput(f"A project's {name} cannot be null; leave the field out to keep it.")
         setattr(project, name, value)
     if wanted.status is ProjectStatus.DELETED:
+        project.deleted_at = datetime.now(UTC)
         await _stop_all(session, project, user_id)
     await session.flush()
     after = {name: getattr(project, name) for name in before}

@@ -6,12 +6,12 @@ import structlog
 from procrastinate import JobContext
 
 from backend import queue
-from backend.services.retention import STORE_TASK, TASK, sweep, sweep_store
+from backend.services.retention import PURGE_TASK, STORE_TASK, TASK, purge, sweep, sweep_store
 from backend.tasks.runtime import runtime_of
 
 log = structlog.get_logger(__name__)
 
-QUEUE = "maintenance"
+QUEUE = queue.MAINTENANCE
 
 
 @queue.app.periodic(cron="17 * * * *")
@@ -32,3 +32,10 @@ async def four_times_a_day(context: JobContext, timestamp: int) -> None:  # noqa
     for swept in await sweep_store(runtime.settings, runtime.database):
         if swept.count or swept.note:
             log.info("swept", what=swept.what, count=swept.count, note=swept.note)
+
+
+@queue.app.task(name=PURGE_TASK, queue=QUEUE, lock=QUEUE, pass_context=True, retry=queue.RetryInterrupted())
+async def purge_project(context: JobContext, project_id: int) -> None:
+    """A deleted project that an admin does not want to wait for."""
+    runtime = runtime_of(context)
+    await purge(runtime.settings, runtime.database, project_id)

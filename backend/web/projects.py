@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.http.access import Allow, Reader, Writer
 from backend.http.paging import Cursor, Id, paged
-from backend.http.service import Session
+from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, Project
 from backend.models.enums import JobStatus, ProjectStatus
 from backend.schemas.projects import ProjectCreate, ProjectUpdate
@@ -191,7 +191,9 @@ async def update_project(request: Request, session: Session, actor: Writer, proj
 
 
 @router.post("/projects/{project_id}/status")
-async def set_status(request: Request, session: Session, actor: Writer, project_id: Id) -> Response:
+async def set_status(
+    request: Request, service: CurrentService, session: Session, actor: Writer, project_id: Id
+) -> Response:
     """Archive it, bring it back, or hide it with all that is in it."""
     project = await owned(session, actor, Project, project_id)
     given = await fields_of(request)
@@ -201,7 +203,9 @@ async def set_status(request: Request, session: Session, actor: Writer, project_
         return go(f"/projects/{project.id}/settings", "Nothing was changed: tick the box first.")
     await projects.update(session, project, wanted, actor.user_id)
     if deleted:
-        return go("/", f"The project {project.name} is deleted.")
+        until = (project.deleted_at or datetime.now(UTC)) + timedelta(days=service.settings.deleted_days)
+        told = f"An admin can restore it until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC."
+        return go("/", f"The project {project.name} is deleted. {told}")
     archived = wanted.status is ProjectStatus.ARCHIVED
     return go(f"/projects/{project.id}", "The project is archived." if archived else "The project is active again.")
 

@@ -63,7 +63,7 @@ class Projects:
         return Project.model_validate_json(self._http.send("PATCH", path, body=changes, again=True))
 
     def delete(self, project: Project | int) -> None:
-        """Hide it and all that is in it; what is under way is cancelled."""
+        """Hide it and all that is in it; what is under way is cancelled. For some days an admin can restore it."""
         self._http.send("DELETE", f"/projects/{number(project)}")
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend import queue
 from backend.config import Settings
 from backend.models import CrawlChunk, CrawlJob, ValidationJob
+from backend.services import deleted_projects, retention
 from tests.api.gathered import gathered
 from tests.postgres import Server
 from tests.services.helpers import downloaded
@@ -73,7 +74,9 @@ def test_jobs_started_at_once_do_not_pass_a_limit_together(served: Served, me: h
     assert sorted(answers) == [202, 202, *[429] * 8]
 
 
-def test_a_deleted_project_leaves_nothing_under_way_and_counts_no_more(served: Served, me: httpx.Client) -> None:
+def test_a_deleted_project_leaves_nothing_under_way_and_counts_until_it_is_gone(
+    served: Served, me: httpx.Client
+) -> None:
     running, waiting = made(me, 90), gathered(served, me, [downloaded(f"d{n}") for n in range(10)], max_images=10)
     assert me.post(f"{running}/start").status_code == 202
     judging = me.post("/api/v1/validation-jobs", json={"crawl_job_id": waiting})
@@ -81,7 +84,7 @@ def test_a_deleted_project_leaves_nothing_under_way_and_counts_no_more(served: S
     assert asked(me, 1).status_code == 403
     for path in (running, f"{JOBS}/{waiting}"):
         project = me.get(path).json()["project_id"]
-        assert me.delete(f"/api/v1/projects/{project}").status_code == 204
+        assert me.delete(f"/api/v1/projects/{project}").status_code == 200
         assert me.get(path).status_code == 404
 
     async def states(session: AsyncSession) -> list[str]:
@@ -91,7 +94,23 @@ def test_a_deleted_project_leaves_nothing_under_way_and_counts_no_more(served: S
 
     assert served.run(states) == ["cancelled", "cancelled", "completed"]
     assert not served.run(lambda session: queue.has_tasks(session, int(running.rpartition("/")[2])))
+    answer = asked(me, 91)
+    assert (answer.status_code, answer.json()["details"]) == (403, {"allowed": 100, "had": 10, "asked": 91})
+    assert "deleted projects count until" in answer.json()["message"]
+    served.run(lambda session: deleted_projects.give_up(session, project, None))
+    assert served.do(retention.purge(served.settings, served.database, project)) == ""
     assert me.post(f"{made(me, 100)}/start").status_code == 202
+
+
+def test_the_bytes_of_a_deleted_project_count(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, [], max_images=10)
+
+    async def fill(session: AsyncSession) -> int:
+        session.add(CrawlChunk(crawl_job_id=job_id, position=0, source="urls", label="x", bytes=1_000_000))
+        return (await session.get_one(CrawlJob, job_id)).project_id
+
+    assert me.delete(f"/api/v1/projects/{served.run(fill)}").json()["bytes"] == 1_000_000
+    assert asked(me, 1).json()["details"] == {"allowed": 1_000_000, "had": 1_000_000}
 
 
 def test_who_has_all_the_bytes_starts_no_more(served: Served, me: httpx.Client) -> None:

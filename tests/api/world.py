@@ -44,7 +44,7 @@ class Kind(StrEnum):
     OWN = "own"
     """Somebody's alone, such as an API key: not there even for an admin."""
     PERSON = "person"
-    """What is there for everybody whom the route lets in: a user, for admins."""
+    """What is there for everybody whom the route lets in: a user or a deleted project, for admins."""
     ANY = "any"
     """No object: a name, a format."""
 
@@ -62,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
     "key_id": Kind.OWN,
     "session_id": Kind.OWN,
     "user_id": Kind.PERSON,
+    "deleted_id": Kind.PERSON,
     "token": Kind.ANY,
     "action": Kind.ANY,
 }
@@ -138,15 +139,16 @@ async def _things(session: AsyncSession, owner: Profile) -> dict[str, Any]:
         filename=f"{sha256}.jpg", storage_url=blob_key(sha256, "jpeg"), width=64, height=48, file_size=len(data),
         format="jpeg", sha256=bytes.fromhex(sha256), fetched_at=now,
     )  # fmt: skip
+    deleted = Project(name="Deleted", user_id=owner.id, status="deleted", deleted_at=now)
     check = ValidationJob(name="Check", crawl_job=job, validated_images=1, **done)
     export = ExportJob(name="Export", crawl_job=job, user_id=owner.id, exported_images=1, **done)
-    session.add_all([project, job, chunk, image, check, export])
+    session.add_all([project, deleted, job, chunk, image, check, export])
     await session.flush()
     session.add(Verdict(validation_job_id=check.id, image_id=image.id, valid=True))
     return {
         "project_id": project.id, "crawl_job_id": job.id, "job_id": job.id, "chunk_id": chunk.id,
         "image_id": image.id, "image_ids": [image.id], "validation_job_id": check.id, "since": check.id,
-        "export_job_id": export.id,
+        "export_job_id": export.id, "deleted_id": deleted.id,
     }  # fmt: skip
 
 

@@ -57,6 +57,17 @@ def test_what_is_decided_holds_in_all_jobs_of_the_project(cli: Cli, inside: Insi
     assert "archived" in inside("projects").out
     assert inside("projects", "restore", one).out == "Active again: One\n"
     assert inside("projects", "delete", one).code == 1
-    assert inside("projects", "delete", one, "--yes").out == "Deleted: One\n"
+    told = inside("projects", "delete", one, "--yes").out
+    assert told.startswith("Deleted: One. Until ")
+    assert told.endswith(f" it comes back with: gleanset projects restore {one}\n")
     assert [each["name"] for each in inside("projects", "list", "--json").json] == ["Other"]
+    [deleted] = inside("projects", "list", "--deleted", "--json").json
+    assert (deleted["name"], deleted["status"], deleted["owner"]) == ("One", "deleted", "owner@localhost")
+    assert "owner@localhost" in inside("projects", "list", "--deleted").out
+    assert inside("projects", "restore", one).out == "Active again: One\n"
+    assert f"There is no deleted project {one}." in inside("projects", "purge", one, "--yes").err
+    inside("projects", "delete", one, "--yes")
+    assert inside("projects", "purge", one).code == 1, "it asks first"
+    assert inside("projects", "purge", one, "--yes").out == "Removed for good: One\n"
+    assert inside("projects", "list", "--deleted").out == "No project is deleted.\n"
     assert f"There is no project {one}." in inside("projects", "restore", one).err

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -42,6 +43,7 @@ WAYS: dict[str, list[str]] = {
     "/account": [""],
     "/account/keys": [""],
     "/activity": [""],
+    "/admin/projects": [""],
     "/admin/users": ["", "?search=nobody"],
     "/api": [""],
     "/images/{image_id}": [""],
@@ -112,6 +114,9 @@ def job(served: Served) -> Gathered:
         job = ExportJob(crawl_job_id=made.job_id, user_id=user_id, name=LONG, splits={"train": 3, "test": 1})
         job.status, job.error_message = "failed", f"{LONG} {LONG}"
         session.add(job)
+        for begun in (None, datetime.now(UTC)):
+            gone = {"status": "deleted", "deleted_at": datetime.now(UTC), "purge_began_at": begun}
+            session.add(Project(name=LONG, user_id=user_id, **gone))
 
     served.run(fill)
     return made

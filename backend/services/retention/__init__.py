@@ -11,14 +11,16 @@ from psycopg import AsyncConnection
 
 from backend.config import Settings
 from backend.db import Database, libpq_url
+from backend.services.deleted_projects import PURGE_TASK
 from backend.services.doctor.blobs import sweep_blobs
 from backend.services.doctor.findings import Connection
 from backend.services.retention.exports import expired_exports, stray_files
 from backend.services.retention.indexes import stray_indexes
+from backend.services.retention.projects import GIVEN_UP, Purging
 from backend.services.retention.rows import old_rows
 from gleanset.store import Store
 
-__all__ = ["STORE_TASK", "TASK", "Swept", "sweep", "sweep_store"]
+__all__ = ["PURGE_TASK", "STORE_TASK", "TASK", "Swept", "purge", "sweep", "sweep_store"]
 
 TASK = "retention.sweep"
 STORE_TASK = "retention.sweep_store"
@@ -34,7 +36,9 @@ class Swept:
 
 
 async def sweep(settings: Settings, database: Database, *, dry_run: bool = False) -> list[Swept]:
-    """Expired exports, files among the exports that belong to none, indexes of nothing, rows that nobody needs."""
+    """Deleted projects, expired exports, files among the exports of none, indexes of nothing, rows nobody needs."""
+    purging = Purging(database, Store(settings.store_place), settings.exports)
+    projects = await purging.overdue(settings.deleted_days, dry_run=dry_run)
     before = datetime.now(UTC) - timedelta(hours=settings.orphan_hours)
     expired = await expired_exports(database, settings.exports, dry_run=dry_run)
     stray = await stray_files(database, settings.exports, before, dry_run=dry_run)
@@ -43,11 +47,19 @@ async def sweep(settings: Settings, database: Database, *, dry_run: bool = False
         database, key_hours=settings.request_key_hours, queue_days=settings.queue_days, dry_run=dry_run
     )
     return [
+        Swept("deleted projects", projects, purging.trouble),
         Swept("files of expired exports", expired),
         Swept("other files among the exports", stray),
         Swept("indexes of deleted projects", indexes),
         *(Swept(what, count) for what, count in rows.items()),
     ]
+
+
+async def purge(settings: Settings, database: Database, project_id: int) -> str:
+    """Remove a deleted project that was given up, at once; why files of it stay for a while, if any do."""
+    purging = Purging(database, Store(settings.store_place), settings.exports)
+    await purging.one(project_id, GIVEN_UP)
+    return purging.trouble
 
 
 async def sweep_store(settings: Settings, database: Database, *, dry_run: bool = False) -> list[Swept]:
