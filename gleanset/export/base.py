@@ -78,11 +78,14 @@ class Origin:
 class Splitting:
     """How a dataset was divided, beside its counts. `kept_together`: what made images a group, beside equal bytes:
     near_duplicates, series. `left_out`: images that would leak out of a fixed test set. `moved`: images that are in
-    another split than in the version before."""
+    another split than in the version before. `sha256` stands for which image is in which split, `fixed_sha256` for the
+    images that a fixed test set names: two versions that tell the same have the same."""
 
     kept_together: tuple[str, ...] = ()
     left_out: int = 0
     moved: int = 0
+    sha256: str | None = None
+    fixed_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,11 @@ def packed(me: httpx.Client, job_id: int, **options: Any) -> tuple[dict[str, Any
         origin, card = json.loads(archive.read("dataset.json")), archive.read("README.md").decode()
     counts = {"left_out": job["left_out_images"], "moved": job["moved_images"]}
     kept = {"kept_together": ["near_duplicates", "series"]}
-    assert origin["splitting"] == (kept | counts if "split" in options else None)
+    told = origin["splitting"]
+    hashes = {name: told.pop(name) for name in ("sha256", "fixed_sha256")} if told else {}
+    assert told == (kept | counts if "split" in options else None)
+    assert bool(hashes.get("fixed_sha256")) == ("fixed_test" in options.get("split", {}))
+    assert bool(hashes.get("sha256")) == ("split" in options)
     assert ("Never in two splits: the same bytes; near-duplicates" in card) == ("split" in options)
     assert [row["split"] or None for row in table] == [row["split"] for row in rows]
     return job, rows

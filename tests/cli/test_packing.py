@@ -140,3 +140,21 @@ def test_a_dataset_is_divided_and_its_test_set_kept(cli: Cli) -> None:
         assert len(folds) == 12
     assert "was split" in complaint(cli.run("export", "1", "--split", "80/20", "--fixed-test", "99"), 2)
     assert "--export FORMAT" in complaint(cli.run("crawl", "--folder", "pets", "--split", "80/20"), 2)
+
+
+def test_the_same_command_gives_the_same_bytes(cli: Cli) -> None:
+    """Also when the second export keeps to the splits of the first, and whatever numbers the two have."""
+    for n in range(24):
+        folder = cli.folder / "pets" / ("cat", "dog")[n % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{n}.jpg").write_bytes(picture(n))
+    cli.ok("crawl", "--folder", "pets", "--out", "first.zip")
+    hashes = [row["sha256"] for row in rows_of(cli.folder / "first.zip")]
+    (cli.folder / "test.txt").write_text("\n".join(hashes[:3]))
+    for wanted in (("--split", "80/10/10"), ("--folds", "3", "--fixed-test", "test.txt")):
+        made: list[bytes] = []
+        for n in range(2):
+            out = f"{wanted[0]}-{n}.zip".removeprefix("--")
+            cli.ok("export", "1", *wanted, "--out", out)
+            made.append((cli.folder / out).read_bytes())
+        assert made[0] == made[1]
