@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, Self, cast
@@ -42,6 +42,10 @@ FILE_DAMAGED = "file_damaged"
 SHAPES = ("landscape", "portrait", "square")
 GREYSCALE = 3.0
 """Colourfulness below which a picture is grey, also one that was stored with colour."""
+ALPHA = frozenset({"png", "webp", "gif", "tiff", "avif", "bmp"})
+"""Formats in which a picture may be transparent."""
+ANIMATED = frozenset({"gif", "png", "webp", "avif"})
+"""Formats in which a picture may move."""
 NEED_NO_CREDIT = ("cc0", "pdm")
 """Licences under which nobody has to be named."""
 MOST_DISTANCE = 64
@@ -53,22 +57,23 @@ class Limit:
     """One comparison: images break the rule when their `measure` is below (`min`) or above (`max`) the rule's value,
     is not the value (`is`), or is none of its values (`in`).
 
-    most: a number that the measure of no image exceeds.
+    least, most: numbers between which the measure of every image is.
     """
 
     rule: str
     measure: str
     bound: Literal["min", "max", "is", "in"]
     most: float = math.inf
+    least: float = 0
 
 
 LIMITS = (
     Limit("min_width", "width", "min"),
-    Limit("max_width", "width", "max"),
+    Limit("max_width", "width", "max", least=1),
     Limit("min_height", "height", "min"),
-    Limit("max_height", "height", "max"),
+    Limit("max_height", "height", "max", least=1),
     Limit("min_file_size", "file_size", "min"),
-    Limit("max_file_size", "file_size", "max"),
+    Limit("max_file_size", "file_size", "max", least=1),
     Limit("min_aspect_ratio", "aspect_ratio", "min"),
     Limit("max_aspect_ratio", "aspect_ratio", "max"),
     Limit("min_sharpness", "sharpness", "min"),
@@ -160,33 +165,63 @@ class Rules:
                 parse = _LISTS.get(name) or _PARSERS[known[name].partition(" |")[0]]
                 values[name] = parse(name, value)
         rules = cls(**values)
-        rules._check_not_contradictory()
+        rules._check()
         return rules
 
-    def _check_not_contradictory(self) -> None:
+    def _check(self) -> None:
+        """Raises RuleError for bounds that lie beyond what images measure, and for rules that no image can keep."""
         for limit in LIMITS:
             value = getattr(self, limit.rule)
-            if limit.bound == "min" and value is not None:
-                if value > limit.most:
-                    raise RuleError(f"{limit.rule}={value} leaves no image: {limit.measure} is at most {limit.most}.")
-                most: float | None = getattr(self, f"max_{limit.measure}", None)
-                if most is not None and value > most:
-                    raise RuleError(f"{limit.rule}={value} and max_{limit.measure}={most} leave no image.")
-        if self.greyscale and self.min_colour is not None and self.min_colour >= GREYSCALE:
-            raise RuleError(f"greyscale=true and min_colour={self.min_colour} leave no image.")
+            if value is None or limit.bound not in {"min", "max"}:
+                continue
+            if value > limit.most:
+                what = "leaves no image" if limit.bound == "min" else "refuses nothing"
+                raise RuleError(f"{limit.rule}={value} {what}: {limit.measure} is at most {limit.most}.")
+            if limit.bound == "max" and value < limit.least:
+                raise RuleError(f"{limit.rule}={value} leaves no image: {limit.measure} is at least {limit.least}.")
+            if limit.bound == "max" and value == 0 and limit.measure == "aspect_ratio":
+                raise RuleError(f"{limit.rule}=0 leaves no image: every image has some width.")
         if self.max_per_label == 0:
             raise RuleError("max_per_label=0 leaves no image.")
-        if self.across_jobs and self.keep_duplicates:
-            raise RuleError("keep_duplicates keeps the copies that across_jobs refuses: drop one of them.")
-        if self.near_duplicate_distance is not None:
-            if self.near_duplicate_distance > MOST_DISTANCE:
-                raise RuleError(
-                    f"near_duplicate_distance is at most {MOST_DISTANCE} bits of 256: beyond, it tells nothing."
-                )
-            if self.keep_duplicates:
-                raise RuleError(
-                    "keep_duplicates keeps the copies that near_duplicate_distance refuses: drop one of them."
-                )
+        if self.near_duplicate_distance is not None and self.near_duplicate_distance > MOST_DISTANCE:
+            raise RuleError(
+                f"near_duplicate_distance is at most {MOST_DISTANCE} bits of 256: beyond, it tells nothing."
+            )
+        if self.keep_duplicates:
+            for rule in ("across_jobs", "near_duplicate_distance"):
+                if getattr(self, rule) != _DEFAULTS[rule]:
+                    raise RuleError(f"keep_duplicates keeps the copies that {rule} refuses: drop one of them.")
+        for rules in self._contradictions():
+            *before, last = (_said(name, getattr(self, name)) for name in rules)
+            raise RuleError(f"{', '.join(before)} and {last} leave no image.")
+
+    def _contradictions(self) -> Iterator[tuple[str, ...]]:
+        """Rules of which every image breaks one."""
+        for limit in LIMITS:
+            least, most = getattr(self, f"min_{limit.measure}", None), getattr(self, f"max_{limit.measure}", None)
+            if least is not None and most is not None and least > most:
+                yield f"min_{limit.measure}", f"max_{limit.measure}"
+        if (
+            self.min_width
+            and self.max_height
+            and self.min_width / self.max_height > (self.max_aspect_ratio or math.inf)
+        ):
+            yield "min_width", "max_height", "max_aspect_ratio"
+        if self.max_width and self.min_height and self.max_width / self.min_height < (self.min_aspect_ratio or 0):
+            yield "max_width", "min_height", "min_aspect_ratio"
+        if self.greyscale and self.min_colour is not None and self.min_colour >= GREYSCALE:
+            yield "greyscale", "min_colour"
+        if self.min_contrast and self.max_entropy == 0:  # of one tone alone
+            yield "min_contrast", "max_entropy"
+        if self.formats is not None:
+            if self.alpha and not ALPHA.intersection(self.formats):
+                yield "formats", "alpha"
+            if self.animated and not ANIMATED.intersection(self.formats):
+                yield "formats", "animated"
+            if self.alpha and self.animated and not (ALPHA & ANIMATED).intersection(self.formats):
+                yield "formats", "alpha", "animated"
+        if self.require_attribution and self.licences == (UNKNOWN,):
+            yield "require_attribution", "licences"
 
     def as_dict(self) -> dict[str, Any]:
         """The rules that ask something, JSON-able; `Rules.parse` of it gives an equal value."""
@@ -254,6 +289,13 @@ def _preset(name: object) -> dict[str, Any]:
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Rules)}
+
+
+def _said(rule: str, value: object) -> str:
+    """As one would type it."""
+    if isinstance(value, tuple):
+        return f"{rule}={','.join(cast('tuple[str, ...]', value))}"
+    return f"{rule}={str(value).lower() if isinstance(value, bool) else value}"
 
 
 def _measures(image: Inspection, of: Candidate | None) -> dict[str, Any]:

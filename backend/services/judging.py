@@ -146,20 +146,21 @@ async def judge_copies(session: AsyncSession, bench: Bench, copies: Copies) -> i
 
 
 async def judge_labels(session: AsyncSession, bench: Bench, most: int) -> int:
-    """Of each label the first so many images stay, those that a person keeps before all others; whom a person has
-    rejected takes nobody's place. How many images were valid until then."""
+    """Of each label the first so many images stay, those that a person keeps before all others, whatever they break;
+    whom a person has rejected takes nobody's place. How many images were valid until then."""
     return await mark(
         session,
         bench,
         MAX_PER_LABEL,
         """
         SELECT id, CAST(NULL AS bigint) AS original FROM (
-            SELECT i.id, row_number() OVER (PARTITION BY i.label ORDER BY d.choice NULLS LAST, i.id) AS place
+            SELECT i.id, v.valid, row_number() OVER (PARTITION BY i.label ORDER BY d.choice NULLS LAST, i.id) AS place
             FROM {verdicts} AS v JOIN images AS i ON i.id = v.image_id
             LEFT JOIN decisions AS d ON d.project_id = :project AND d.sha256 = i.sha256
-            WHERE v.validation_job_id = :validation_job AND v.valid AND d.choice IS DISTINCT FROM 'reject'
+            WHERE v.validation_job_id = :validation_job
+                AND (d.choice = 'keep' OR v.valid AND d.choice IS DISTINCT FROM 'reject')
         ) AS ranked
-        WHERE place > :most
+        WHERE place > :most AND valid
         """,
         most=most,
     )

@@ -23,7 +23,7 @@ from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.exports import FixedTest, SplitOptions, StoredOptions
 from backend.services.states import locked
 from gleanset.errors import ExportError
-from gleanset.export.related import Traits, fingerprint, series_of
+from gleanset.export.related import Traits, as_text, fingerprint, series_of
 from gleanset.export.split import Assignment, Hashes, assign
 
 _ROWS = 2000
@@ -141,7 +141,7 @@ async def divide(database: Database, job: ExportJob, images: Images) -> Division
         return None
     async with database.transaction() as session:
         ids, traits = await _read(session, images)
-        earlier, fixed = await _to_keep(session, job, wanted)
+        earlier, fixed = await _to_keep(session, job, wanted, traits.sha256)
     made = await asyncio.to_thread(assign, traits, wanted.plan(), earlier=earlier, fixed=fixed)
     async with database.transaction() as session:
         await _keep(session, job, made, traits.sha256)
@@ -176,14 +176,12 @@ async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64
 
 
 async def _to_keep(
-    session: AsyncSession, job: ExportJob, wanted: SplitOptions
+    session: AsyncSession, job: ExportJob, wanted: SplitOptions, images: Hashes
 ) -> tuple[Mapping[str, Hashes], Hashes | None]:
-    """The splits of the version to follow, and the fixed test set. Raises ExportError when they are gone."""
+    """Where earlier versions had the images, and the fixed test set. Raises ExportError when they are gone."""
     earlier = await _splits(session, job.id)
     if not earlier and isinstance(wanted.follow, int):
-        earlier = await _splits(session, wanted.follow)
-        if not earlier:
-            raise ExportError(f"The export {wanted.follow}, whose splits this one is to keep, was deleted.")
+        earlier = await _followed(session, wanted.follow, images)
     if wanted.fixed_test is None or wanted.fixed_test.export_job_id is None:
         return earlier, None
     number, name = wanted.fixed_test.export_job_id, wanted.fixed_test.name
@@ -191,6 +189,29 @@ async def _to_keep(
     if fixed is None:
         raise ExportError(f"The export {number}, whose test set this one is to keep, was deleted.")
     return earlier, fixed
+
+
+async def _followed(session: AsyncSession, export_job_id: int, images: Hashes) -> Mapping[str, Hashes]:
+    """Where the images were in the export, and the rest of them in the one that it has followed, and so on.
+
+    An export may have other images than the one before: those of another job, or of some labels. So who follows it
+    keeps to all versions there were, and of two that differ to the later.
+    """
+    found: dict[str, Hashes] = {}
+    missing = np.unique(as_text(images))
+    number: object = export_job_id
+    while isinstance(number, int) and len(missing):
+        splits = await _splits(session, number)
+        if not splits:
+            if number == export_job_id:
+                raise ExportError(f"The export {number}, whose splits this one is to keep, was deleted.")
+            break
+        for name, hashes in splits.items():
+            here = hashes[np.isin(as_text(hashes), missing)]
+            found[name] = np.concatenate([found[name], here]) if name in found else here
+            missing = np.setdiff1d(missing, as_text(here), assume_unique=True)
+        number = await session.scalar(select(ExportJob.export_options["split"]["follow"]).where(ExportJob.id == number))
+    return found
 
 
 async def _splits(session: AsyncSession, export_job_id: int, *, given: bool = False) -> dict[str, Hashes]:

@@ -7,9 +7,11 @@ set is an answer that was seen before, and so is the next frame of the same phot
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,15 +57,30 @@ def fingerprint(*texts: str) -> int:
 
 
 def series_of(source: str | None, creator: str | None, creator_url: str | None) -> int:
-    """The series that an image is of, 0 for none: all of one creator at one source.
+    """The series that an image is of, 0 for none: all of one creator.
 
-    Who has a page is known by it; others are known by their name, in whatever case and spacing. A name that stands for
-    nobody, such as `unknown`, makes no series.
+    Who has a page is known by it, whichever source leads there; others are known by their name at one source, in
+    whatever case and spacing. A name that stands for nobody, such as `unknown`, makes no series.
     """
     if creator_url and creator_url.strip():
-        return fingerprint("url", source or "", creator_url.strip().rstrip("/"))
+        return fingerprint("url", _person(creator_url))
     name = " ".join(unicodedata.normalize("NFKC", creator or "").casefold().split())
     return 0 if name.strip("().[] ") in _NOBODY else fingerprint("name", source or "", name)
+
+
+def _person(url: str) -> str:
+    """A person's page in one of the ways in which it is written."""
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return url.strip()
+    host, path = parts.netloc.lower().removeprefix("www."), parts.path.rstrip("/")
+    if host == "flickr.com":  # their pictures are at one of these, their profile at the other
+        path = _FLICKR.sub(r"/people/\1", path)
+    return f"{host}{path}?{parts.query}" if parts.query else f"{host}{path}"
+
+
+_FLICKR = re.compile(r"^/(?:photos|people)/([^/]+).*")
 
 
 def related(traits: Traits, *, near_duplicates: bool = True, series: bool = True) -> Numbers:

@@ -269,6 +269,9 @@ def test_splits_do_not_change_from_version_to_version_of_the_program() -> None:
     assert hashlib.sha256(b"".join(made)).hexdigest()[:16] == "a97aa2e0c9dae096"
 
 
+FLICKR = "https://www.flickr.com"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -277,6 +280,19 @@ def test_splits_do_not_change_from_version_to_version_of_the_program() -> None:
         (("flickr", "Ann", "https://f.example/ann"), ("flickr", "Anna (renamed)", "https://f.example/ann/"), True),
         (("flickr", "Ann", "https://f.example/ann"), ("flickr", "Ann", "https://f.example/ann2"), False),
         (("flickr", "Ann", None), ("flickr", "Bob", None), False),
+        (("openverse", "A", "https://f.example/ann"), ("flickr", "B", "http://www.F.example/ann/"), True),
+        (
+            ("openverse", "A", "https://flickr.com/photos/1@N00"),
+            ("flickr", "A", "https://www.flickr.com/people/1@N00/"),
+            True,
+        ),
+        (
+            ("openverse", "A", "https://flickr.com/photos/1@N00/77"),
+            ("flickr", "A", "https://flickr.com/people/2@N00/"),
+            False,
+        ),
+        (("urls", "A", "https://f.example/?user=1"), ("urls", "A", "https://f.example/?user=2"), False),
+        (("urls", "A", "https://[x/ann"), ("urls", "B", " https://[x/ann"), True),
     ],
 )
 def test_who_makes_a_series(one: Any, other: Any, same: bool) -> None:

@@ -136,6 +136,14 @@ async def test_of_a_label_the_first_valid_ones_stay_and_a_persons_choice_counts(
     found = await judged(place, job_id, {"min_width": 200, "max_per_label": 3})
     capped = [n for n, image in enumerate(images) if found[image.candidate.url] == ["max_per_label"]]
     assert capped == [5, 6, 7, 9]
+    # One that is kept though it is too small is packed too, so it has its place among the three.
+    await place.rows_of_nothing(
+        decide.format(place.project_id, images[0].inspection.sha256, "keep").replace(":", "\\:")
+    )
+    found = await judged(place, job_id, {"min_width": 200, "max_per_label": 3})
+    assert found[images[0].candidate.url] == ["min_width"]
+    capped = [n for n, image in enumerate(images) if found[image.candidate.url] == ["max_per_label"]]
+    assert capped == [4, 5, 6, 7, 9]
 
 
 @pytest.mark.parametrize("distance", [0, 31])

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from backend.models import ExportJob, Project
+from backend.models import CrawlJob, ExportJob, Project
 from backend.models.enums import Choice, JobStatus
 from backend.schemas.exports import StoredOptions
 from backend.services import crawl_jobs, decisions, exports
@@ -69,3 +69,42 @@ async def test_a_second_run_keeps_to_what_the_first_has_found(place: Place, firs
     async with place.database.transaction() as session:
         now = await session.get_one(ExportJob, made.id)
     assert (sum(now.splits.values()), now.total_images, now.moved_images) == (60, 60, 0)
+
+
+async def test_an_export_keeps_to_all_versions_there_were_not_only_to_the_latest(place: Place) -> None:
+    """Between two versions of one job there is one of another job, and one of a part."""
+    first = [downloaded(str(n)) for n in range(60)]
+    other = [downloaded(f"o{n}") for n in range(60)]
+    jobs: list[int] = []
+    for images in (first, other, [*first, *other, *(downloaded(f"n{n}") for n in range(60))]):
+        async with place.database.transaction() as session:
+            project = await session.get_one(Project, place.project_id)
+            crawl = await crawl_jobs.create(session, project, "A job", ["x"], crawl_jobs.CrawlPlan(), 1000)
+            await insert_outcomes(session, crawl.id, images, lambda key: f"file:///{key}", None)
+            crawl.status = JobStatus.COMPLETED.value
+            jobs.append(crawl.id)
+
+    async def exported(crawl_id: int) -> dict[str, str]:
+        split = {"ratios": {"train": 0.6, "dev": 0.2, "test": 0.2}, "related": []}
+        options = StoredOptions.model_validate({"split": split})
+        async with place.database.transaction() as session:
+            crawl = await session.get_one(CrawlJob, crawl_id)
+            made = await exports.create(session, crawl, place.owner_id, "zip", options)
+        async with place.database.transaction() as session:
+            job = await exports.begin(session, made.id)
+        assert job is not None
+        division = await exports.divide(place.database, job)
+        assert division is not None
+        names = {p.image_id: p.split for page in division.pages(0) for p in page}
+        rows = await place.rows("SELECT id, original_url FROM images WHERE crawl_job_id = %(job)s", job=crawl_id)
+        async with place.database.transaction() as session:
+            now = await session.get_one(ExportJob, made.id)
+            now.status = JobStatus.COMPLETED.value
+            assert now.moved_images == 0
+        return {url: names[number] for number, url in rows}
+
+    before, between, after = [await exported(job_id) for job_id in jobs]
+    assert set(before.values()) == {"train", "dev", "test"}
+    assert {url: after[url] for url in before} == before
+    assert {url: after[url] for url in between} == between
+    assert await exported(jobs[0]) == before
