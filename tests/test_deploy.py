@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -55,6 +60,25 @@ def test_what_is_copied_into_the_image_exists_and_is_not_ignored() -> None:
         assert any(fnmatch(name, pattern) for pattern in kept), f"{name} is not sent to the builder"
 
 
+def test_what_the_package_is_built_from_is_copied_into_the_image() -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]
+    asked = {"pyproject.toml", pyproject["project"]["readme"], *pyproject["project"]["license-files"]}
+    asked |= {*wheel["packages"], *wheel["force-include"]}
+    copied = {word for line in instructions("COPY") if "--from" not in line for word in shlex.split(line)[:-1]}
+    assert asked <= copied
+
+
+def test_dependencies_and_code_are_layers_of_their_own() -> None:
+    assert instructions("COPY")[-2:] == [
+        "--from=dependencies /opt/gleanset /opt/gleanset",
+        "--from=build /code /opt/gleanset",
+    ]
+    before_code = DOCKERFILE.partition("COPY pyproject.toml")[0]
+    assert "-r requirements.txt" in before_code
+    assert not re.search(r"^COPY (?!requirements\.txt )", before_code, re.MULTILINE)
+
+
 def test_the_image_is_not_root_and_names_real_settings_and_a_real_command() -> None:
     assert instructions("USER") == ["10001"]
     assert instructions("ENTRYPOINT") == ['["gleanset"]']
@@ -89,7 +113,36 @@ def test_compose_is_whole() -> None:
     assert asked == told
 
 
-def test_the_proxy_is_trusted_and_does_not_hold_events_back() -> None:
+def test_the_database_is_healthy_when_it_answers_others() -> None:
+    """On its socket a server answers as well that is there only until the database is made."""
+    asked = shlex.join(COMPOSE["services"]["database"]["healthcheck"]["test"])
+    assert "pg_isready --host 127.0.0.1 " in asked
+
+
+def test_the_proxy_is_trusted() -> None:
     [network] = COMPOSE["networks"]["default"]["ipam"]["config"]
     assert OURS["web"]["environment"]["GLEANSET_TRUSTED_PROXIES"] == network["subnet"]
-    assert "flush_interval -1" in (ROOT / "deploy/Caddyfile").read_text()
+
+
+@pytest.mark.parametrize("address", [None, "images.example.org"])
+def test_the_proxy_takes_its_file_and_does_not_hold_events_back(address: str | None) -> None:
+    program = shutil.which("caddy")
+    if program is None:
+        raise FileNotFoundError("caddy is not installed (Debian: apt-get install caddy).")
+    environment = {name: value for name, value in os.environ.items() if name != "SITE_ADDRESS"}
+    command = [program, "adapt", "--adapter", "caddyfile", "--config", str(ROOT / "deploy/Caddyfile")]
+    done = subprocess.run(
+        command, env=environment | ({"SITE_ADDRESS": address} if address else {}), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    [server] = json.loads(done.stdout)["apps"]["http"]["servers"].values()
+    [site] = server["routes"]
+    assert site["match"] == [{"host": [address or "localhost"]}]
+    # In the order in which a request meets them.
+    encode, inside, web = (route | {"handle": route["handle"][0]} for route in site["handle"][0]["routes"])
+    assert "text/event-stream" not in str(encode)
+    assert encode["handle"]["match"]["headers"]["Content-Type"]
+    assert inside["match"] == [{"path": ["/metrics", "/health/*"]}]
+    assert inside["handle"]["status_code"] == 404
+    assert web["handle"]["flush_interval"] == -1
+    assert web["handle"]["upstreams"] == [{"dial": "web:8000"}]
