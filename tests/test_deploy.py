@@ -135,7 +135,9 @@ def test_the_proxy_takes_its_file_and_does_not_hold_events_back(address: str | N
         command, env=environment | ({"SITE_ADDRESS": address} if address else {}), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    [server] = json.loads(done.stdout)["apps"]["http"]["servers"].values()
+    http = json.loads(done.stdout)["apps"]["http"]
+    assert 0 < http["grace_period"] < 10e9, "streams would keep it from stopping until it is killed"
+    [server] = http["servers"].values()
     [site] = server["routes"]
     assert site["match"] == [{"host": [address or "localhost"]}]
     # In the order in which a request meets them.
