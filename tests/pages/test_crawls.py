@@ -196,7 +196,8 @@ def test_the_page_of_a_job_shows_its_progress(me: httpx.Client, job: int) -> Non
     assert '<span data-field="crawl_job.downloaded_images" data-as="number">42</span>' in text
     assert '<dd data-field="bytes" data-as="bytes">3.0 MB</dd>' in text
     assert [text.count(f'class="{state}"/>') for state in ("completed", "running", "failed")] == [1, 1, 0]
-    assert 'href="/reasons#not_found">not found</a>' in text
+    assert f'href="/jobs/{job}/images?reason=not_found">not found</a>' in text
+    assert 'href="/reasons#not_found">meaning</a>' in text
     assert '<noscript><meta http-equiv="refresh"' in text
 
 

@@ -62,8 +62,11 @@ WAYS: dict[str, list[str]] = {
 }
 """The ways in which each page is looked at, by its route; a new page has to be entered here."""
 FOR_ANYBODY = {"/login", "/login/{token}"}
-ONLY_WITH_SCRIPTS = re.compile(r"← → move, x select|^\d+ labels?, \d+ keywords?$|^would refuse \d+$|^[\d hmins]+$")
-"""Keys to press, counts while one types (the same stands below the rules without), and how long something goes on."""
+ONLY_WITH_SCRIPTS = re.compile(
+    r"← → move, x select|^Select all on this page$|^\d+ labels?, \d+ keywords?$|^would refuse \d+$|^[\d hmins]+$"
+)
+"""Keys to press, a box for all boxes, counts while one types (without scripts they stand below the rules), and how long
+something goes on."""
 
 
 @pytest.fixture(scope="module")

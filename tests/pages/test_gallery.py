@@ -8,7 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.models import Decision, Image
 from tests.api.albums import Gathered, gathered, picture, pictures
 from tests.browser import Visit, chromium, opened
 from tests.serving import Served
@@ -49,6 +52,19 @@ def choices(page: Page) -> list[str]:
     return [str(choice) for choice in found]
 
 
+def decided(job: Gathered) -> dict[int, str]:
+    """What the server knows of decisions, by the image's place."""
+
+    async def look(session: AsyncSession) -> dict[int, str]:
+        query = select(Image.id, Decision.choice).join(Decision, Decision.sha256 == Image.sha256)
+        rows = await session.execute(
+            query.where(Image.crawl_job_id == job.job_id, Decision.project_id == job.project_id)
+        )
+        return {job.images.index(number): choice for number, choice in rows}
+
+    return job.served.run(look)
+
+
 def focused(page: Page) -> int:
     return int(page.evaluate("[...document.querySelectorAll('.tile a')].indexOf(document.activeElement)"))
 
@@ -60,10 +76,10 @@ def test_a_review_by_keyboard(visit: Visit, job: Gathered) -> None:
     page.keyboard.press("ArrowRight")
     assert focused(page) == 1
     page.keyboard.press("k")
-    expect(says).to_have_text("1 image kept.")
+    expect(says).to_have_text("1 picture kept.")
     assert focused(page) == 2  # on to the next
     page.keyboard.press("r")
-    expect(says).to_have_text("1 image rejected.")
+    expect(says).to_have_text("1 picture rejected.")
     page.keyboard.press("ArrowDown")
     columns = focused(page) - 3
     assert columns > 1
@@ -75,14 +91,80 @@ def test_a_review_by_keyboard(visit: Visit, job: Gathered) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     page.keyboard.press("r")  # both that are ticked
-    expect(says).to_have_text("2 images rejected.")
+    expect(says).to_have_text("2 pictures rejected.")
     assert choices(page)[:4] == ["reject", "keep", "reject", ""]
     page.keyboard.press("u")
-    expect(says).to_have_text("1 image undone.")
-    assert choices(page)[:4] == ["reject", "keep", "", ""]
+    expect(says).to_have_text("2 pictures undone.")
+    assert choices(page)[:4] == ["", "keep", "reject", ""]  # the third as it was before
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("r")
+    expect(says).to_have_text("1 picture rejected.")
+    assert choices(page)[:4] == ["", "reject", "reject", ""]
     assert page.locator(".tile a[tabindex='0']").count() == 1
     page.reload()
-    assert choices(page)[:4] == ["reject", "keep", "", ""]
+    assert choices(page)[:4] == ["", "reject", "reject", ""]
+    visit.accessible()
+
+
+def test_undo_takes_back_what_was_decided_last(visit: Visit, job: Gathered) -> None:
+    """One decision after the other, each to what there was before; and it tells what the server says."""
+    page, says = visit.page, visit.page.locator("[data-says]")
+    page.locator(".tile a").nth(1).focus()
+    page.keyboard.press("k")
+    expect(page.locator(".tile[data-choice=keep]")).to_have_count(1)
+    page.keyboard.press("ArrowLeft")
+    for rejected in (1, 2):
+        page.keyboard.press("r")
+        expect(page.locator(".tile[data-choice=reject]")).to_have_count(rejected)
+    expect(page.locator(".tile a").nth(3)).to_be_focused()
+    assert (focused(page), choices(page)[:4]) == (3, ["", "reject", "reject", ""])
+    for place, left in ((2, ["", "reject", "", ""]), (1, ["", "keep", "", ""]), (1, ["", "", "", ""])):
+        says.evaluate("each => { each.textContent = '' }")
+        page.keyboard.press("u")
+        expect(says).to_have_text("1 picture undone.")
+        assert (focused(page), choices(page)[:4]) == (place, left)
+    page.keyboard.press("u")
+    expect(says).to_have_text("There was nothing to undo.")
+    assert decided(job) == {}
+
+
+def test_undo_goes_back_in_the_large_too(visit: Visit, job: Gathered) -> None:
+    page = visit.page
+    page.locator(".tile a").first.focus()
+    page.keyboard.press(" ")
+    page.keyboard.press("r")
+    picture = page.get_by_role("dialog").locator("img")
+    expect(picture).to_have_attribute("src", f"/api/v1/images/{job.images[1]}/file")
+    page.keyboard.press("u")
+    expect(picture).to_have_attribute("src", f"/api/v1/images/{job.images[0]}/file")
+    assert decided(job) == {}
+
+
+def test_several_are_selected_and_undone_together(visit: Visit, job: Gathered) -> None:
+    page, says, boxes = visit.page, visit.page.locator("[data-says]"), visit.page.locator(".tile input")
+    boxes.nth(1).click()
+    boxes.nth(4).click(modifiers=["Shift"])
+    expect(page.get_by_text("4 selected")).to_be_visible()
+    boxes.nth(2).click()
+    boxes.nth(1).click(modifiers=["Shift"])  # a range is left out too, and backwards
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    boxes.nth(0).click()
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    page.locator(".tile a").first.focus()
+    page.keyboard.press("r")
+    expect(says).to_have_text("3 pictures rejected.")
+    expect(page.get_by_text("3 selected")).to_have_count(0)
+    assert choices(page)[:6] == ["reject", "", "", "reject", "reject", ""]
+    page.keyboard.press("u")
+    expect(says).to_have_text("3 pictures undone.")
+    assert decided(job) == {}
+
+    everything = page.get_by_label("Select all on this page")
+    shown = boxes.count()
+    everything.check()
+    expect(page.get_by_text(f"{shown} selected")).to_be_visible()
+    boxes.nth(1).uncheck()
+    expect(everything).to_have_js_property("indeterminate", True)
     visit.accessible()
 
 
@@ -115,7 +197,7 @@ def test_more_images_come_at_the_end_and_all_are_shown_once(visit: Visit, job: G
     assert shown == job.images
     page.locator(".tile a").last.focus()
     page.keyboard.press("r")
-    expect(page.locator("[data-says]")).to_have_text("1 image rejected.")
+    expect(page.locator("[data-says]")).to_have_text("1 picture rejected.")
 
 
 def test_the_mouse_ticks_and_the_buttons_decide(visit: Visit) -> None:
@@ -123,7 +205,7 @@ def test_the_mouse_ticks_and_the_buttons_decide(visit: Visit) -> None:
     for place in (0, 3):
         page.locator(".tile input").nth(place).check()
     page.get_by_role("button", name="Keep", exact=True).click()
-    expect(page.locator("[data-says]")).to_have_text("2 images kept.")
+    expect(page.locator("[data-says]")).to_have_text("2 pictures kept.")
     assert choices(page)[:4] == ["keep", "", "", "keep"]
     page.goto(f"{page.url}?decision=keep")
     expect(page.locator(".tile")).to_have_count(2)

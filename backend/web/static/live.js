@@ -40,11 +40,7 @@ function showChunks(chunks) {
   if (strip.children.length !== chunks.length) {
     const width = 1 - Math.min(0.15, 0.002 * chunks.length);
     strip.setAttribute("viewBox", `0 0 ${Math.max(1, chunks.length)} 1`);
-    strip.replaceChildren(...chunks.map((_, place) => {
-      const piece = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      for (const [name, value] of Object.entries({ x: place, width, height: 1 })) piece.setAttribute(name, value);
-      return piece;
-    }));
+    strip.innerHTML = chunks.map((_, place) => `<rect x="${place}" width="${width}" height="1"/>`).join("");
   }
   chunks.forEach((chunk, place) => strip.children[place].setAttribute("class", chunk.status));
 }
@@ -57,9 +53,9 @@ function showRows(field, rows) {
   while (body.rows.length < rows.length) body.append(template.content.cloneNode(true));
   rows.forEach(([name, amount, of], place) => {
     const cell = (which) => body.rows[place].querySelector(`[data-cell="${which}"]`);
-    const link = cell("name").dataset.href;
-    cell("name").textContent = link ? name.replaceAll("_", " ") : name;
-    if (link) cell("name").href = link + encodeURIComponent(name);
+    const links = body.rows[place].querySelectorAll("[data-href]");
+    cell("name").textContent = links.length ? name.replaceAll("_", " ") : name;
+    for (const link of links) link.href = link.dataset.href + encodeURIComponent(name);
     cell("amount").textContent = formats.number(amount);
     cell("bar").max = of || 1;
     cell("bar").value = amount;
@@ -71,9 +67,8 @@ function showRows(field, rows) {
 function show(run) {
   showFields(run);
   showChunks(run.chunks);
-  for (const field of ["labels", "sources"]) {
-    showRows(field, run[field].map((part) => [part.name, part.downloaded, part.wanted ?? part.downloaded]));
-  }
+  const part = ({ name, downloaded, wanted }) => [name, downloaded, wanted ?? downloaded];
+  for (const field of ["labels", "sources"]) showRows(field, run[field].map(part));
   for (const field of ["failures", "invalid"]) {
     const most = Math.max(...Object.values(run[field]));
     showRows(field, Object.entries(run[field]).map(([name, count]) => [name, count, most]));
