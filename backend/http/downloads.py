@@ -111,10 +111,10 @@ async def download(file: Path, job: ExportJob) -> Download:
     tag = job.sha256.hex() if job.sha256 else f"{found.st_mtime_ns:x}-{found.st_size:x}"
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
     kind = KINDS.get(file.suffix, "application/octet-stream")
-    return Download(file, filename=_file_name(job), stat_result=found, headers=headers, media_type=kind)
+    return Download(file, filename=file_name(job), stat_result=found, headers=headers, media_type=kind)
 
 
-def _file_name(job: ExportJob) -> str:
+def file_name(job: ExportJob) -> str:
     """A name that no file system and no header trips over."""
     plain = re.sub(r"[^\w\-]+", "-", unicodedata.normalize("NFC", job.name)).strip("-_")[:60].strip("-_")
     return f"{plain or 'export'}-{job.id}.{container_of(job)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from fastapi import APIRouter, BackgroundTasks, Request
 from fastapi.responses import Response
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import BadInput, IllegalMove, NotFound
 from backend.http.access import Reader, Writer
-from backend.http.downloads import DownloadLink, make_link
+from backend.http.downloads import DownloadLink, file_name, make_link
 from backend.http.paging import Id
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ExportJob, ValidationJob
@@ -26,7 +27,7 @@ from backend.web import packing
 from backend.web.forms import checked, fields_of
 from backend.web.header import JobHeader, header_of
 from backend.web.render import go, page
-from gleanset.export import DOWNLOADED
+from gleanset.export import DOWNLOADED, FORMATS, usage
 
 router = APIRouter(prefix="/jobs/{job_id}/exports")
 _SHOWN = 50
@@ -48,7 +49,10 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """An export. `path`: where its file is had, while it is there; a `folder` has none."""
+    """An export. `path`: where its file is had, while it is there; a `folder` has none.
+
+    `unpacking` and `loading`: commands, and Python by the client's name, once it is completed.
+    """
 
     id: int
     name: str
@@ -69,6 +73,8 @@ class Packed:
     moved: int
     error: str | None
     open: bool
+    unpacking: str | None
+    loading: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +199,12 @@ async def _page(
 def _packed(job: ExportJob) -> Packed:
     shown = export_response(job)
     there = shown.download_url is not None and not shown.is_expired and not job.taken_down_images
+    container = exports.container_of(job)
+    name = file_name(job).removesuffix(f".{container}")
+    if container == "folder":
+        name = job.export_options.get("out") or exports.file_of(Path(), job).name
+    unpacking, loading = usage.unpacking(name, container), _loading(job, name, container)
+    completed = job.status == JobStatus.COMPLETED and not shown.is_expired
     return Packed(
         id=job.id,
         name=job.name,
@@ -204,7 +216,7 @@ def _packed(job: ExportJob) -> Packed:
         file_size=job.file_size,
         sha256=shown.sha256,
         path=shown.download_url if there else None,
-        folder=exports.container_of(job) == "folder",
+        folder=container == "folder",
         expires_at=job.expires_at,
         expired=shown.is_expired,
         taken_down=job.taken_down_images,
@@ -213,4 +225,11 @@ def _packed(job: ExportJob) -> Packed:
         moved=job.moved_images,
         error=job.error_message,
         open=job.status in {JobStatus.PENDING, JobStatus.RUNNING},
+        unpacking=unpacking if completed else None,
+        loading=loading if completed else {},
     )
+
+
+def _loading(job: ExportJob, name: str, container: str) -> Mapping[str, str]:
+    layout, _ = FORMATS[job.format]
+    return usage.loading(name, layout, container, exports.layout_of(job), sorted(job.splits))

@@ -85,9 +85,14 @@ dataset = ImageFolder("FOLDER/{}")"""
 _CROISSANT = """import mlcroissant
 records = mlcroissant.Dataset("FOLDER/croissant.json").records("{}")"""
 _HUB = """from datasets import load_dataset
-dataset = load_dataset("FOLDER", split="train")"""
+dataset = load_dataset("FOLDER", split="{}")"""
 _PATH, _PATH_IN_SPLIT = "(.+)", "(?:.*/)?([^/]+/[^/]+)$"
 _JSONL = "application/jsonlines"
+
+
+def _first(splits: Sequence[str]) -> str:
+    """What an example loads: `train`, or the first of folds and the like."""
+    return "train" if "train" in splits or not splits else splits[0]
 
 
 def table_fields(path: str, names: Collection[str] | None = None, source: Source = from_table) -> list[Json]:
@@ -147,7 +152,7 @@ def guide_to_plain(*, include_metadata: bool = True) -> Guide:
     """Images in folders by label, and tables of what is known of them."""
     return Guide(
         files={f"images/{_PICTURES}": "the images"} | _tables(include_metadata=include_metadata),
-        loading=({"Hugging Face datasets": _HUB, "pandas": _PANDAS} if include_metadata else {})
+        loading=({"Hugging Face datasets": _HUB.format("train"), "pandas": _PANDAS} if include_metadata else {})
         | {"torchvision": _TORCHVISION.format("images"), "mlcroissant": _CROISSANT.format("images")},
         describe=partial(_described, ["images"]),
         # Of the tables one, or the client asks which of them.
@@ -163,7 +168,7 @@ def guide_to_yolo(folders: Sequence[str], *, include_metadata: bool) -> Guide:
         loading={
             "Ultralytics": """from ultralytics import YOLO
 YOLO("yolo11n-cls.pt").train(data="FOLDER")""",
-            "torchvision": _TORCHVISION.format("train"),
+            "torchvision": _TORCHVISION.format(_first(folders)),
             "mlcroissant": _CROISSANT.format("images"),
         },
         describe=partial(_described, folders),
@@ -175,9 +180,9 @@ def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
     return Guide(
         files={f"<split>/{_PICTURES}": "the images", "<split>/metadata.jsonl": _TABLES},
         loading={
-            "Hugging Face datasets": _HUB,
-            "torchvision": _TORCHVISION.format("train"),
-            "mlcroissant": _CROISSANT.format("train"),
+            "Hugging Face datasets": _HUB.format(_first(folders)),
+            "torchvision": _TORCHVISION.format(_first(folders)),
+            "mlcroissant": _CROISSANT.format(_first(folders)),
         },
         describe=partial(_described_by_split, folders),
         data_files={split: [f"{split}/**"] for split in folders},
@@ -195,10 +200,10 @@ def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], *, inclu
         | ({"metadata.jsonl": _TABLES} if include_metadata else {}),
         loading={
             "webdataset": f"""import glob, webdataset
-shards = sorted(glob.glob("FOLDER/train-*.tar"))
+shards = sorted(glob.glob("FOLDER/{_first(splits)}-*.tar"))
 samples = webdataset.WebDataset(shards, shardshuffle=False).decode({_pictures_of(suffixes)})
 dataset = samples.to_tuple("{";".join(suffixes)}", "cls", "json")""",
-            "Hugging Face datasets": _HUB,
+            "Hugging Face datasets": _HUB.format(_first(splits)),
             "mlcroissant": _CROISSANT.format("images"),
         },
         describe=partial(_described_in_tars, suffixes),
@@ -229,7 +234,7 @@ def guide_to_parquet(splits: Sequence[str], first: str, names: Collection[str]) 
             " `label` is a number, and `label_name` its name"
         },
         loading={
-            "Hugging Face datasets": _HUB,
+            "Hugging Face datasets": _HUB.format(_first(splits)),
             "pandas": f"""import pandas
 rows = pandas.read_parquet("FOLDER/data/{first}")""",
             "mlcroissant": _CROISSANT.format("images"),
@@ -241,7 +246,7 @@ rows = pandas.read_parquet("FOLDER/data/{first}")""",
 
 def guide_to_coco(splits: Sequence[str], names: Collection[str]) -> Guide:
     """Images by split, and a COCO file for each."""
-    split = splits[0] if splits else "train"
+    split = _first(splits)
     return Guide(
         files={
             f"images/<split>/{_PICTURES}": "the images",
@@ -271,7 +276,7 @@ def guide_to_listing(table: str, names: Collection[str]) -> Guide:
     return Guide(
         files={table: f"{_TABLES}, and where it can be had"},
         loading={
-            "Hugging Face datasets": _HUB,
+            "Hugging Face datasets": _HUB.format("train"),
             "pandas": _PANDAS_CSV if is_csv else _PANDAS,
             "mlcroissant": _CROISSANT.format("rows"),
         },

@@ -11,7 +11,7 @@ from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_yolo
 from gleanset.export.layout import WHOLE, Options, Pictures, tables
 
-_FOLDERS = {"validation": "val"}
+FOLDERS = {"validation": "val"}
 """What Ultralytics calls a split; every other keeps its name."""
 
 
@@ -29,7 +29,7 @@ class Yolo(Pictures):
 
     def add(self, entry: Entry, data: bytes) -> str:
         split = entry.split or WHOLE
-        folder = _FOLDERS.get(split, split)
+        folder = FOLDERS.get(split, split)
         if self._splits.setdefault(folder, split) != split:
             raise ExportError(f"The splits {self._splits[folder]} and {split} are both {folder} for YOLO. Rename one.")
         name = self.picture(folder, entry, data)
