@@ -64,7 +64,10 @@ class SourceChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlForm:
-    """`values` are the text fields as they were sent, so that nothing has to be typed twice."""
+    """`values` are the text fields as they were sent, so that nothing has to be typed twice.
+
+    `looked`: a first look was asked for; what is wrong is said where its results would be, which the browser shows.
+    """
 
     project_id: int
     project_name: str
@@ -79,6 +82,7 @@ class CrawlForm:
     exports: Sequence[str]
     choices: Mapping[str, Sequence[tuple[str, str]]]
     earlier: Sequence[tuple[int, str]]
+    looked: bool
     preview: PreviewResponse | None
 
 
@@ -228,6 +232,7 @@ def _form(
         exports=list(DOWNLOADED),
         choices=packing.CHOICES,
         earlier=earlier,
+        looked=values.get("action") == "preview",
         preview=preview,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from backend.http.bodies import USUAL
 from backend.models import CrawlChunk, CrawlJob
@@ -15,6 +16,7 @@ from backend.schemas.crawl_requests import CrawlOptions
 from backend.web.crawls import keywords_of
 from gleanset.sources import SOURCES
 from gleanset.types import Reason
+from tests.browser import chromium, opened
 from tests.serving import Served
 
 GOOD = {
@@ -246,6 +248,38 @@ def test_a_first_look_shows_what_a_list_offers(me: httpx.Client, project: int) -
     assert "by-sa" in shown
     assert "javascript:" not in text
     assert f'name="list_key" value="{kept["key"]}"' in text
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_first_look_is_what_one_sees_then(served: Served, scripts: bool) -> None:
+    """Its results, and what is wrong, stand far below where a page begins."""
+    user_id = served.person()
+    with served.browser(user_id, follow_redirects=True) as client:
+        number = client.post("/projects/new", data={"name": "Birds"}).url.path.rpartition("/")[2]
+    with chromium() as browser:
+        context, visit = opened(browser, served, user_id, scripts=scripts)
+        with context:
+            page = visit.page
+            page.goto(f"/projects/{number}/new")
+            look = page.get_by_role("button", name="Show the first results")
+            look.click()
+            expect(page.get_by_role("alert")).to_be_in_viewport()
+            expect(page.get_by_text("Give at least one keyword")).to_have_count(2)  # beside the field, too
+            page.get_by_role("link", name="Keywords").click()
+            expect(page.get_by_label("Keywords", exact=True)).to_be_in_viewport()
+            rows = {
+                "name": "birds.csv",
+                "mimeType": "text/csv",
+                "buffer": b"url,title\nhttps://example.org/1.jpg,Gull\n",
+            }
+            page.get_by_label("A list of image URLs").set_input_files(rows)
+            if scripts:
+                expect(page.get_by_text("1 row, ready.")).to_be_visible()
+            look.click()
+            expect(page.get_by_role("heading", name="The first results")).to_be_in_viewport()
+            expect(page.get_by_role("link", name="Gull")).to_be_in_viewport()
+            expect(look).to_be_in_viewport()
+        assert [each for each in visit.complaints if "422" not in each] == []
 
 
 def test_without_scripts_a_list_comes_with_the_form(served: Served, me: httpx.Client, project: int) -> None:
