@@ -55,7 +55,7 @@ async def _crawl(home: Path, urls: Path, events: list[int], followers: int) -> R
     async with Database.ready(Settings(home=home, database_url=None)) as database:
         async with database.transaction() as session:
             project = await profiles.project_named(session, await profiles.local_owner(session), "benchmark")
-            job = await crawl_jobs.create(session, project, urls.name, [], plan, count)
+            job = await crawl_jobs.create(session, project, urls.name, [], plan, count, user_id=project.user_id)
             key = await key_of_owner(session)
         with (
             serving(home) as (url, _),
@@ -63,7 +63,7 @@ async def _crawl(home: Path, urls: Path, events: list[int], followers: int) -> R
             _following(url, job, key, followers, events),
         ):
             async with database.transaction() as session:
-                await crawl_jobs.start(session, job.id, queries)
+                await crawl_jobs.start(session, job.id, queries, user_id=None)
             job = await ended(database, job.id, worker)
     if job.downloaded_images != count or job.started_at is None or job.completed_at is None:
         raise SystemExit(f"gleanset got {job.downloaded_images} of {count}: {job.status}, {job.error_message}")

@@ -61,12 +61,14 @@ async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_ch
     async with Database.ready(Settings(home=home, database_url=None)) as database:
         async with database.transaction() as session:
             project = await profiles.project_named(session, await profiles.local_owner(session), "benchmark")
-            job = await crawl_jobs.create(session, project, urls.name, [], plan, count + rows_before)
+            job = await crawl_jobs.create(
+                session, project, urls.name, [], plan, count + rows_before, user_id=project.user_id
+            )
         if rows_before:
             fill(database, job.id, rows_before)
         with workers(home, processes, threads) as worker:
             async with database.transaction() as session:
-                await crawl_jobs.start(session, job.id, queries)
+                await crawl_jobs.start(session, job.id, queries, user_id=None)
             job = await ended(database, job.id, worker)
     images = job.downloaded_images - rows_before
     if images != count or job.started_at is None or job.completed_at is None:

@@ -77,7 +77,8 @@ async def _measure(folder: Path, rows: int, repetitions: int) -> dict[str, list[
         for _ in range(repetitions):
             async with database.transaction() as session:
                 crawl_job = await session.get_one(CrawlJob, job_id)
-                made = await validation.create(session, crawl_job, RULES)
+                owner = await profiles.local_owner(session)
+                made = await validation.create(session, crawl_job, RULES, user_id=owner.id)
             start = time.perf_counter()
             await validation.judge(database, made.id)
             times["validation"].append(time.perf_counter() - start)

@@ -99,7 +99,9 @@ async def _prepare(home: Path, rows: int) -> Place:
         async with database.transaction() as session:
             project = await profiles.project_named(session, await profiles.local_owner(session), "benchmark")
             for number in range(20):
-                job = await crawl_jobs.create(session, project, f"Job {number}", ["bird"], CrawlPlan(), rows)
+                job = await crawl_jobs.create(
+                    session, project, f"Job {number}", ["bird"], CrawlPlan(), rows, user_id=project.user_id
+                )
             job.status = JobStatus.COMPLETED.value
             judging = ValidationJob(crawl_job_id=job.id, name="judged", status=JobStatus.COMPLETED.value)
             session.add(judging)

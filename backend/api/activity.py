@@ -11,7 +11,6 @@ from backend.errors import BadInput
 from backend.http.access import Reader
 from backend.http.paging import Cursor, Limit, Page, paged
 from backend.http.service import Session
-from backend.models import ActivityLog
 from backend.schemas.activity import ActivityLogResponse
 from backend.schemas.base import RowId
 from backend.services import activity
@@ -34,9 +33,12 @@ async def list_activity(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ActivityLogResponse]:
-    """The newest first. What you may see is told with all that was done to it, by workers too."""
+    """The newest first: what you did, and what was done to yours, by workers and admins too. Moderators read all.
+
+    Each entry tells in `metadata_` the state before (`from`) and after (`to`); what nobody did has `by`, as `worker`.
+    """
     if (resource_type is None) != (resource_id is None):
         raise BadInput("Give resource_type and resource_id together.")
     resource = (resource_type, resource_id) if resource_type and resource_id else None
-    query = await activity.entries(session, actor, user_id=user_id, action=action, resource=resource)
-    return await paged(session, query, ActivityLog.id, cursor, limit)
+    query, entry = await activity.entries(session, actor, user_id=user_id, action=action, resource=resource)
+    return await paged(session, query, entry.id, cursor, limit)

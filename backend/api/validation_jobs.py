@@ -20,7 +20,6 @@ from backend.schemas.jobs import ValidationJobResponse, ValidationSummary, Verdi
 from backend.schemas.rules import ChangedVerdict, ComparisonResponse, ValidationRequest
 from backend.services import comparing, validation
 from backend.services.access import Actor, owned, seen, visible, within
-from backend.services.activity import note
 from backend.services.comparing import Change
 from backend.services.idempotency import once
 from backend.services.states import locked
@@ -61,9 +60,9 @@ async def create_validation_job(
                 f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended.",
                 current=crawl_job.status,
             )
-        job = await validation.create(session, crawl_job, body.validation_rules, body.name, body.rules_name)
-        note(session, actor.user_id, "validation_job.created", job, name=job.name, crawl_job_id=crawl_job.id)
-        return job
+        return await validation.create(
+            session, crawl_job, body.validation_rules, body.name, body.rules_name, user_id=actor.user_id
+        )
 
     return ValidationJobResponse.model_validate(await once(session, actor, key, body, ValidationJob, make))
 

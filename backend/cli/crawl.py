@@ -218,7 +218,7 @@ async def _crawl(
             owner = await profiles.local_owner(session)
             project = await profiles.project_named(session, owner, names[0][:100])
             wanted = max_images or crawl_jobs.rows_of(queries) or 1000
-            job = await crawl_jobs.create(session, project, names[1][:100], words, plan, wanted)
+            job = await crawl_jobs.create(session, project, names[1][:100], words, plan, wanted, user_id=owner.id)
             await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
         await run_and_report(settings, database, job.id, json=json)
 
@@ -268,7 +268,8 @@ def validate(
         async with await asyncio.to_thread(Database.ready, settings) as database:
             async with database.transaction() as session:
                 crawl_job = await crawl_jobs.finished(session, job)
-                await validation.create(session, crawl_job, named.rules.as_dict(), rules_name=named.name)
+                owner, held = await profiles.local_owner(session), named.rules.as_dict()
+                await validation.create(session, crawl_job, held, rules_name=named.name, user_id=owner.id)
             await run_and_report(settings, database, job, json=json, with_export=False)
 
     asyncio.run(run())

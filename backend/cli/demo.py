@@ -48,7 +48,9 @@ async def _demo(settings: Settings, out: str | None, *, json: bool) -> None:
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
             project = await profiles.project_named(session, owner, "demo")
-            job = await crawl_jobs.create(session, project, "Demo", web.keywords, plan, web.max_images)
+            job = await crawl_jobs.create(
+                session, project, "Demo", web.keywords, plan, web.max_images, user_id=owner.id
+            )
             await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
         try:
             await run_and_report(settings, database, job.id, json=json)

@@ -132,7 +132,7 @@ async def _show_link(settings: Settings, database: Database, url: str, *, browse
     if settings.accounts == "local":
         async with database.transaction() as session:
             owner = await profiles.local_owner(session)
-            url = f"{url}/login/{await identity.new_link(session, owner.id)}"
+            url = f"{url}/login/{await identity.new_link(session, owner.id, by=owner.id)}"
         note("This link logs you in, once, within a quarter of an hour; `gleanset up` again prints another:")
     typer.echo(url)
     if browser and sys.stdout.isatty():

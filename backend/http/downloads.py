@@ -54,7 +54,7 @@ class DownloadLink(BaseModel):
 def make_link(session: AsyncSession, secret: bytes, job: ExportJob, user_id: UUID) -> DownloadLink:
     """A link that downloads the file without a login, for an hour. Raises IllegalMove or Gone when there is no file."""
     check_there(job)
-    note(session, user_id, "export_job.linked", job)
+    note(session, user_id, "export_job.linked", job, (None, "link"))
     expires = link_expires(job)
     query = f"expires={expires}&signature={signature(secret, job, expires)}"
     url = f"/api/v1/export-jobs/{job.id}/download?{query}"

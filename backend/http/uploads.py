@@ -7,9 +7,9 @@ import asyncio
 from starlette.datastructures import UploadFile
 
 from backend.http.service import Service
-from backend.models import ActivityLog
 from backend.schemas.lists import ListResponse
 from backend.services.access import Actor
+from backend.services.activity import note
 from backend.services.lists import keep_list
 
 
@@ -21,5 +21,5 @@ async def kept_list(service: Service, actor: Actor, file: UploadFile) -> ListRes
     )
     async with service.database.transaction() as session:
         told = kept.model_dump(include={"key", "name", "rows"})
-        session.add(ActivityLog(user_id=actor.user_id, action="list.uploaded", resource_type="lists", metadata_=told))
+        note(session, actor.user_id, "list.uploaded", "lists", (None, "kept"), **told)
     return kept

@@ -106,8 +106,9 @@ async def set_password(session: AsyncSession, person: Profile, hashed: str, by: 
     """Let the person log in with the password that has this hash."""
     values = {"password_hash": hashed, "changed_at": datetime.now(UTC)}
     giving = insert(Credential).values(user_id=person.id, **values)
+    before = "set" if await _kept(session, person.id) else None
     await session.execute(giving.on_conflict_do_update(index_elements=["user_id"], set_=values))
-    note(session, by, "user.password_changed", person)
+    note(session, by, "user.password_changed", person, (before, "set anew" if before else "set"))
 
 
 async def update_profile(session: AsyncSession, person: Profile, wanted: ProfileUpdate) -> Profile:
@@ -118,7 +119,7 @@ async def update_profile(session: AsyncSession, person: Profile, wanted: Profile
     await session.flush()
     after = {name: getattr(person, name) for name in before}
     if after != before:
-        note(session, person.id, "user.updated", person, **{"from": before, "to": after})
+        note(session, person.id, "user.updated", person, (before, after))
     return person
 
 
@@ -142,7 +143,7 @@ async def sessions_of(session: AsyncSession, user_id: UUID, token: str | None) -
 async def end_others(session: AsyncSession, user_id: UUID, token: str | None) -> None:
     """Log the person out everywhere but in the session of the token."""
     await identity.close_others(session, user_id, token)
-    note(session, user_id, "session.others_ended", await session.get_one(Profile, user_id))
+    note(session, user_id, "session.others_ended", await session.get_one(Profile, user_id), ("open", "ended"))
 
 
 async def end_session(session: AsyncSession, user_id: UUID, session_id: str) -> None:
@@ -150,4 +151,4 @@ async def end_session(session: AsyncSession, user_id: UUID, session_id: str) -> 
     one = delete(LoginSession).filter_by(user_id=user_id, token_hash=bytes.fromhex(session_id))
     if await session.scalar(one.returning(LoginSession.user_id)) is None:
         raise NotFound("There is no such session; perhaps it has ended.")
-    note(session, user_id, "session.ended", await session.get_one(Profile, user_id))
+    note(session, user_id, "session.ended", await session.get_one(Profile, user_id), ("open", "ended"))

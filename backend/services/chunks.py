@@ -131,7 +131,8 @@ async def end_beyond(session: AsyncSession, held: Claim, allowance: Allowance) -
     await session.execute(stopping.values(status=JobStatus.CANCELLED.value))
     job.active_chunks = 0
     await queue.abort(session, job.task_ids)
-    await move(session, job, JobStatus.FAILED, error=f"{bytes_sentence(allowance, had)} Then try this one again.")
+    error = f"{bytes_sentence(allowance, had)} Then try this one again."
+    await move(session, job, JobStatus.FAILED, user_id=None, error=error)
     return True
 
 
@@ -221,12 +222,14 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
         )
         error = await session.scalar(first.order_by(CrawlChunk.position).limit(1))
         part = f"{job.failed_chunks} of {job.total_chunks} parts of the job failed, the first so: "
-        await move(session, job, JobStatus.FAILED, error=f"{part if job.total_chunks > 1 else ''}{error}")
+        error = f"{part if job.total_chunks > 1 else ''}{error}"
+        await move(session, job, JobStatus.FAILED, user_id=None, error=error)
         return
-    await move(session, job, JobStatus.COMPLETED)
+    await move(session, job, JobStatus.COMPLETED, user_id=None)
     plan = CrawlPlan.model_validate(job.options)
     if plan.rules is not None:
-        await validation.create(session, job, plan.rules, rules_name=plan.rules_name)
+        owner_id = (await session.get_one(Project, job.project_id)).user_id
+        await validation.create(session, job, plan.rules, rules_name=plan.rules_name, user_id=owner_id)
 
 
 def _progress(job: CrawlJob) -> int:

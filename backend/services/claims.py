@@ -59,7 +59,9 @@ async def _made(session: AsyncSession, user_id: UUID, issuer: str, claims: Mappi
             f"Somebody else has the e-mail {email} here. An admin can remove that account, or you use another e-mail."
         )
     if new is not None:
-        note(session, user_id, "user.created", person, email=email, role=person.role, issuer=issuer)
+        note(
+            session, user_id, "user.created", person, (None, person.role), email=email, role=person.role, issuer=issuer
+        )
     return person
 
 

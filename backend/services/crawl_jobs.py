@@ -16,6 +16,7 @@ from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import labelled
 from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, exports, splits, validation
+from backend.services.activity import note
 from backend.services.quotas import quotas
 from backend.services.refreshes import KnownImages, known_images
 from backend.services.states import announce, locked, move
@@ -94,9 +95,19 @@ def rows_of(queries: Sequence[Query]) -> int | None:
 
 
 async def create(
-    session: AsyncSession, project: Project, name: str, keywords: Keywords, plan: CrawlPlan, max_images: int
+    session: AsyncSession,
+    project: Project,
+    name: str,
+    keywords: Keywords,
+    plan: CrawlPlan,
+    max_images: int,
+    *,
+    user_id: UUID,
 ) -> CrawlJob:
-    """A pending job that remembers its plan. Raises BadInput when its export cannot keep the splits that it names."""
+    """A pending job that remembers its plan, asked for by this person.
+
+    Raises BadInput when its export cannot keep the splits that it names.
+    """
     if plan.export is not None and plan.export.options.split is not None:
         await splits.check(session, project.user_id, plan.export.options.split)
     job = CrawlJob(
@@ -108,6 +119,8 @@ async def create(
     )
     session.add(job)
     await session.flush()
+    of = {"project_id": project.id} | ({"refresh_of": plan.refresh_of} if plan.refresh_of else {})
+    note(session, user_id, "crawl_job.created", job, (None, job.status), name=name, **of)
     return job
 
 
@@ -117,7 +130,7 @@ async def start(
     queries: Sequence[Query],
     *,
     known: KnownImages = KnownImages(),
-    user_id: UUID | None = None,
+    user_id: UUID | None,
 ) -> CrawlJob:
     """Move a pending job to running, with a chunk and a task for each query, all in the session's transaction.
 
@@ -184,7 +197,7 @@ async def fail_planning(session: AsyncSession, job_id: int, error: str, *, user_
     job = await locked(session, CrawlJob, job_id)
     if job.status == JobStatus.PENDING:
         await move(session, job, JobStatus.RUNNING, user_id=user_id)
-        await move(session, job, JobStatus.FAILED, error=error)
+        await move(session, job, JobStatus.FAILED, user_id=None, error=error)
 
 
 async def finished(session: AsyncSession, job_id: int) -> CrawlJob:
@@ -203,17 +216,17 @@ async def refresh(
     *,
     max_images: int,
     rows_per_chunk: int,
-    user_id: UUID | None = None,
+    user_id: UUID,
 ) -> CrawlJob:
     """A running job that visits the images of `old` again, and asks the queries for what is new."""
     plan = plan.model_copy(update={"refresh_of": old.id})
     project = await session.get_one(Project, old.project_id)
-    job = await create(session, project, old.name, old.keywords, plan, max_images)
+    job = await create(session, project, old.name, old.keywords, plan, max_images, user_id=user_id)
     known = await known_images(session, old.id, max_images, rows_per_chunk=rows_per_chunk)
     return await start(session, job.id, queries, known=known, user_id=user_id)
 
 
-async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> CrawlJob:
     """Stop a job and the validations and exports that hang from it; what was gathered stays.
 
     Raises IllegalMove when nothing of it is pending or running.
@@ -238,7 +251,7 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
     return job
 
 
-async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> CrawlJob:
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> CrawlJob:
     """Go on with what is left: unfinished chunks of a failed or cancelled crawl, or what was to follow a finished one.
 
     A job that is under way and has its tasks in the queue is left as it is. Raises IllegalMove when all is done.
@@ -254,6 +267,7 @@ async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = No
     elif job.status == JobStatus.COMPLETED:
         await _retry_followers(session, job, user_id)
     elif not await queue.has_tasks(session, job.id):
+        note(session, user_id, "crawl_job.requeued", job, (job.status, job.status))
         if job.status == JobStatus.PENDING:
             await request_plan(session, job, user_id)
         else:

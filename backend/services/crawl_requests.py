@@ -38,9 +38,9 @@ async def create(
     plan = wanted.plan()
     crawl_jobs.searches(wanted.keywords, plan, sources)
     await allowances.check_wanted(session, project.user_id, allowance, wanted.max_images)
-    job = await crawl_jobs.create(session, project, wanted.name, wanted.keywords, plan, wanted.max_images)
-    note(session, user_id, "crawl_job.created", job, name=job.name, project_id=project.id)
-    return job
+    return await crawl_jobs.create(
+        session, project, wanted.name, wanted.keywords, plan, wanted.max_images, user_id=user_id
+    )
 
 
 async def start(session: AsyncSession, job: CrawlJob, user_id: UUID, allowance: Allowance) -> CrawlJob:
@@ -52,7 +52,7 @@ async def start(session: AsyncSession, job: CrawlJob, user_id: UUID, allowance: 
     if await queue.has_tasks(session, job.id):
         raise IllegalMove(f"The crawl job {job.id} is started already; a worker will take it up.", current=job.status)
     await allowances.check_start(session, owner_id, allowance, job)
-    note(session, user_id, "crawl_job.started", job)
+    note(session, user_id, "crawl_job.started", job, (job.status, "queued"))
     await crawl_jobs.request_plan(session, job, user_id)
     return job
 
@@ -87,8 +87,8 @@ async def refresh(
         old.keywords,
         plan.model_copy(update={"refresh_of": old.id}),
         wanted.max_images or old.max_images,
+        user_id=user_id,
     )
-    note(session, user_id, "crawl_job.created", job, name=job.name, project_id=project.id, refresh_of=old.id)
     return await start(session, job, user_id, allowance)
 
 
@@ -119,7 +119,7 @@ async def update(session: AsyncSession, job: CrawlJob, wanted: CrawlJobUpdate, u
         setattr(job, name, value)
     await session.flush()
     if before != changes:
-        note(session, user_id, "crawl_job.updated", job, **{"from": before, "to": changes})
+        note(session, user_id, "crawl_job.updated", job, (before, changes))
         await announce(session, job.id)
     return job
 
@@ -144,6 +144,6 @@ async def delete(session: AsyncSession, job: CrawlJob, user_id: UUID) -> None:
     other = await session.scalar(refreshing.limit(1))
     if other is not None:
         raise Conflict(f"Crawl job {other} is visiting the images of this one; cancel it or wait for its end.")
-    note(session, user_id, "crawl_job.deleted", job, name=job.name, project_id=job.project_id)
+    note(session, user_id, "crawl_job.deleted", job, (job.status, None), name=job.name, project_id=job.project_id)
     await session.flush()
     await session.execute(delete_from(CrawlJob).where(CrawlJob.id == job.id))

@@ -6,6 +6,7 @@ all jobs that have the picture: their counts of valid images follow.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,6 +25,9 @@ from gleanset.rules import EXACT_DUPLICATE
 
 AnySelect = TypeVar("AnySelect", bound=Select[*tuple[Any, ...]])
 
+MOST_NOTED = 100
+"""Pictures that an entry of the log names; a decision may concern a thousand."""
+_UNDECIDED = "undecided"
 _DOWNLOADED = Image.outcome == ImageOutcome.DOWNLOADED.value
 # Of the same bytes one image has no such reason, and stands for all: keeping the picture does not bring its copies in.
 _IS_COPY = func.coalesce(literal(EXACT_DUPLICATE) == func.any(Verdict.reasons), False)
@@ -74,13 +78,15 @@ async def decide(
     hashes = await _hashes(session, project, image_ids)
     jobs = await locked_jobs(session, hashes, project.id)
     before = await valid_counts(session, jobs, hashes)
+    earlier = await _choices(session, project, hashes)
     rows = [{"project_id": project.id, "sha256": each, "choice": choice.value} for each in hashes]
     made = insert(Decision).values([row | {"note": why or None, "user_id": user_id} for row in rows])
     new = {name: made.excluded[name] for name in ("id", "choice", "note", "user_id")} | {"decided_at": func.now()}
     await session.execute(made.on_conflict_do_update(index_elements=["project_id", "sha256"], set_=new))
     images = await _follow(session, jobs, hashes, before)
     metadata = {"choice": choice.value, "pictures": len(hashes), "images": images} | ({"note": why} if why else {})
-    note(session, user_id, "decisions.made", project, **metadata)
+    told = {digest: (earlier.get(digest), choice.value) for digest in hashes}
+    _note(session, user_id, "decisions.made", project, told, **metadata)
     return Decided(pictures=len(hashes), images=images)
 
 
@@ -89,12 +95,36 @@ async def undo(session: AsyncSession, project: Project, image_ids: Collection[in
     hashes = await _hashes(session, project, image_ids)
     jobs = await locked_jobs(session, hashes, project.id)
     before = await valid_counts(session, jobs, hashes)
+    earlier = await _choices(session, project, hashes)
     gone = delete(Decision).where(Decision.project_id == project.id, Decision.sha256.in_(hashes))
     undone = len((await session.scalars(gone.returning(Decision.id))).all())
     images = await _follow(session, jobs, hashes, before)
     if undone:
-        note(session, user_id, "decisions.undone", project, pictures=undone, images=images)
+        told = {digest: (choice, None) for digest, choice in earlier.items()}
+        _note(session, user_id, "decisions.undone", project, told, pictures=undone, images=images)
     return Decided(pictures=undone, images=images)
+
+
+async def _choices(session: AsyncSession, project: Project, hashes: Collection[bytes]) -> dict[bytes, str]:
+    """What is decided about the pictures by now."""
+    query = select(Decision.sha256, Decision.choice).where(
+        Decision.project_id == project.id, Decision.sha256.in_(hashes)
+    )
+    return {digest: choice for digest, choice in await session.execute(query)}  # noqa: C416 - dict() is not typed
+
+
+def _note(
+    session: AsyncSession,
+    user_id: UUID,
+    action: str,
+    project: Project,
+    told: Mapping[bytes, tuple[str | None, str | None]],
+    **metadata: Any,
+) -> None:
+    """Remember how many pictures had which choice before and have after, and of the first of them which ones."""
+    before, after = (Counter(pair[n] or _UNDECIDED for pair in told.values()) for n in (0, 1))
+    listed = {digest.hex(): pair[0] for digest, pair in list(told.items())[:MOST_NOTED]}
+    note(session, user_id, action, project, (dict(before), dict(after)), **metadata, decided_before=listed)
 
 
 async def adjustment(session: AsyncSession, crawl_job: CrawlJob, validation_job_id: int) -> int:

@@ -70,7 +70,7 @@ async def restore(session: AsyncSession, project_id: int, user_id: UUID | None) 
         raise Conflict(f"The project {project.name} is being removed for good; part of it is gone.")
     project.status, project.deleted_at = ProjectStatus.ACTIVE.value, None
     await session.flush()
-    note(session, user_id, "project.restored", project, name=project.name)
+    note(session, user_id, "project.restored", project, ("deleted", project.status), name=project.name)
     return project
 
 
@@ -79,7 +79,7 @@ async def give_up(session: AsyncSession, project_id: int, user_id: UUID | None) 
     project = await held(session, project_id)
     if project.purge_began_at is None:
         project.purge_began_at = datetime.now(UTC)
-        note(session, user_id, "project.given_up", project, name=project.name)
+        note(session, user_id, "project.given_up", project, ("deleted", "being removed"), name=project.name)
     await session.flush()
     return project
 

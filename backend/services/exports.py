@@ -62,7 +62,8 @@ async def create(
         options = options.model_copy(update={"split": await splits.settle(session, job, project.id, options.split)})
     job.export_options = options.model_copy(update={"validation_job_id": judged}).stored()
     await session.flush()
-    note(session, user_id, "export_job.created", job, crawl_job_id=crawl_job.id, format=export_format)
+    made = (None, job.status)
+    note(session, user_id, "export_job.created", job, made, crawl_job_id=crawl_job.id, format=export_format)
     await queue.defer(session, TASK, crawl_job.id, export_job_id=job.id)
     return job
 
@@ -110,18 +111,20 @@ async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted:
     return found
 
 
-async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ExportJob:
     """Put a failed or cancelled export back into the queue."""
     job = await locked(session, ExportJob, job_id)
     ended = job.status not in {JobStatus.PENDING, JobStatus.RUNNING}
     if ended:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
     if ended or not await queue.has_tasks(session, job.crawl_job_id):
+        if not ended:
+            note(session, user_id, "export_job.requeued", job, (job.status, job.status))
         await queue.defer(session, TASK, job.crawl_job_id, export_job_id=job.id)
     return job
 
 
-async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ExportJob:
     """Stop a pending or running export. Raises IllegalMove when it has ended."""
     job = await locked(session, ExportJob, job_id)
     await move(session, job, JobStatus.CANCELLED, user_id=user_id)
@@ -129,12 +132,13 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = N
     return job
 
 
-async def delete(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ExportJob:
+async def delete(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ExportJob:
     """Forget an export that has ended; its file is the caller's to remove. Raises IllegalMove while it is under way."""
     job = await locked(session, ExportJob, job_id)
     if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
         raise IllegalMove(f"The export job {job.id} is {job.status}; cancel it first.", current=job.status)
-    note(session, user_id, "export_job.deleted", job, name=job.name, crawl_job_id=job.crawl_job_id)
+    gone = (job.status, None)
+    note(session, user_id, "export_job.deleted", job, gone, name=job.name, crawl_job_id=job.crawl_job_id)
     await session.delete(job)
     return job
 
@@ -195,7 +199,7 @@ async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
     """
     job = await locked(session, ExportJob, job_id)
     if job.status == JobStatus.PENDING:
-        await move(session, job, JobStatus.RUNNING)
+        await move(session, job, JobStatus.RUNNING, user_id=None)
     if job.status != JobStatus.RUNNING:
         return None
     job.attempts += 1
@@ -223,7 +227,7 @@ async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packe
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
     job.sha256 = bytes.fromhex(packed.sha256)
     job.expires_at = datetime.now(UTC) + timedelta(days=days)
-    await move(session, job, JobStatus.COMPLETED)
+    await move(session, job, JobStatus.COMPLETED, user_id=None)
     return True
 
 
@@ -231,7 +235,7 @@ async def fail(session: AsyncSession, job_id: int, attempt: int, error: str) -> 
     """End the job with an error."""
     job = await locked(session, ExportJob, job_id)
     if job.status == JobStatus.RUNNING and job.attempts == attempt:
-        await move(session, job, JobStatus.FAILED, error=error)
+        await move(session, job, JobStatus.FAILED, user_id=None, error=error)
 
 
 def _chosen(job: ExportJob) -> Select[Image, str]:

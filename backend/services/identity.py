@@ -14,6 +14,7 @@ from backend.errors import NotLoggedIn
 from backend.models import ApiKey, Base, LoginLink, LoginSession, Profile
 from backend.models.enums import Role
 from backend.services.access import Actor, Scope
+from backend.services.activity import note
 from backend.services.secrets import new_token, token_hash
 
 KEY_PREFIX = "gls_"
@@ -89,12 +90,17 @@ async def open_session(session: AsyncSession, user_id: UUID, user_agent: str | N
         )
     )
     await session.flush()
+    person, by = await session.get_one(Profile, user_id), "link" if by_link else "password"
+    note(session, user_id, "session.opened", person, (None, "open"), by=by)
     return token
 
 
 async def close_session(session: AsyncSession, token: str) -> None:
     """Log out."""
-    await session.execute(delete(LoginSession).where(LoginSession.token_hash == token_hash(token)))
+    one = delete(LoginSession).where(LoginSession.token_hash == token_hash(token))
+    user_id = await session.scalar(one.returning(LoginSession.user_id))
+    if user_id is not None:
+        note(session, user_id, "session.ended", await session.get_one(Profile, user_id), ("open", "ended"))
 
 
 async def close_others(session: AsyncSession, user_id: UUID, token: str | None) -> None:
@@ -106,13 +112,20 @@ async def close_others(session: AsyncSession, user_id: UUID, token: str | None) 
     await session.execute(delete(LoginLink).filter_by(user_id=user_id))
 
 
-async def new_link(session: AsyncSession, user_id: UUID, lasts: timedelta = LINK_LASTS) -> str:
-    """A token that logs the person in once, within a quarter of an hour when nothing else is said."""
+async def new_link(
+    session: AsyncSession, user_id: UUID, lasts: timedelta = LINK_LASTS, *, by: UUID | None = None
+) -> str:
+    """A token that logs the person in once, within a quarter of an hour when nothing else is said.
+
+    by: who made it; None for the command line.
+    """
     now = datetime.now(UTC)
     await session.execute(delete(LoginLink).where(LoginLink.expires_at <= now))
     token = new_token()
     session.add(LoginLink(token_hash=token_hash(token), user_id=user_id, expires_at=now + lasts))
     await session.flush()
+    told = {"by": "command line"} if by is None else {}
+    note(session, by, "user.link_made", await session.get_one(Profile, user_id), (None, "open"), **told)
     return token
 
 

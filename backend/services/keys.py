@@ -41,7 +41,7 @@ async def create(session: AsyncSession, user_id: UUID, wanted: ApiKeyCreate) -> 
     )
     session.add(key)
     await session.flush()
-    note(session, user_id, "api_key.created", key, name=key.name, scopes=key.scopes)
+    note(session, user_id, "api_key.created", key, (None, "good"), name=key.name, scopes=key.scopes)
     return key, secret
 
 
@@ -50,7 +50,7 @@ async def revoke(session: AsyncSession, user_id: UUID, key_id: int) -> None:
     key = await _mine(session, user_id, key_id)
     if key.revoked_at is None:
         key.revoked_at = datetime.now(UTC)
-        note(session, user_id, "api_key.revoked", key, name=key.name)
+        note(session, user_id, "api_key.revoked", key, ("good", "revoked"), name=key.name)
 
 
 async def delete(session: AsyncSession, user_id: UUID, key_id: int) -> None:

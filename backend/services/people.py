@@ -45,7 +45,7 @@ async def create(session: AsyncSession, wanted: UserCreate, by: UUID | None) -> 
     if await session.scalar(adding.returning(Profile.id)) is None:
         raise Conflict(f"Somebody with the e-mail {wanted.email} is there already.")
     person = await session.get_one(Profile, user_id)
-    note(session, by, "user.created", person, email=person.email, role=person.role)
+    _note(session, by, "user.created", person, (None, person.role), email=person.email, role=person.role)
     return person
 
 
@@ -53,8 +53,7 @@ async def new_link(session: AsyncSession, person: Profile, by: UUID | None) -> t
     """A token that logs the person in once, and until when. Raises Conflict for somebody who is disabled."""
     if person.disabled_at is not None:
         raise Conflict(f"{person.email} is disabled. Enable the account first.")
-    token = await identity.new_link(session, person.id, INVITATION_LASTS)
-    note(session, by, "user.link_made", person)
+    token = await identity.new_link(session, person.id, INVITATION_LASTS, by=by)
     return token, datetime.now(UTC) + INVITATION_LASTS
 
 
@@ -74,7 +73,7 @@ async def set_role(session: AsyncSession, person: Profile, role: Role, by: UUID 
     await _keep_an_admin(session, person, by)
     before, person.role = person.role, role.value
     await session.flush()
-    note(session, by, "user.role_changed", person, **{"from": before, "to": person.role})
+    _note(session, by, "user.role_changed", person, (before, person.role))
 
 
 async def disable(session: AsyncSession, person: Profile, by: UUID | None) -> None:
@@ -86,7 +85,7 @@ async def disable(session: AsyncSession, person: Profile, by: UUID | None) -> No
     await session.execute(delete(LoginSession).filter_by(user_id=person.id))
     await session.execute(delete(LoginLink).filter_by(user_id=person.id))
     await session.flush()
-    note(session, by, "user.disabled", person)
+    _note(session, by, "user.disabled", person, ("enabled", "disabled"))
 
 
 async def enable(session: AsyncSession, person: Profile, by: UUID | None) -> None:
@@ -94,7 +93,7 @@ async def enable(session: AsyncSession, person: Profile, by: UUID | None) -> Non
     if person.disabled_at is not None:
         person.disabled_at = None
         await session.flush()
-        note(session, by, "user.enabled", person)
+        _note(session, by, "user.enabled", person, ("disabled", "enabled"))
 
 
 async def remove(session: AsyncSession, person: Profile, by: UUID | None) -> None:
@@ -103,10 +102,16 @@ async def remove(session: AsyncSession, person: Profile, by: UUID | None) -> Non
     busy = exists().where(CrawlJob.project_id == Project.id, Project.user_id == person.id, CrawlJob.status.in_(_OPEN))
     if await session.scalar(select(busy)):
         raise Conflict(f"Jobs of {person.email} are under way. Cancel them first, or wait.")
-    note(session, by, "user.deleted", person, email=person.email)
+    _note(session, by, "user.deleted", person, (person.role, None), email=person.email)
     await session.flush()
     await session.delete(person)
     await session.flush()
+
+
+def _note(
+    session: AsyncSession, by: UUID | None, action: str, person: Profile, change: tuple[Any, Any], **metadata: Any
+) -> None:
+    note(session, by, action, person, change, **metadata, **({"by": "command line"} if by is None else {}))
 
 
 async def _keep_an_admin(session: AsyncSession, person: Profile, by: UUID | None) -> None:

@@ -24,7 +24,7 @@ async def create(session: AsyncSession, user_id: UUID, wanted: ProjectCreate) ->
     project = Project(user_id=user_id, **wanted.model_dump())
     session.add(project)
     await session.flush()
-    note(session, user_id, "project.created", project, name=project.name)
+    note(session, user_id, "project.created", project, (None, project.status), name=project.name)
     return project
 
 
@@ -40,7 +40,7 @@ async def update(session: AsyncSession, project: Project, wanted: ProjectUpdate,
         await _stop_all(session, project, user_id)
     await session.flush()
     after = {name: getattr(project, name) for name in before}
-    note(session, user_id, "project.updated", project, **{"from": before, "to": after})
+    note(session, user_id, "project.updated", project, (before, after))
     return project
 
 

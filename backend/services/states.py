@@ -10,8 +10,9 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.errors import IllegalMove, NotFound
-from backend.models import ActivityLog, CrawlJob, ExportJob, ValidationJob
+from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import JobStatus
+from backend.services.activity import note
 
 Job = CrawlJob | ValidationJob | ExportJob
 AnyJob = TypeVar("AnyJob", CrawlJob, ValidationJob, ExportJob)
@@ -45,10 +46,11 @@ async def locked(session: AsyncSession, kind: type[AnyJob], job_id: int) -> AnyJ
 
 
 async def move(
-    session: AsyncSession, job: Job, to: JobStatus, *, user_id: UUID | None = None, error: str | None = None
+    session: AsyncSession, job: Job, to: JobStatus, *, user_id: UUID | None, error: str | None = None
 ) -> None:
     """Move a locked job to another state, with its times, its activity row and the announcement.
 
+    user_id: who asked for it; None for a worker that goes on by itself.
     Raises IllegalMove when the job's state does not allow it.
     """
     before = JobStatus(job.status)
@@ -65,15 +67,8 @@ async def move(
         job.completed_at = now
     if to is JobStatus.COMPLETED:
         job.progress = 100
-    session.add(
-        ActivityLog(
-            user_id=user_id,
-            action=f"{_noun(type(job)).replace(' ', '_')}.{to}",
-            resource_type=type(job).__tablename__,
-            resource_id=str(job.id),
-            metadata_={"from": before.value, "to": to.value} | ({"error": error} if error else {}),
-        )
-    )
+    action = f"{_noun(type(job)).replace(' ', '_')}.{to}"
+    note(session, user_id, action, job, (before.value, to.value), **({"error": error} if error else {}))
     await session.flush()
     await announce(session, job.id if isinstance(job, CrawlJob) else job.crawl_job_id)
 

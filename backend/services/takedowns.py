@@ -62,8 +62,10 @@ async def take_down(
     had = select(Image.resized_sha256).where(Image.sha256.in_(hashes), Image.resized_sha256.is_not(None))
     copies = {each for each in await session.scalars(had) if each} | await _earlier(session, made, "copies")
     images = await _clear(session, jobs, hashes, condition)
+    for job in jobs:
+        note(session, user_id, "crawl_job.image_taken_down", job, ("downloaded", "refused"), takedown_id=made.id)
     metadata = {"url": url, "sha256": _hex(hashes), "copies": _hex(copies), "images": images, "exports": exports}
-    note(session, user_id, "takedown.made", made, **metadata | ({"note": why} if why else {}))
+    note(session, user_id, "takedown.made", made, (None, "refused"), **metadata | ({"note": why} if why else {}))
     keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
     keys |= {blob_key(each.hex(), "jpeg") for each in copies - await in_use(session, copies)}
     return TakenDown(made, images, exports, frozenset(keys))

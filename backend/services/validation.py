@@ -20,6 +20,7 @@ from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import across_jobs, decisions, exports, near_across_jobs, near_duplicates, verifying
+from backend.services.activity import note
 from backend.services.judging import (
     Bench,
     Copies,
@@ -50,8 +51,10 @@ async def create(
     rules: dict[str, Any],
     name: str | None = None,
     rules_name: str | None = None,
+    *,
+    user_id: UUID,
 ) -> ValidationJob:
-    """A pending validation with its task. Raises RuleError for rules that cannot be."""
+    """A pending validation with its task, asked for by this person. Raises RuleError for rules that cannot be."""
     asked = RuleSet.parse(rules, rules_name)
     job = ValidationJob(
         crawl_job_id=crawl_job.id,
@@ -63,17 +66,21 @@ async def create(
     )
     session.add(job)
     await session.flush()
+    made = (None, job.status)
+    note(session, user_id, "validation_job.created", job, made, name=job.name, crawl_job_id=crawl_job.id)
     await queue.defer(session, TASK, crawl_job.id, validation_job_id=job.id)
     return job
 
 
-async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ValidationJob:
+async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ValidationJob:
     """Put a failed or cancelled validation back into the queue; verdicts it has written stay and count."""
     job = await locked(session, ValidationJob, job_id)
     ended = job.status not in {JobStatus.PENDING, JobStatus.RUNNING}
     if ended:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
     if ended or not await queue.has_tasks(session, job.crawl_job_id):
+        if not ended:
+            note(session, user_id, "validation_job.requeued", job, (job.status, job.status))
         await queue.defer(session, TASK, job.crawl_job_id, validation_job_id=job.id)
     return job
 
@@ -82,7 +89,7 @@ async def begin(session: AsyncSession, job_id: int) -> bool:
     """Move the job to running and count its images; whether there is work to do."""
     job = await locked(session, ValidationJob, job_id)
     if job.status == JobStatus.PENDING:
-        await move(session, job, JobStatus.RUNNING)
+        await move(session, job, JobStatus.RUNNING, user_id=None)
     if job.status != JobStatus.RUNNING:
         return False
     images = select(func.count()).select_from(Image).where(*downloaded(job.crawl_job_id))
@@ -245,7 +252,7 @@ async def fail(session: AsyncSession, job_id: int, error: str) -> None:
     """End the job with an error."""
     job = await locked(session, ValidationJob, job_id)
     if job.status == JobStatus.RUNNING:
-        await move(session, job, JobStatus.FAILED, error=error)
+        await move(session, job, JobStatus.FAILED, user_id=None, error=error)
 
 
 async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
@@ -258,7 +265,7 @@ async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
     return {code: count for code, count in rows}  # noqa: C416 - dict() of rows is not typed
 
 
-async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None = None) -> ValidationJob:
+async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ValidationJob:
     """Stop the validation; verdicts it has written stay. Raises IllegalMove when it is not pending or running."""
     job = await locked(session, ValidationJob, job_id)
     await move(session, job, JobStatus.CANCELLED, user_id=user_id)
@@ -277,7 +284,7 @@ async def _finish(session: AsyncSession, job: ValidationJob) -> None:
         decided = await decisions.adjustment(session, crawl_job, job.id)
         gone = await _taken_down_since(session, job)
         crawl_job.valid_images = max(0, job.validated_images - job.invalid_images - gone + decided)
-    await move(session, job, JobStatus.COMPLETED)
+    await move(session, job, JobStatus.COMPLETED, user_id=None)
     plan = CrawlPlan.model_validate(crawl_job.options)
     if plan.export is not None and crawl_job.status == JobStatus.COMPLETED:
         await exports.create_planned(session, crawl_job, job, plan.export)

@@ -22,6 +22,8 @@ from backend.web.render import page
 router = APIRouter()
 _ON_A_PAGE = 50
 _LONGEST = 200
+_ELSEWHERE = {"name", "by", "decided_before"}
+"""What is noted and told in another column, or too long for a line."""
 _PAGES = {"projects": "/projects/", "crawl_jobs": "/jobs/"}
 
 
@@ -48,8 +50,8 @@ class ActivityPage:
 async def show_activity(request: Request, session: Session, actor: Reader, cursor: Cursor = None) -> Response:
     """The newest first: your own, or everybody's for those who look after others."""
     everybody = actor.is_at_least(Role.MODERATOR)
-    query = (await activity.entries(session, actor)).options(joinedload(ActivityLog.user))
-    found = await paged(session, query, ActivityLog.id, cursor, _ON_A_PAGE)
+    query, entry = await activity.entries(session, actor)
+    found = await paged(session, query.options(joinedload(entry.user)), entry.id, cursor, _ON_A_PAGE)
     entries = [_entry(row) for row in found.items]
     return page(request, "activity.html", ActivityPage(entries=entries, everybody=everybody, next=found.next))
 
@@ -61,12 +63,19 @@ def _entry(row: ActivityLog) -> Entry:
     noun = kind.replace("_", " ").removesuffix("s")
     return Entry(
         at=row.timestamp,
-        who=row.user.email if row.user else "a worker",
+        who=row.user.email if row.user else str(metadata.get("by", "somebody who is gone")),
         action=row.action,
         about=str(named) if named else f"{noun} {key}".strip(),
         path=_PAGES[kind] + key if kind in _PAGES and key.isdigit() else None,
-        details=_told({name: value for name, value in metadata.items() if name != "name"}),
+        details=_told({name: value for name, value in metadata.items() if name not in _ELSEWHERE}),
     )
+
+
+def _state(state: Any) -> str:
+    if isinstance(state, dict):  # how many were in which
+        counts = cast("dict[str, Any]", state)
+        return ", ".join(f"{count} {name}" for name, count in counts.items())
+    return "nothing" if state is None else str(state)
 
 
 def _told(metadata: Mapping[str, Any]) -> str:
@@ -77,8 +86,8 @@ def _told(metadata: Mapping[str, Any]) -> str:
     if isinstance(before, dict) and isinstance(after, dict):
         old, new = cast("dict[str, Any]", before), cast("dict[str, Any]", after)
         parts += [f"{name}: {old.get(name)} → {value}" for name, value in new.items() if old.get(name) != value]
-    elif before is not None or after is not None:
-        parts.append(f"{before} → {after}")
+    elif before != after:
+        parts.append(f"{_state(before)} → {_state(after)}")
     parts += [f"{name.replace('_', ' ')}: {value}" for name, value in rest.items()]
     told = ", ".join(parts)
     return told if len(told) <= _LONGEST else told[:_LONGEST] + "…"

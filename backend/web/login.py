@@ -15,7 +15,6 @@ from backend.http.guessing import guessing
 from backend.http.service import CurrentService, Service, Session
 from backend.models import Profile
 from backend.services import accounts, identity
-from backend.services.activity import note
 from backend.web.forms import fields_of
 from backend.web.render import go, page
 from backend.web.safe import own_path
@@ -93,12 +92,11 @@ async def log_in_by_link(request: Request, session: Session, token: str) -> Resp
 
 
 @router.post("/logout")
-async def log_out(request: Request, session: Session, actor: Reader) -> Response:
+async def log_out(request: Request, session: Session, _: Reader) -> Response:
     """The session ends here and in the database."""
     token = session_token(request)
     if token is not None:
         await identity.close_session(session, token)
-        _note(session, await session.get_one(Profile, actor.user_id), "session.ended")
     answer = go("/login", "You are logged out.")
     answer.delete_cookie(cookie_name(request), secure=request.url.scheme == "https", httponly=True)
     return answer
@@ -109,12 +107,7 @@ async def _open(request: Request, session: AsyncSession, person: Profile, *, by_
     before = session_token(request)
     if before is not None:
         await identity.close_session(session, before)
-    _note(session, person, "session.opened", by="link" if by_link else "password")
     return await identity.open_session(session, person.id, request.headers.get("User-Agent"), by_link=by_link)
-
-
-def _note(session: AsyncSession, person: Profile, action: str, **metadata: str) -> None:
-    note(session, person.id, action, person, **metadata)
 
 
 def _welcome(request: Request, path: str, token: str) -> Response:

@@ -23,7 +23,6 @@ from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import copies, validation
 from backend.services.access import owned, seen
-from backend.services.activity import note
 from backend.services.copies import Group
 from backend.services.foretelling import Foretold, foretell
 from backend.services.search import bounded
@@ -123,8 +122,7 @@ async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -
     job = await locked(session, CrawlJob, job.id)
     if job.status in _OPEN:
         return go(f"/jobs/{job_id}/validation", "Nothing was judged: the crawl is still under way.")
-    made = await validation.create(session, job, asked)
-    note(session, actor.user_id, "validation_job.created", made, name=made.name, crawl_job_id=job.id)
+    await validation.create(session, job, asked, user_id=actor.user_id)
     return go(f"/jobs/{job_id}/validation", "The images are being judged.")
 
 

@@ -51,7 +51,7 @@ class Gathered:
 
         async def create(session: AsyncSession) -> int:
             job = await crawl_jobs.finished(session, self.job_id)
-            made = await validation.create(session, job, rules)
+            made = await validation.create(session, job, rules, user_id=self.user_id)
             return made.id
 
         number = self.served.run(create)
@@ -79,8 +79,8 @@ def gathered(
 
     async def record(session: AsyncSession) -> int:
         owner = await session.get_one(Project, project_id or new_project)
-        job = await crawl_jobs.create(session, owner, "A job", ["cat"], CrawlPlan(), 100_000)
-        await crawl_jobs.start(session, job.id, [Query(source="openverse", label="cat", keyword="cat")])
+        job = await crawl_jobs.create(session, owner, "A job", ["cat"], CrawlPlan(), 100_000, user_id=owner.user_id)
+        await crawl_jobs.start(session, job.id, [Query(source="openverse", label="cat", keyword="cat")], user_id=None)
         chunk = (await session.scalars(select(CrawlChunk).filter_by(crawl_job_id=job.id))).one()
         held = await chunks.claim(session, job.id, chunk.id)
         assert held is not None

@@ -51,7 +51,7 @@ class Jobs:
 
         async def make(session: AsyncSession) -> int:
             project = await session.get_one(Project, self.place.project_id)
-            job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100)
+            job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100, user_id=project.user_id)
             done = await insert_outcomes(session, job.id, outcomes, lambda key: f"file:///{key}", None)
             job.status, job.total_images, job.downloaded_images = status.value, done.total, done.downloaded
             return job.id

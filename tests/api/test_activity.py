@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from uuid import UUID
 
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import CrawlJob
 from backend.models.enums import JobStatus, Role
-from backend.services import states
+from backend.services import activity, states
+from backend.services.access import Actor
 from tests.api.gathered import gathered
 from tests.serving import Served
 
@@ -30,7 +34,8 @@ def test_everybody_reads_their_own_newest_first(me: httpx.Client, other: httpx.C
     names: list[str] = []
     cursor = None
     while True:
-        page = me.get(LOG, params={"limit": 2} | ({"cursor": cursor} if cursor else {})).json()
+        asked = {"limit": 2, "action": "project."} | ({"cursor": cursor} if cursor else {})
+        page = me.get(LOG, params=asked).json()
         names += [entry["metadata_"]["name"] for entry in page["items"]]
         cursor = page["next"]
         if cursor is None:
@@ -55,7 +60,7 @@ def test_what_workers_did_to_ones_own_is_told(served: Served, me: httpx.Client, 
     async def work(session: AsyncSession) -> None:
         job = await session.get_one(CrawlJob, job_id)
         job.status = "running"
-        await states.move(session, job, JobStatus.FAILED, error="No answer.")
+        await states.move(session, job, JobStatus.FAILED, error="No answer.", user_id=None)
 
     served.run(work)
     about = {"resource_type": "crawl_jobs", "resource_id": job_id}
@@ -64,18 +69,59 @@ def test_what_workers_did_to_ones_own_is_told(served: Served, me: httpx.Client, 
     assert other.get(LOG, params=about).status_code == 404
     assert me.get(LOG, params={"resource_id": job_id}).status_code == 422
     assert me.get(LOG, params=about | {"resource_type": "profiles"}).json()["items"] == []
+    told = [entry["action"] for entry in me.get(LOG).json()["items"]]
+    assert told[:3] == ["crawl_job.failed", "crawl_job.created", "project.created"], "also where nothing is asked for"
+    assert [entry["action"] for entry in other.get(LOG).json()["items"]] == ["session.opened"]
+
+
+def test_what_admins_changed_is_told_and_stays_when_the_thing_goes(served: Served, me: httpx.Client) -> None:
+    mine = me.get("/api/v1/profile").json()["id"]
+    job_id = gathered(served, me, [])
+    with served.browser(served.person(Role.ADMIN)) as admin:
+        who = admin.get("/api/v1/profile").json()["id"]
+        admin.delete(f"/api/v1/crawl-jobs/{job_id}")
+        project = admin.post("/api/v1/projects", json={"name": "Theirs"}).json()
+    told = [(entry["action"], entry["user_id"]) for entry in me.get(LOG, params={"limit": 3}).json()["items"]]
+    assert told[0] == ("crawl_job.deleted", who)
+    assert told[1:] == [("crawl_job.created", mine), ("project.created", mine)]
+    seen = me.get(LOG).json()["items"]
+    assert project["id"] not in [entry["resource_id"] for entry in seen if entry["resource_type"] == "projects"]
+    assert {entry["user_id"] for entry in me.get(LOG, params={"user_id": mine}).json()["items"]} == {mine}
+
+
+def test_a_log_of_others_costs_nothing(served: Served, me: httpx.Client) -> None:
+    """Who reads their own meets no row of others, however many there are."""
+    mine, theirs = UUID(me.get("/api/v1/profile").json()["id"]), served.person()
+
+    async def explain(session: AsyncSession) -> list[str]:
+        rows = (
+            "INSERT INTO activity_logs (action, user_id, owner_id) SELECT 'x', :who, :who FROM generate_series(1, :n)"
+        )
+        await session.execute(text(rows), {"who": theirs, "n": 20_000})
+        await session.execute(text("ANALYZE activity_logs"))
+        query, entry = await activity.entries(session, Actor(user_id=mine))
+        query = query.order_by(entry.id.desc()).limit(51)
+        sql = query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+        return list(await session.scalars(text(f"EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {sql}")))
+
+    plan = "\n".join(served.run(explain))
+    assert "ix_activity_log_owner_id" in plan, plan
+    assert "ix_activity_log_elsewhere" in plan, plan
+    assert "Seq Scan" not in plan, plan
+    assert "Rows Removed by Filter" not in plan, plan
 
 
 def test_moderators_read_everybodys(me: httpx.Client, other: httpx.Client, moderator: httpx.Client) -> None:
     me.post("/api/v1/projects", json={"name": "Mine"})
     other.post("/api/v1/projects", json={"name": "Theirs"})
-    [mine] = me.get(LOG).json()["items"]
+    [mine, logged_in] = me.get(LOG).json()["items"]
+    assert logged_in["action"] == "session.opened"
     everybodys = moderator.get(LOG, params={"action": "project.created"}).json()["items"]
     names = [entry["metadata_"]["name"] for entry in everybodys]
     assert {"Mine", "Theirs"} <= set(names)
-    assert moderator.get(LOG, params={"user_id": mine["user_id"]}).json()["items"] == [mine]
+    assert moderator.get(LOG, params={"user_id": mine["user_id"]}).json()["items"] == [mine, logged_in]
     assert other.get(LOG, params={"user_id": mine["user_id"]}).status_code == 403
-    assert me.get(LOG, params={"user_id": mine["user_id"]}).json()["items"] == [mine]
+    assert me.get(LOG, params={"user_id": mine["user_id"]}).json()["items"] == [mine, logged_in]
 
 
 def test_the_sources_are_told_without_their_keys(served: Served, me: httpx.Client) -> None:

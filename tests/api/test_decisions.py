@@ -126,16 +126,36 @@ def test_each_call_leaves_one_entry_in_the_log(served: Served) -> None:
         decide(client, job, "reject", 0, 1, 2, note="out of focus")
         undo(client, job, 0, 1)
         undo(client, job, 0, 1)
+        decide(client, job, "keep", 0, 2)
+        hashes = [client.get(f"/api/v1/images/{number}").json()["sha256"] for number in job.images]
 
     async def log(session: AsyncSession) -> list[tuple[str, Any]]:
         query = select(ActivityLog).filter_by(resource_type="projects", resource_id=str(job.project_id))
         entries = await session.scalars(query.order_by(ActivityLog.id))
         return [(entry.action, entry.metadata_) for entry in entries]
 
-    assert served.run(log) == [
-        ("decisions.made", {"choice": "reject", "pictures": 3, "images": 3, "note": "out of focus"}),
-        ("decisions.undone", {"pictures": 2, "images": 2}),
-    ]
+    made, undone, again = [entry for entry in served.run(log) if entry[0].startswith("decisions.")]
+    assert made == (
+        "decisions.made",
+        {
+            "from": {"undecided": 3},
+            "to": {"reject": 3},
+            "choice": "reject",
+            "pictures": 3,
+            "images": 3,
+            "note": "out of focus",
+            "decided_before": dict.fromkeys(hashes[:3]),
+        },
+    )
+    assert undone[1] == {
+        "from": {"reject": 2},
+        "to": {"undecided": 2},
+        "pictures": 2,
+        "images": 2,
+        "decided_before": dict.fromkeys(hashes[:2], "reject"),
+    }
+    assert (again[1]["from"], again[1]["to"]) == ({"undecided": 1, "reject": 1}, {"keep": 2})
+    assert again[1]["decided_before"] == {hashes[0]: None, hashes[2]: "reject"}
 
 
 def test_who_may_decide_and_about_what(served: Served, other: httpx.Client) -> None:

@@ -125,10 +125,10 @@ def test_a_lost_connection_to_the_database_is_made_again(served: Served, me: htt
 
 def test_a_cancelled_job_and_one_that_is_tried_again(served: Served, me: httpx.Client, job: Running) -> None:
     with following(me, job.id) as follower:
-        served.run(lambda session: crawl_jobs.cancel(session, job.id))
+        served.run(lambda session: crawl_jobs.cancel(session, job.id, user_id=None))
         follower.until(lambda it: it.ended)
     assert follower.events[-1][1]["status"] == "cancelled"
-    served.run(lambda session: crawl_jobs.retry(session, job.id))
+    served.run(lambda session: crawl_jobs.retry(session, job.id, user_id=None))
     with following(me, job.id) as again:
         again.until(lambda it: it.events)
         assert not again.ended

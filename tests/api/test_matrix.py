@@ -139,10 +139,10 @@ async def credential(
         case "expired token":
             return _bearer(issuer.token(sub=str(person.id), exp=(now + PAST).timestamp()))
         case _:
-            return await _cookie(session, column, person)
+            return await cookie_of(session, column, person)
 
 
-async def _cookie(session: AsyncSession, column: str, person: Profile) -> dict[str, str]:
+async def cookie_of(session: AsyncSession, column: str, person: Profile) -> dict[str, str]:
     token = await identity.open_session(session, person.id, "tests")
     if column == "expired session":
         opened = await session.get_one(LoginSession, token_hash(token))

@@ -174,7 +174,7 @@ def test_what_is_taken_down_during_a_validation_does_not_count_as_valid(served: 
     job = gathered(served, served.person(), [picture("china", width) for width in (230, 240, 250)])
 
     async def begin(session: AsyncSession) -> int:
-        made = await validation.create(session, await crawl_jobs.finished(session, job.job_id), {})
+        made = await validation.create(session, await crawl_jobs.finished(session, job.job_id), {}, user_id=job.user_id)
         await validation.begin(session, made.id)
         return made.id
 

@@ -131,8 +131,8 @@ def begun(served: Served, job: Gathered) -> int:
 
     async def start(session: AsyncSession) -> int:
         owner = await session.get_one(Project, job.project_id)
-        made = await crawl_jobs.create(session, owner, "Begun", ["cat"], CrawlPlan(), 1000)
-        await crawl_jobs.start(session, made.id, [Query(source="openverse", label="cat", keyword="cat")])
+        made = await crawl_jobs.create(session, owner, "Begun", ["cat"], CrawlPlan(), 1000, user_id=owner.user_id)
+        await crawl_jobs.start(session, made.id, [Query(source="openverse", label="cat", keyword="cat")], user_id=None)
         return made.id
 
     return served.run(start)

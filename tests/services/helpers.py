@@ -74,7 +74,9 @@ class Place:
         async with self.database.transaction() as session:
             project = await session.get_one(Project, self.project_id)
             words = list(dict.fromkeys(query.label for query in queries))
-            job = await crawl_jobs.create(session, project, "A job", words, CrawlPlan(**plan), max_images)
+            job = await crawl_jobs.create(
+                session, project, "A job", words, CrawlPlan(**plan), max_images, user_id=project.user_id
+            )
             await crawl_jobs.start(session, job.id, queries, user_id=self.owner_id)
         return job, await self.chunks(job.id)
 

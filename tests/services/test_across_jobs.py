@@ -119,7 +119,9 @@ async def test_a_refresh_is_not_compared_with_what_it_refreshes(place: Place) ->
     async def refresh(of: int, images: list[Downloaded]) -> int:
         async with place.database.transaction() as session:
             project = await session.get_one(Project, place.project_id)
-            made = await crawl_jobs.create(session, project, "Again", ["cat"], CrawlPlan(refresh_of=of), 100)
+            made = await crawl_jobs.create(
+                session, project, "Again", ["cat"], CrawlPlan(refresh_of=of), 100, user_id=project.user_id
+            )
         number = await job_of(place, images)
         options = f"(SELECT options FROM crawl_jobs WHERE id = {made.id})"
         await place.rows_of_nothing(f"UPDATE crawl_jobs SET options = {options} WHERE id = {number}")

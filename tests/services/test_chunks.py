@@ -122,7 +122,7 @@ async def test_a_part_that_failed_is_told_and_tried_again(place: Place) -> None:
     assert (job.status, job.failed_chunks, job.completed_chunks) == ("failed", 1, 1)
     assert job.error_message == "1 of 2 parts of the job failed, the first so: The service is away."
     async with place.database.transaction() as session:
-        await crawl_jobs.retry(session, job.id)
+        await crawl_jobs.retry(session, job.id, user_id=None)
     again = await place.claim(found[1])
     await place.record(again, [downloaded("b")], None, end=True)
     await place.end(again)
@@ -315,6 +315,6 @@ async def test_a_job_ends_when_its_owner_has_all_the_bytes_that_are_allowed(plac
     assert not await place.record(held, [downloaded("c")])
     assert await place.rows("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == [(0,)]
     async with place.database.transaction() as session:
-        await crawl_jobs.retry(session, job.id)
+        await crawl_jobs.retry(session, job.id, user_id=None)
     held = await place.claim(first)
     assert await place.record(held, [downloaded("c")])

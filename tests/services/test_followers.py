@@ -46,7 +46,7 @@ async def test_what_was_planned_follows(place: Place) -> None:
     packing = await latest(place, ExportJob)
     assert packing.status == "pending"
     async with place.database.transaction() as session:
-        again = await validation.create(session, await locked(session, CrawlJob, job.id), {})
+        again = await validation.create(session, await locked(session, CrawlJob, job.id), {}, user_id=place.owner_id)
     await validation.judge(place.database, again.id)
     assert await place.rows("SELECT count(*) FROM export_jobs") == [(1,)], "what was asked for once comes once"
 
@@ -56,7 +56,7 @@ async def test_a_planned_export_comes_even_when_a_person_made_one_before(place: 
     async with place.database.transaction() as session:
         crawl = await locked(session, CrawlJob, job.id)
         await exports.create(session, crawl, place.owner_id)
-        judging = await validation.create(session, crawl, {})
+        judging = await validation.create(session, crawl, {}, user_id=place.owner_id)
     await validation.judge(place.database, judging.id)
     assert await place.rows("SELECT count(*) FROM export_jobs") == [(2,)]
 
@@ -102,7 +102,7 @@ async def test_cancel_and_the_end_of_a_validation_do_not_deadlock(place: Place) 
 
         async def cancel(job_id: int = job.id) -> None:
             async with place.database.transaction() as session:
-                await crawl_jobs.cancel(session, job_id)
+                await crawl_jobs.cancel(session, job_id, user_id=None)
 
         done = await asyncio.gather(validation.judge(place.database, judging.id), cancel(), return_exceptions=True)
         assert [type(error) for error in done if error is not None] in ([], [IllegalMove])
@@ -114,17 +114,19 @@ async def test_retry_goes_on_with_the_newest_follower(place: Place) -> None:
     first = await latest(place, ValidationJob)
     await validation.judge(place.database, first.id)
     async with place.database.transaction() as session:
-        await crawl_jobs.cancel(session, job.id)  # the export
+        await crawl_jobs.cancel(session, job.id, user_id=None)  # the export
     async with place.database.transaction() as session:
-        second = await validation.create(session, await locked(session, CrawlJob, job.id), {"min_width": 1})
+        second = await validation.create(
+            session, await locked(session, CrawlJob, job.id), {"min_width": 1}, user_id=place.owner_id
+        )
     async with place.database.transaction() as session:
-        await crawl_jobs.cancel(session, job.id)  # the second validation
+        await crawl_jobs.cancel(session, job.id, user_id=None)  # the second validation
     async with place.database.transaction() as session:
-        await crawl_jobs.retry(session, job.id)
+        await crawl_jobs.retry(session, job.id, user_id=None)
     await validation.judge(place.database, second.id)
     assert (await latest(place, ValidationJob)).status == "completed"
     async with place.database.transaction() as session:
-        await crawl_jobs.retry(session, job.id)
+        await crawl_jobs.retry(session, job.id, user_id=None)
     assert (await latest(place, ExportJob)).status == "pending"
 
 
@@ -136,7 +138,7 @@ async def test_a_job_whose_tasks_are_gone_gets_new_ones(place: Place, status: st
     await place.rows_of_nothing("DELETE FROM procrastinate_jobs")
     async with place.database.transaction() as session:
         assert not await queue.has_tasks(session, job.id)
-        await crawl_jobs.retry(session, job.id)
+        await crawl_jobs.retry(session, job.id, user_id=None)
         assert await queue.has_tasks(session, job.id)
     held = await place.claim(chunk)
     await place.record(held, [downloaded("a")], None, end=True)

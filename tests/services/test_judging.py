@@ -62,7 +62,7 @@ async def judged(place: Place, job_id: int, rules: dict[str, Any], indexes: Path
     async with place.database.transaction() as session:
         told = await foretell(session, job_id, Rules.parse(rules), indexes)
     async with place.database.transaction() as session:
-        made = await validation.create(session, await locked(session, CrawlJob, job_id), rules)
+        made = await validation.create(session, await locked(session, CrawlJob, job_id), rules, user_id=place.owner_id)
     await validation.judge(place.database, made.id, indexes=indexes)
     query = """
         SELECT original_url, reasons, valid FROM verdicts JOIN images ON images.id = image_id
@@ -200,7 +200,9 @@ async def test_of_copies_the_choice_of_a_person_stays_or_else_the_more_open_lice
 async def begun(place: Place, images: int) -> int:
     job_id = await job_of(place, [downloaded(str(number), width=number) for number in range(100, 100 + images)])
     async with place.database.transaction() as session:
-        made = await validation.create(session, await locked(session, CrawlJob, job_id), {"min_width": 104})
+        made = await validation.create(
+            session, await locked(session, CrawlJob, job_id), {"min_width": 104}, user_id=place.owner_id
+        )
     return made.id
 
 
@@ -266,7 +268,7 @@ async def test_what_is_being_judged_when_its_validation_is_cancelled_is_not_writ
     before = await ended(place, number)
     assert 0 < before[3] < 9
     async with place.database.transaction() as session:
-        await validation.cancel(session, number)  # holds the job, so that those who judge wait for it
+        await validation.cancel(session, number, user_id=None)  # holds the job, so that those who judge wait for it
         working = asyncio.create_task(validation.judge_alone(place.database, number, batch=2))
         await asyncio.sleep(0.5)
         assert not working.done()

@@ -203,7 +203,7 @@ async def test_validations_at_once_share_the_index(place: Place) -> None:
     want, numbers = await found(place), []
     for job in jobs:
         async with place.database.transaction() as session:
-            made = await validation.create(session, await locked(session, CrawlJob, job), RULES)
+            made = await validation.create(session, await locked(session, CrawlJob, job), RULES, user_id=place.owner_id)
         numbers.append(made.id)
     folder = place.folder / "indexes"
     await asyncio.gather(*(validation.judge(place.database, number, indexes=folder) for number in numbers))
@@ -261,7 +261,7 @@ async def test_a_preview_that_would_take_long_says_so(place: Place, monkeypatch:
     monkeypatch.setattr(foretelling, "MOST_COMPARED", 1)
     assert await foretold() == (2, {}, [NEAR_DUPLICATE])
     async with place.database.transaction() as session:
-        made = await validation.create(session, await locked(session, CrawlJob, second), RULES)
+        made = await validation.create(session, await locked(session, CrawlJob, second), RULES, user_id=place.owner_id)
     await validation.judge(place.database, made.id, indexes=folder)  # which reads what there is to read
     assert await foretold() == (0, {NEAR_DUPLICATE: 2}, [])
     monkeypatch.setattr(foretelling, "MOST_COMPARED_ACROSS", 1)

@@ -197,5 +197,5 @@ async def test_only_a_finished_job_is_refreshed(place: Place) -> None:
             await crawl_jobs.finished(session, job.id)
         with pytest.raises(NotFound):
             await crawl_jobs.finished(session, 999)
-        await crawl_jobs.cancel(session, job.id)
+        await crawl_jobs.cancel(session, job.id, user_id=None)
         assert (await crawl_jobs.finished(session, job.id)).id == job.id

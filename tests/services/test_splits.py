@@ -39,7 +39,9 @@ async def test_a_second_run_keeps_to_what_the_first_has_found(place: Place, firs
     looks = [hashlib.sha256(f"look {n // 3}".encode()).digest() for n in range(90)]
     async with place.database.transaction() as session:
         project = await session.get_one(Project, place.project_id)
-        crawl = await crawl_jobs.create(session, project, "A job", ["x"], crawl_jobs.CrawlPlan(), 1000)
+        crawl = await crawl_jobs.create(
+            session, project, "A job", ["x"], crawl_jobs.CrawlPlan(), 1000, user_id=project.user_id
+        )
         images = [downloaded(str(n), pdq=look) for n, look in enumerate(looks)]
         await insert_outcomes(session, crawl.id, images, lambda key: f"file:///{key}", None)
         crawl.status = JobStatus.COMPLETED.value
@@ -58,7 +60,7 @@ async def test_a_second_run_keeps_to_what_the_first_has_found(place: Place, firs
         await decisions.decide(session, project, rejected, Choice.REJECT, user_id=place.owner_id)
         if first_is_done:
             await exports.fail(session, job.id, job.attempts, "lost")
-            await exports.retry(session, job.id)
+            await exports.retry(session, job.id, user_id=None)
     async with place.database.transaction() as session:
         again = await exports.begin(session, made.id)
     assert again is not None

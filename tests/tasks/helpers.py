@@ -43,7 +43,9 @@ async def start_job(
     async with database.transaction() as session:
         owner = await profiles.local_owner(session)
         project = await profiles.project_named(session, owner, "tests")
-        job = await crawl_jobs.create(session, project, "A list", [], plan, max_images or len(urls))
+        job = await crawl_jobs.create(
+            session, project, "A list", [], plan, max_images or len(urls), user_id=project.user_id
+        )
         await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
         return job.id
 

@@ -53,7 +53,7 @@ async def a_crawl(database: Database, *pictures: bytes) -> CrawlJob:
     async with database.transaction() as session:
         owner = await profiles.local_owner(session)
         project = await profiles.project_named(session, owner, "tests")
-        job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100)
+        job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100, user_id=project.user_id)
         job.status = "completed"
         found = [downloaded(str(n), sha256=hashlib.sha256(data).hexdigest()) for n, data in enumerate(pictures)]
         await insert_outcomes(session, job.id, found, lambda key: f"file:///{key}", None)

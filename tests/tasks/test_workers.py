@@ -158,7 +158,7 @@ async def test_cancel_stops_the_worker_within_a_second_and_retry_goes_on(
         web.delay = 30.0  # whatever is asked from now on hangs
         await asyncio.sleep(0.3)
         async with database.transaction() as session:
-            await crawl_jobs.cancel(session, job_id)
+            await crawl_jobs.cancel(session, job_id, user_id=None)
 
         async def idle() -> bool:
             return not await rows(database, "SELECT 1 FROM procrastinate_jobs WHERE status IN ('todo', 'doing')")
@@ -173,7 +173,7 @@ async def test_cancel_stops_the_worker_within_a_second_and_retry_goes_on(
 
         web.delay = 0.0
         async with database.transaction() as session:
-            await crawl_jobs.retry(session, job_id)
+            await crawl_jobs.retry(session, job_id, user_id=None)
         assert (await settled(database, job_id)).status == "completed"
     await assert_accounted_for(database, settings, job_id, wanted)
 

@@ -80,6 +80,11 @@ _MARK_FAILED = """
         UPDATE crawl_jobs SET downloaded_images = greatest(0, downloaded_images - lost.images),
             valid_images = greatest(0, valid_images - lost.valid), updated_at = now()
         FROM lost WHERE crawl_jobs.id = lost.crawl_job_id
+    ), noted AS (
+        INSERT INTO activity_logs (action, resource_type, resource_id, metadata_, owner_id)
+        SELECT 'crawl_job.images_lost', 'crawl_jobs', lost.crawl_job_id, jsonb_build_object('from', 'downloaded',
+            'to', 'failed', 'images', lost.images, 'by', 'command line'), projects.user_id FROM lost
+        JOIN crawl_jobs ON crawl_jobs.id = lost.crawl_job_id JOIN projects ON projects.id = crawl_jobs.project_id
     )
     SELECT count(*) FROM failed
 """

@@ -39,7 +39,7 @@ async def _expire(database: Database, job_id: int) -> ExportJob | None:
         async with database.transaction() as session:
             job = await locked(session, ExportJob, job_id)
             job.download_url = None
-            note(session, None, "export_job.expired", job, name=job.name)
+            note(session, None, "export_job.expired", job, ("there", "expired"), name=job.name)
             await announce(session, job.crawl_job_id)
             return job
     except NotFound:

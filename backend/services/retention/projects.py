@@ -69,7 +69,8 @@ class Purging:
         async with self.database.transaction() as session:
             project = await session.get(Project, project_id, with_for_update=True)
             if project is not None:
-                note(session, None, "project.purged", project, name=project.name, owner=str(project.user_id))
+                told = {"name": project.name, "owner": str(project.user_id)}
+                note(session, None, "project.purged", project, (project.status, None), **told)
                 await session.flush()
                 await session.execute(delete(Project).where(Project.id == project_id))
         return True
