@@ -43,6 +43,7 @@ GIVEN: Mapping[str, Callable[[Values], Values]] = {
     "POST /api/v1/takedowns": lambda _: {"json": {"url": "https://example.org/1.jpg"}},
     "DELETE /api/v1/projects/{project_id}/decisions": lambda had: {"json": {"image_ids": had["image_ids"]}},
     "POST /admin/users/{user_id}/remove": lambda _: {"data": {"sure": "yes"}},
+    "POST /admin/projects/{deleted_id}/purge": lambda _: {"data": {"sure": "yes"}},
     "POST /projects/new": lambda _: {"data": {"name": "Another"}},
     "POST /projects/{project_id}/settings": lambda _: {"data": {"name": "Another"}},
     "POST /projects/{project_id}/status": lambda _: {"data": {"status": "archived"}},

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "worker": "what workers do is noted as theirs",
     "db upgrade": "the schema",
     "db doctor": "tests/services/test_doctor.py",
+    "projects purge": "tests/api/test_noted.py has what it calls",
     "db stop": "the server",
     "db sweep": "tests/tasks/test_retention.py",
 }
