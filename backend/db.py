@@ -194,11 +194,12 @@ def wanted_revision() -> str:
 
 
 def revisions(url: str) -> tuple[str | None, str]:
-    """The database's migration and the one this version wants. Raises DatabaseUnavailable, or SchemaOutdated when the
-    database is ahead of the program."""
+    """The database's migration and the one this version wants. Raises DatabaseUnavailable, SchemaOutdated when the
+    database is ahead of the program, or BadInput when it does not hold UTF-8."""
     wanted = wanted_revision()
     try:
         with psycopg.connect(libpq_url(url), connect_timeout=5) as connection:
+            _check_encoding(connection)
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except psycopg.errors.UndefinedTable:
         return None, wanted
@@ -214,6 +215,16 @@ def revisions(url: str) -> tuple[str | None, str]:
             f"The database is at migration {found}, of a newer Gleanset; this one knows {wanted}. Upgrade the program."
         )
     return found, wanted
+
+
+def _check_encoding(connection: psycopg.Connection[Any]) -> None:
+    """Raises BadInput for a database that cannot hold every text."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise BadInput(
+            f"The database {connection.info.dbname} has the encoding {encoding}; titles and names need UTF8. Make another: "
+            f"createdb --encoding UTF8 --template template0 NAME"
+        )
 
 
 def _end_frozen_transactions(connection: DBAPIConnection, _: object) -> None:

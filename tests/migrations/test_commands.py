@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.db import revisions
+from backend.errors import BadInput
 from tests.migrations.filling import FILL
 from tests.migrations.helpers import ROOT, alembic, counted, fingerprint, rows, write
 from tests.postgres import Server
@@ -72,3 +74,12 @@ def test_a_new_revision_gets_the_next_number_and_runs_as_it_is(embedded: Server,
         alembic("upgrade", "head", url=url, folder=tmp_path)
         assert fingerprint(url) == whole
         assert "No new upgrade operations" in alembic("check", url=url, folder=tmp_path).stdout
+
+
+def test_a_database_that_cannot_hold_every_text_is_told_so(embedded: Server) -> None:
+    embedded.execute("CREATE DATABASE plain ENCODING SQL_ASCII LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(BadInput, match="encoding SQL_ASCII; titles and names need UTF8"):
+            revisions(embedded.url("plain"))
+    finally:
+        embedded.execute("DROP DATABASE plain WITH (FORCE)")
