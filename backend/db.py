@@ -222,8 +222,8 @@ def _check_encoding(connection: psycopg.Connection[Any]) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise BadInput(
-            f"The database {connection.info.dbname} has the encoding {encoding}; titles and names need UTF8. Make another: "
-            f"createdb --encoding UTF8 --template template0 NAME"
+            f"The database {connection.info.dbname} has the encoding {encoding}; titles and names need UTF8. "
+            "Make another: createdb --encoding UTF8 --template template0 NAME"
         )
 
 
