@@ -97,7 +97,11 @@ MaxShardSize = Annotated[
 ]
 Metadata = Annotated[
     bool,
-    typer.Option("--metadata/--no-metadata", help="Pack what is known of each image too.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--metadata/--no-metadata",
+        help="Pack all that is known of each image, or only what it is, where it belongs and what is owed for it.",
+        rich_help_panel=_PANEL,
+    ),
 ]
 
 _UNITS = {"": 1, "kb": 1000, "mb": MB, "gb": 1000 * MB, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}

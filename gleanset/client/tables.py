@@ -41,9 +41,9 @@ class Table(Protocol):
 
 
 def tables_of(archive: Archive) -> list[Table]:
-    """An image folder has a table for each split, COCO a file, webdataset and Parquet their shards. Of an export of
-    files without metadata the manifest is the table: it has the images' names, which tell the labels. Raises
-    DatasetError for no dataset."""
+    """An image folder has a table for each split, COCO a file, webdataset and Parquet their shards. Where there is
+    none the manifest is the table: it has the images' names, which tell the labels. Raises DatasetError for no
+    dataset."""
     names = sorted(archive.members)
     if found := [name for name in names if _SHARD.fullmatch(name)]:
         _check_complete(archive, found, _SHARD)

@@ -11,7 +11,6 @@ from gleanset.export.container import write_into
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_coco
 from gleanset.export.layout import WHOLE, Options, Pictures
-from gleanset.export.tables import columns
 from gleanset.export.workspace import Growing
 from gleanset.types import Licence
 
@@ -80,7 +79,7 @@ class Coco(Pictures):
         }
 
     def guide(self) -> Guide:
-        return guide_to_coco(list(self._splits), columns(include_metadata=self.options.include_metadata))
+        return guide_to_coco(list(self._splits), self.columns())
 
     def state(self) -> dict[str, Any]:
         return super().state() | {

@@ -17,7 +17,7 @@ from gleanset.export.croissant import (
     unpacked,
 )
 from gleanset.export.files import File
-from gleanset.export.tables import LABEL_NAME, columns
+from gleanset.export.tables import LABEL_NAME
 
 Describe = Callable[[Mapping[str, File]], Description]
 """Takes the tables and other files, without the images, that are written already, by their paths."""
@@ -75,7 +75,6 @@ COLUMNS = (
 _NUMBERS = {name for name, data_type, _ in COLUMNS if data_type == "sc:Integer"}
 
 _PICTURES = "<label>/<sha256>.<ext>"
-_TABLES = "a row an image: label, size, hash, source, creator, licence, attribution"
 _PANDAS = """import pandas
 rows = pandas.read_json("FOLDER/metadata.jsonl", lines=True)"""
 _PANDAS_CSV = """import pandas
@@ -95,12 +94,10 @@ def _first(splits: Sequence[str]) -> str:
     return "train" if "train" in splits or not splits else splits[0]
 
 
-def table_fields(path: str, names: Collection[str] | None = None, source: Source = from_table) -> list[Json]:
-    """Fields for the columns of a table of metadata; all of them without `names`."""
+def table_fields(path: str, names: Collection[str], source: Source = from_table) -> list[Json]:
+    """Fields for these columns of a table of metadata."""
     return [
-        column(name, data_type, meaning, source(path, name))
-        for name, data_type, meaning in COLUMNS
-        if names is None or name in names
+        column(name, data_type, meaning, source(path, name)) for name, data_type, meaning in COLUMNS if name in names
     ]
 
 
@@ -108,8 +105,8 @@ def pictures_with_rows(
     images: Json,
     table: str,
     name: str,
+    names: Collection[str],
     path: str = _PATH,
-    names: Collection[str] | None = None,
     source: Source = from_table,
 ) -> list[Json]:
     """Records of the pictures of a set of files, each with its row of a table, joined by its path.
@@ -127,7 +124,7 @@ def pictures_with_rows(
         *(
             column(each, data_type, meaning, {"field": {"@id": f"{rows}/{each}"}})
             for each, data_type, meaning in COLUMNS
-            if each != "file_name" and (names is None or each in names)
+            if each != "file_name" and each in names
         ),
     ]
     return [
@@ -136,68 +133,69 @@ def pictures_with_rows(
     ]
 
 
-def pictures_alone(images: Json) -> Json:
-    """Records of the pictures of a set of files, of which there is no table."""
-    source = {"fileSet": {"@id": images["@id"]}}
-    path = source | {"extract": {"fileProperty": "fullpath"}}
-    fields = [
-        column("image", "sc:ImageObject", "The picture.", source | {"extract": {"fileProperty": "content"}}),
-        column("file_name", "sc:Text", "Path of the image.", path | {"transform": {"regex": "(.+)"}}),
-        column("folder", "sc:Text", "The label's folder.", path | {"transform": {"regex": ".*?([^/]+)/[^/]+$"}}),
-    ]
-    return record_set("images", "Pictures.", fields)
+def guide_to_plain(names: Collection[str], divided: Mapping[str, str]) -> Guide:
+    """Images in folders by label, and tables of what is known of them. `divided`: the folders of the splits, by name.
 
-
-def guide_to_plain(*, include_metadata: bool = True) -> Guide:
-    """Images in folders by label, and tables of what is known of them."""
+    Hugging Face goes by the tables, whichever images it is given, so each split needs one that lists no others.
+    """
+    first = _first(list(divided))
+    folder = divided.get(first, "images")
+    of_splits = {"images/<split>/metadata.jsonl": "the rows of each split, for Hugging Face"}
+    # Of the tables one, or the client asks which of them.
+    whole = {"train": ["metadata.jsonl", "images/**"]}
     return Guide(
-        files={f"images/{_PICTURES}": "the images"} | _tables(include_metadata=include_metadata),
-        loading=({"Hugging Face datasets": _HUB.format("train"), "pandas": _PANDAS} if include_metadata else {})
-        | {"torchvision": _TORCHVISION.format("images"), "mlcroissant": _CROISSANT.format("images")},
-        describe=partial(_described, ["images"]),
-        # Of the tables one, or the client asks which of them.
-        data_files={"train": ["metadata.jsonl", "images/**"] if include_metadata else ["images/**"]},
+        files={f"images/{'<split>/' if divided else ''}{_PICTURES}": "the images"}
+        | _tables(names)
+        | (of_splits if divided else {}),
+        loading={
+            "Hugging Face datasets": _HUB.format(first),
+            "pandas": _PANDAS,
+            "torchvision": _TORCHVISION.format(folder),
+            "mlcroissant": _CROISSANT.format("images"),
+        },
+        describe=partial(_described, list(divided.values()) or ["images"], names),
+        data_files={split: [f"{folder}/**"] for split, folder in divided.items()} or whole,
     )
 
 
-def guide_to_yolo(folders: Sequence[str], *, include_metadata: bool) -> Guide:
+def guide_to_yolo(folders: Sequence[str], names: Collection[str]) -> Guide:
     """Images in folders by split and label, with tables beside them."""
     classes = {"classes.txt": "the labels' folders, sorted: a class's number is its line, counted from 0"}
     return Guide(
-        files={f"train|val|test/{_PICTURES}": "the images"} | classes | _tables(include_metadata=include_metadata),
+        files={f"train|val|test/{_PICTURES}": "the images"} | classes | _tables(names),
         loading={
             "Ultralytics": """from ultralytics import YOLO
 YOLO("yolo11n-cls.pt").train(data="FOLDER")""",
             "torchvision": _TORCHVISION.format(_first(folders)),
             "mlcroissant": _CROISSANT.format("images"),
         },
-        describe=partial(_described, folders),
+        describe=partial(_described, folders, names),
     )
 
 
-def guide_to_imagefolder(folders: Sequence[str]) -> Guide:
+def guide_to_imagefolder(folders: Sequence[str], names: Collection[str]) -> Guide:
     """Images in folders by split and label, with a table in each split's folder."""
     return Guide(
-        files={f"<split>/{_PICTURES}": "the images", "<split>/metadata.jsonl": _TABLES},
+        files={f"<split>/{_PICTURES}": "the images", "<split>/metadata.jsonl": _told(names)},
         loading={
             "Hugging Face datasets": _HUB.format(_first(folders)),
             "torchvision": _TORCHVISION.format(_first(folders)),
             "mlcroissant": _CROISSANT.format(_first(folders)),
         },
-        describe=partial(_described_by_split, folders),
+        describe=partial(_described_by_split, names),
         data_files={split: [f"{split}/**"] for split in folders},
     )
 
 
-def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], *, include_metadata: bool) -> Guide:
+def guide_to_webdataset(splits: Sequence[str], suffixes: Sequence[str], names: Collection[str]) -> Guide:
     """Shards of each split, with a sample an image, whose picture has one of the suffixes."""
     return Guide(
         files={
             "<split>-<number>.tar": f"shards: each image as `{_PICTURES}`, its metadata as `.json`,"
             " and the number of its label as `.cls`",
             "classes.json": "the labels: a label's number is its place in the list, counted from 0",
-        }
-        | ({"metadata.jsonl": _TABLES} if include_metadata else {}),
+            "metadata.jsonl": _told(names),
+        },
         loading={
             "webdataset": f"""import glob, webdataset
 shards = sorted(glob.glob("FOLDER/{_first(splits)}-*.tar"))
@@ -206,9 +204,9 @@ dataset = samples.to_tuple("{";".join(suffixes)}", "cls", "json")""",
             "Hugging Face datasets": _HUB.format(_first(splits)),
             "mlcroissant": _CROISSANT.format("images"),
         },
-        describe=partial(_described_in_tars, suffixes),
+        describe=partial(_described_in_tars, suffixes, names),
         data_files={split: [f"{split}-*.tar"] for split in splits},
-        features=_features_of_samples(suffixes, columns(include_metadata=include_metadata)),
+        features=_features_of_samples(suffixes, names),
     )
 
 
@@ -230,7 +228,7 @@ def guide_to_parquet(splits: Sequence[str], first: str, names: Collection[str]) 
     """Files of each split, with a row an image."""
     return Guide(
         files={
-            "data/<split>-<number>-of-<count>.parquet": f"{_TABLES}, and in the column `image` the image itself;"
+            "data/<split>-<number>-of-<count>.parquet": f"{_told(names)}, and in the column `image` the image itself;"
             " `label` is a number, and `label_name` its name"
         },
         loading={
@@ -264,8 +262,9 @@ dataset = CocoDetection("FOLDER/images/{split}", "FOLDER/annotations/instances_{
     )
 
 
-def guide_to_listing(table: str, names: Collection[str]) -> Guide:
-    """A table, and no images."""
+def guide_to_listing(table: str, names: Collection[str], *, divided: bool) -> Guide:
+    """A table, and no images. One of all splits is no training set, so it is not called that."""
+    whole = "everything" if divided else "train"
     is_csv = table.endswith(".csv")
 
     def describe(written: Mapping[str, File]) -> Description:
@@ -274,14 +273,14 @@ def guide_to_listing(table: str, names: Collection[str]) -> Guide:
         return Description([of_table], [record_set("rows", "What is known of each picture.", fields)])
 
     return Guide(
-        files={table: f"{_TABLES}, and where it can be had"},
+        files={table: f"{_told(names)}, and where it can be had"},
         loading={
-            "Hugging Face datasets": _HUB.format("train"),
+            "Hugging Face datasets": _HUB.format(whole),
             "pandas": _PANDAS_CSV if is_csv else _PANDAS,
             "mlcroissant": _CROISSANT.format("rows"),
         },
         describe=describe,
-        data_files={"train": [table]},
+        data_files={whole: [table]},
         has_images=False,
     )
 
@@ -291,48 +290,47 @@ def guide_to_files() -> Guide:
     return Guide(files={}, loading={}, describe=partial(_files_alone, "application/octet-stream"))
 
 
-def _tables(*, include_metadata: bool) -> dict[str, str]:
-    return {"metadata.jsonl, metadata.csv": _TABLES} if include_metadata else {}
+def _tables(names: Collection[str]) -> dict[str, str]:
+    return {"metadata.jsonl, metadata.csv": _told(names)}
+
+
+def _told(names: Collection[str]) -> str:
+    """What a table says."""
+    more = "size, hash, source, creator" if "creator" in names else "split, hash, address"
+    return f"a row an image: label, {more}, licence, attribution"
 
 
 def _images(name: str, folders: Sequence[str]) -> Json:
     return file_set(name, [f"{folder}/*/*" for folder in folders], IMAGE_TYPES, "The pictures, in a folder a label.")
 
 
-def _described(folders: Sequence[str], written: Mapping[str, File]) -> Description:
+def _described(folders: Sequence[str], names: Collection[str], written: Mapping[str, File]) -> Description:
     table, images = "metadata.jsonl", _images("image-files", folders)
-    if table not in written:
-        return Description([images], [pictures_alone(images)])
     of_table = file_object(table, written[table], _JSONL, "A row an image.")
-    return Description([of_table, images], pictures_with_rows(images, table, "images"))
+    return Description([of_table, images], pictures_with_rows(images, table, "images", names))
 
 
-def _described_by_split(folders: Sequence[str], written: Mapping[str, File]) -> Description:
+def _described_by_split(names: Collection[str], written: Mapping[str, File]) -> Description:
     """A record set for each split, by the split's name."""
     tables = [name for name in written if name.endswith("/metadata.jsonl")]
-    if not tables:
-        images = _images("image-files", folders)
-        return Description([images], [pictures_alone(images)])
     distribution: list[Json] = []
     sets: list[Json] = []
     for table in tables:
         split = table.partition("/")[0]
         images = _images(f"{split}-files", [split])
         distribution += [file_object(table, written[table], _JSONL, "A row an image."), images]
-        sets += pictures_with_rows(images, table, split, _PATH_IN_SPLIT)
+        sets += pictures_with_rows(images, table, split, names, _PATH_IN_SPLIT)
     return Description(distribution, sets)
 
 
-def _described_in_tars(suffixes: Sequence[str], written: Mapping[str, File]) -> Description:
+def _described_in_tars(suffixes: Sequence[str], names: Collection[str], written: Mapping[str, File]) -> Description:
     """Records of the pictures in shards, which mlcroissant unpacks; of what else is in them it reads nothing."""
     table, tars = "metadata.jsonl", [name for name in written if name.endswith(".tar")]
     images = file_set("image-files", [f"*/*.{suffix}" for suffix in suffixes], IMAGE_TYPES, "The pictures in shards.")
     images["containedIn"] = [{"@id": name} for name in tars]
     distribution = [unpacked(file_object(name, written[name], "application/x-tar", "A shard.")) for name in tars]
-    if table not in written:
-        return Description([*distribution, images], [pictures_alone(images)])
     of_table = file_object(table, written[table], _JSONL, "A row an image.")
-    return Description([*distribution, of_table, images], pictures_with_rows(images, table, "images"))
+    return Description([*distribution, of_table, images], pictures_with_rows(images, table, "images", names))
 
 
 def _described_in_shards(names: Collection[str], _: Mapping[str, File]) -> Description:
@@ -357,7 +355,7 @@ def _described_in_json(splits: Sequence[str], names: Collection[str], written: M
         path = f"annotations/instances_{split}.json"
         images = _images(f"{split}-files", [f"images/{split}"])
         distribution += [file_object(path, written[path], "application/json", "COCO: an image an item."), images]
-        sets += pictures_with_rows(images, path, split, _PATH_IN_SPLIT, names, from_list)
+        sets += pictures_with_rows(images, path, split, names, _PATH_IN_SPLIT, from_list)
     return Description(distribution, sets)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_files, guide_to_plain
 from gleanset.export.names import Names, Scheme
 from gleanset.export.seen import Seen
-from gleanset.export.tables import Csv, Jsonl, columns, row_of
+from gleanset.export.tables import Csv, Jsonl, columns, of_one_type, row_of
 from gleanset.store import EXTENSIONS
 
 WHOLE = "train"
@@ -38,8 +38,8 @@ class Resize:
 class Options:
     """How a dataset is written. max_shard_bytes: where a layout has shards, about how large one becomes.
 
-    Without `include_metadata` there are no tables beside the images, and where a layout describes each image, it says
-    what the image is and what is owed for it (`gleanset.export.tables.OWED`).
+    Without `include_metadata` it is only told of each image what it is, where it belongs and what is owed for it
+    (`gleanset.export.tables.OWED`).
     """
 
     include_metadata: bool = True
@@ -69,6 +69,10 @@ class Layout:
     def row(self, entry: Entry, name: str) -> dict[str, Any]:
         """What is known of an image, as far as it was asked for."""
         return row_of(entry, name, include_metadata=self.options.include_metadata)
+
+    def columns(self) -> Sequence[str]:
+        """What `row` tells, in its order."""
+        return columns(include_metadata=self.options.include_metadata)
 
     def state(self) -> dict[str, Any]:
         """What is not in a growing text, JSON-able."""
@@ -115,25 +119,72 @@ class Pictures(Layout):
 
 
 class Plain(Pictures):
-    """`images/<label>/<sha256>.<ext>`, with all that is known of them in metadata.jsonl and metadata.csv."""
+    """`images/<label>/<sha256>.<ext>`, with what is known of them in metadata.jsonl and metadata.csv.
+
+    When it is divided, `images/<split>/<label>/<sha256>.<ext>`: who takes a folder for a dataset shall not train on the
+    test set. Then each split has a table of its own too, for Hugging Face, which goes by the tables.
+    """
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         self._tables = tables(files, options)
+        self._of_splits = SplitTables(files)
 
     def add(self, entry: Entry, data: bytes) -> str:
-        name = self.picture("images", entry, data)
+        folder = f"images/{entry.split}" if entry.split else "images"
+        name = self.picture(folder, entry, data)
         row = self.row(entry, name)
         for table in self._tables:
             table.add(row)
+        if entry.split:
+            self._of_splits.add(folder, row)
         return name
 
     def guide(self) -> Guide:
-        return guide_to_plain(include_metadata=self.options.include_metadata)
+        divided = self._of_splits.folders
+        return guide_to_plain(self.columns(), {folder.removeprefix("images/"): folder for folder in divided})
+
+    def state(self) -> dict[str, Any]:
+        return super().state() | {"divided": self._of_splits.folders}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        self._of_splits.restore(state["divided"])
+
+
+class SplitTables:
+    """A metadata.jsonl in each of some folders, with the paths below it.
+
+    Hugging Face guesses the columns' types from the first rows of each and wants them to agree, so the rows are
+    `of_one_type`.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._tables: dict[str, Jsonl] = {}
+
+    def add(self, folder: str, row: Mapping[str, Any]) -> None:
+        """Write the row of an image that lies in the folder."""
+        name = row["file_name"].removeprefix(f"{folder}/")
+        self._table(folder).add(of_one_type({**row, "file_name": name}))
+
+    def _table(self, folder: str) -> Jsonl:
+        if folder not in self._tables:
+            self._tables[folder] = Jsonl(self._files, f"{folder}/metadata.jsonl")
+        return self._tables[folder]
+
+    @property
+    def folders(self) -> list[str]:
+        """Those that have a table."""
+        return list(self._tables)
+
+    def restore(self, folders: Iterable[str]) -> None:
+        """Go on with the tables of these."""
+        for folder in folders:
+            self._table(folder)
 
 
 def tables(files: Files, options: Options) -> list[Jsonl | Csv]:
-    """metadata.jsonl and metadata.csv beside everything; none where metadata is not wanted."""
-    if not options.include_metadata:
-        return []
-    return [Jsonl(files, "metadata.jsonl"), Csv(files, "metadata.csv", columns(include_metadata=True))]
+    """metadata.jsonl and metadata.csv beside everything."""
+    names = columns(include_metadata=options.include_metadata)
+    return [Jsonl(files, "metadata.jsonl"), Csv(files, "metadata.csv", names)]

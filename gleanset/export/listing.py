@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_listing
 from gleanset.export.layout import Layout, Options
-from gleanset.export.tables import Csv, Jsonl, columns
+from gleanset.export.tables import Csv, Jsonl
 
 _NO_FILE = "file_name"
 """The column that such a table has not."""
@@ -17,14 +20,23 @@ class _Listing(Layout):
     name: str
     table: Csv | Jsonl
 
+    divided = False
+
     def add(self, entry: Entry, data: bytes) -> str:  # noqa: ARG002 the images stay where they are
+        self.divided = self.divided or entry.split is not None
         row = self.row(entry, entry.sha256)
         del row[_NO_FILE]
         self.table.add(row)
         return entry.sha256
 
     def guide(self) -> Guide:
-        return guide_to_listing(self.name, columns(include_metadata=self.options.include_metadata))
+        return guide_to_listing(self.name, self.columns(), divided=self.divided)
+
+    def state(self) -> dict[str, Any]:
+        return {"divided": self.divided}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.divided = state["divided"]
 
 
 class CsvListing(_Listing):
@@ -34,8 +46,7 @@ class CsvListing(_Listing):
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
-        names = [name for name in columns(include_metadata=options.include_metadata) if name != _NO_FILE]
-        self.table = Csv(files, self.name, names)
+        self.table = Csv(files, self.name, [name for name in self.columns() if name != _NO_FILE])
 
 
 class JsonlListing(_Listing):

@@ -23,7 +23,7 @@ _IMAGES, _ANNOTATIONS = b'"images": [', b'], "annotations": ['
 class Rows:
     """The rows of a package, in the same order however often they are gone through.
 
-    Raises NotAnExport when it has none: exports of files without metadata have no table. Raises ExportDamaged.
+    Raises NotAnExport when it has none, ExportDamaged.
     """
 
     def __init__(self, package: Package) -> None:
@@ -34,17 +34,19 @@ class Rows:
         self._best = best
 
     def __iter__(self) -> Iterator[Row]:
-        _, read = _KINDS[self._best]
+        number, _ = self._best
+        _, read = _KINDS[number]
         for part in self._package.parts():
             if _kind(part) == self._best:
                 yield from read(part)
 
 
-def _kind(part: Part) -> int | None:
-    """Which of _KINDS it is."""
+def _kind(part: Part) -> tuple[int, int] | None:
+    """Which of _KINDS it is, and how deep it lies: below the table of all there may be one of each split."""
     if not part.is_safe:
         return None
-    return next((number for number, (pattern, _) in enumerate(_KINDS) if pattern.fullmatch(part.name)), None)
+    depth = part.name.count("/")
+    return next(((number, depth) for number, (pattern, _) in enumerate(_KINDS) if pattern.fullmatch(part.name)), None)
 
 
 def _jsonl(part: Part) -> Iterator[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gleanset.export.guide import (
     Guide,
@@ -28,11 +28,8 @@ _UNPACK = {
 _IN_PLACE = """from gleanset.client import Dataset
 dataset = Dataset.open("{}"){}.to_torch()  # for torch.utils.data.DataLoader
 picture, label = dataset[0]"""
-_TOGETHER = "  # of all splits: the column split tells which"
 _NO_IMAGES = "  # a table without images: original_url says where each one is"
 _LEFT_OUT = {"mlcroissant"}
-_BARE = {"imagefolder", "yolo"}
-"""Layouts of folders that only their tables describe."""
 _OF_A_SPLIT = {"Hugging Face datasets", "torchvision", "webdataset", "pycocotools"}
 
 
@@ -45,34 +42,32 @@ def unpacking(name: str, container: str) -> str:
 def loading(name: str, layout: str, container: str, options: Options, splits: Sequence[str]) -> dict[str, str]:
     """Python beside the file and the unpacked folder, by the client's name. `splits`: none when it is not divided."""
     folders = [FOLDERS.get(split, split) if layout == "yolo" else split for split in splits] or [WHOLE]
-    guide = _GUIDES[layout](options, folders)
+    names = columns(include_metadata=options.include_metadata)
+    guide = _GUIDES[layout](options, names, folders if splits or layout not in _DIFFER else [])
     first = "train" if "train" in folders else folders[0]
     others = "" if folders == [first] else f"  # or {', '.join(split for split in folders if split != first)}"
-    if layout == "plain":
-        others = _TOGETHER if others else ""
-    elif not guide.has_images:
+    if not guide.has_images:
         others = _NO_IMAGES
     found = {
         client: code.replace("FOLDER", name) + (others if client in _OF_A_SPLIT or not guide.has_images else "")
         for client, code in guide.loading.items()
         if client not in _LEFT_OUT
     }
-    if guide.has_images and container in {"zip", "tar"} and (options.include_metadata or layout not in _BARE):
-        tells_splits = splits and (options.include_metadata or layout != "plain")
-        chosen = f'.split("{"train" if "train" in splits else splits[0]}")' if tells_splits else ""
+    if guide.has_images and container in {"zip", "tar"}:
+        chosen = f'.split("{"train" if "train" in splits else splits[0]}")' if splits else ""
         found["PyTorch, from the file as it is"] = _IN_PLACE.format(f"{name}.{container}", chosen)
     return found
 
 
-def _parquet(options: Options, splits: Sequence[str]) -> Guide:
+def _parquet(_: Options, names: Collection[str], splits: Sequence[str]) -> Guide:
     """Without pandas: how many shards there are stands in their names, and in the card."""
-    guide = guide_to_parquet(splits, "", columns(include_metadata=options.include_metadata))
+    guide = guide_to_parquet(splits, "", names)
     loading = {client: code for client, code in guide.loading.items() if client != "pandas"}
     return Guide(files=guide.files, loading=loading, describe=guide.describe)
 
 
-def _listing(table: str) -> Callable[[Options, Sequence[str]], Guide]:
-    return lambda options, _: guide_to_listing(table, columns(include_metadata=options.include_metadata))
+def _listing(table: str) -> Callable[[Options, Collection[str], Sequence[str]], Guide]:
+    return lambda _, names, splits: guide_to_listing(table, names, divided=bool(splits))
 
 
 def _suffixes(options: Options) -> list[str]:
@@ -80,15 +75,15 @@ def _suffixes(options: Options) -> list[str]:
     return [EXTENSIONS[options.resize.format]] if options.resize else list(EXTENSIONS.values())
 
 
-_GUIDES: Mapping[str, Callable[[Options, Sequence[str]], Guide]] = {
-    "plain": lambda options, _: guide_to_plain(include_metadata=options.include_metadata),
-    "imagefolder": lambda _, splits: guide_to_imagefolder(splits),
-    "webdataset": lambda options, splits: guide_to_webdataset(
-        splits, _suffixes(options), include_metadata=options.include_metadata
-    ),
+_GUIDES: Mapping[str, Callable[[Options, Collection[str], Sequence[str]], Guide]] = {
+    "plain": lambda _, names, splits: guide_to_plain(names, {split: f"images/{split}" for split in splits}),
+    "imagefolder": lambda _, names, splits: guide_to_imagefolder(splits, names),
+    "webdataset": lambda options, names, splits: guide_to_webdataset(splits, _suffixes(options), names),
     "parquet": _parquet,
-    "coco": lambda options, splits: guide_to_coco(splits, columns(include_metadata=options.include_metadata)),
-    "yolo": lambda options, splits: guide_to_yolo(splits, include_metadata=options.include_metadata),
+    "coco": lambda _, names, splits: guide_to_coco(splits, names),
+    "yolo": lambda _, names, splits: guide_to_yolo(splits, names),
     "csv": _listing("metadata.csv"),
     "jsonl": _listing("metadata.jsonl"),
 }
+_DIFFER = {"plain", "csv", "jsonl"}
+"""Layouts in which what is not divided is no split."""

@@ -33,7 +33,7 @@ class WebDataset(Layout):
         super().__init__(files, options)
         self._names = Names(options.rename)
         self._seen = Seen(files.place, "names")
-        self._table = Jsonl(files, "metadata.jsonl") if options.include_metadata else None
+        self._table = Jsonl(files, "metadata.jsonl")
         self._suffixes: dict[str, None] = {}
         self._classes: dict[str, int] = {}
         self._shards: dict[str, int] = {}
@@ -52,8 +52,7 @@ class WebDataset(Layout):
         parts = {name: data, f"{key}.json": text.encode(), f"{key}.cls": str(number).encode()}
         sample = b"".join(_member(*part) for part in parts.items())
         self._shard(entry.split or WHOLE, len(sample)).write(sample)
-        if self._table:
-            self._table.add(row)
+        self._table.add(row)
         return name
 
     def _shard(self, split: str, more: int) -> Growing:
@@ -83,7 +82,7 @@ class WebDataset(Layout):
 
     def guide(self) -> Guide:
         splits, suffixes = list(self._shards), list(self._suffixes)
-        return guide_to_webdataset(splits, suffixes, include_metadata=self.options.include_metadata)
+        return guide_to_webdataset(splits, suffixes, self.columns())
 
     def state(self) -> dict[str, Any]:
         return {

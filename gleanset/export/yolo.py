@@ -40,7 +40,7 @@ class Yolo(Pictures):
         return name
 
     def guide(self) -> Guide:
-        return guide_to_yolo(list(self.folders), include_metadata=self.options.include_metadata)
+        return guide_to_yolo(list(self.folders), self.columns())
 
     def state(self) -> dict[str, Any]:
         return super().state() | {"classes": sorted(self._classes), "splits": self._splits}

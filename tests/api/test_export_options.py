@@ -178,9 +178,11 @@ def test_files_are_named_and_described_as_asked(served: Served, working: None, m
     job = ended(me, f"{JOBS}/{made['id']}")
     with zipfile.ZipFile(io.BytesIO(me.get(job["download_url"]).content)) as archive:
         names = archive.namelist()
+        first, *_ = (json.loads(line) for line in archive.read("metadata.jsonl").splitlines())
     images = sorted(name for name in names if name.startswith("images/"))
     assert images == [f"images/gull/{n:06}.jpg" for n in range(1, job["exported_images"] + 1)]
-    assert not [name for name in names if "metadata" in name]
+    assert (first["file_name"], first["label"]) == (images[0], "gull")
+    assert "source_page" not in first
 
 
 @pytest.mark.parametrize("wanted", [{"follow": 999_999}, {"fixed_test": {"export_job_id": 999_999}}])

@@ -78,6 +78,9 @@ async def test_an_export_without_a_table(store: Store, tmp_path: Path) -> None:
     found = diff(open_package(str(below)), open_package(str(tmp_path / "below")))
     assert found.same == 30, "folders above do not matter"
     bare = await lay_out("zip", entries, store, tmp_path / "bare", Options(include_metadata=False))
+    assert diff(open_package(str(bare)), open_package(str(below))).same == 30
+    for table in bare.rglob("metadata.*"):
+        table.unlink()
     with pytest.raises(NotAnExport, match="has no table of its images"):
         diff(open_package(str(bare)), open_package(str(bare)))
 

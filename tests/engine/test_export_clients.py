@@ -230,12 +230,36 @@ async def test_parquet_for_others(store: Store, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("format_", ["imagefolder", "webdataset", "parquet"])
-async def test_splits_of_any_name(format_: str, store: Store, tmp_path: Path, hf: Any) -> None:
-    """Such as folds, which nobody could guess: the card says which files are theirs."""
-    folds = {"fold_1": 3, "fold_2": 2}
-    folder = await lay_out(format_, await mixed(store, folds), store, tmp_path / "out")
-    assert {split: len(rows) for split, rows in hf(folder).items()} == folds
+@pytest.mark.parametrize("splits", [COUNTS, {"fold_1": 3, "fold_2": 2}])
+@pytest.mark.parametrize("format_", ["zip", "folder", "imagefolder", "webdataset", "parquet"])
+async def test_no_split_is_given_the_images_of_another(
+    format_: str, splits: dict[str, int], store: Store, tmp_path: Path, hf: Any
+) -> None:
+    """Whatever they are called, such as folds, which nobody could guess: the card says which files are theirs."""
+    entries = await mixed(store, splits)
+    for options in (Options(), Options(include_metadata=False)):
+        folder = await lay_out(format_, entries, store, tmp_path / f"{options.include_metadata}", options)
+        loaded = hf(folder)
+        assert {split: len(rows) for split, rows in loaded.items()} == splits
+        for split, rows in loaded.items():
+            told = [row.get("json", row) for row in rows]
+            assert [(row["sha256"], row["split"]) for row in told] == [
+                (e.sha256, split) for e in entries if e.split == split
+            ]
+
+
+async def test_zip(store: Store, tmp_path: Path, hf: Any) -> None:
+    """A folder of a split is one for torchvision too; what is not divided is all for training."""
+    entries = await mixed(store)
+    folder = await lay_out("zip", entries, store, tmp_path / "out")
+    for split, rows in hf(folder).items():
+        mine = [e for e in entries if e.split == split]
+        same_pictures(rows, mine)
+        torchvision_reads(folder / "images" / split, mine)
+    whole = [replace(e, split=None) for e in entries]
+    loaded = hf(await lay_out("zip", whole, store, tmp_path / "whole"))
+    assert loaded.keys() == {"train"}
+    same_pictures(loaded["train"], whole)
 
 
 async def test_coco(store: Store, tmp_path: Path) -> None:
@@ -294,3 +318,5 @@ async def test_tables(store: Store, tmp_path: Path, hf: Any) -> None:
         folder = await lay_out(format_, entries, store, tmp_path / format_)
         loaded = hf(folder, data_files=f"metadata.{format_}", split="train")
         assert [(row["label"], row["sha256"]) for row in loaded] == [(e.label, e.sha256) for e in entries]
+        as_told = hf(folder)
+        assert {name: len(rows) for name, rows in as_told.items()} == {"everything": len(entries)}, "no training set"

@@ -92,6 +92,22 @@ async def test_what_is_not_divided_is_for_training(store: Store, tmp_path: Path)
         assert {path.name for path in folder.iterdir() if path.is_dir()} == {"train"}
 
 
+async def test_plain(store: Store, tmp_path: Path) -> None:
+    """What is divided has a folder for each split, so that who takes a folder for a dataset has no other in it."""
+    entries = await some(store, divided=False)
+    folder = await lay_out("zip", entries, store, tmp_path / "whole")
+    pictures = {f"images/{folder_name(e.label)}/{e.sha256}.png" for e in entries}
+    assert files(folder) == pictures | {"metadata.jsonl", "metadata.csv"}
+    entries = await some(store)
+    folder = await lay_out("zip", entries, store, tmp_path / "divided")
+    pictures = {f"images/{e.split}/{folder_name(e.label)}/{e.sha256}.png" for e in entries}
+    tables = {f"images/{split}/metadata.jsonl" for split in SPLITS}
+    assert files(folder) == pictures | {"metadata.jsonl", "metadata.csv"} | tables
+    rows = lines(folder / "metadata.jsonl")
+    assert [(row["sha256"], row["split"]) for row in rows] == [(e.sha256, e.split) for e in entries]
+    assert {row["file_name"] for row in rows} == pictures
+
+
 async def test_yolo(store: Store, tmp_path: Path) -> None:
     entries = await some(store)
     folder = await lay_out("yolo", entries, store, tmp_path / "out")
@@ -201,16 +217,21 @@ async def test_numbers_as_names(store: Store, tmp_path: Path) -> None:
 async def test_original_names(store: Store, tmp_path: Path) -> None:
     entries = await some(store)
     folder = await lay_out("zip", entries, store, tmp_path / "out", Options(rename="original"))
-    assert f"images/cat/Größe_0-{entries[0].sha256[:16]}.png" in files(folder)
+    assert f"images/train/cat/Größe_0-{entries[0].sha256[:16]}.png" in files(folder)
 
 
 async def test_without_metadata(store: Store, tmp_path: Path) -> None:
-    """There are no tables beside images; what is only a table says what the images are and what is owed."""
+    """Then it is told what the images are, where they belong, and what is owed."""
     entries = await some(store)
     bare = Options(include_metadata=False)
     for format_ in ("zip", "imagefolder", "yolo"):
         folder = await lay_out(format_, entries, store, tmp_path / format_, bare)
-        assert all(name.endswith((".png", "classes.txt")) for name in files(folder))
+        tables = [name for name in files(folder) if name.endswith("metadata.jsonl")]
+        assert len(tables) == {"zip": 4, "imagefolder": 3, "yolo": 1}[format_]
+        for name in tables:
+            for row in lines(folder / name):
+                assert list(row) == list(OWED)
+                assert (folder / Path(name).parent / row["file_name"]).is_file()
     folder = await lay_out("jsonl", entries, store, tmp_path / "jsonl", bare)
     rows = lines(folder / "metadata.jsonl")
     assert [list(row) for row in rows] == [list(OWED[1:])] * len(entries)

@@ -177,6 +177,7 @@ async def test_killed_while_shards_wait_for_their_names(
 ) -> None:
     """Parquet goes into the container at the end, shard by shard, and from each of them on it can be gone on with."""
     monkeypatch.setattr("gleanset.export.parquet._AT_ONCE", 1)
+    monkeypatch.setattr("gleanset.export.packing._TELL", 1e9)  # one word of progress for each shard that is placed
     store = Store(str(tmp_path / "blobs"))
     entries = await dataset(store)
     told: list[int] = []

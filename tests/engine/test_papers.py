@@ -283,7 +283,7 @@ def card(**more: Any) -> tuple[dict[str, Any], str]:
     tally = Tally()
     for each in entries():
         tally.add(each)
-    text = dataset_card(replace(ABOUT, **more), tally, guide_to_plain(), ["cat", "dog"])
+    text = dataset_card(replace(ABOUT, **more), tally, guide_to_plain(METADATA_FIELDS, {}), ["cat", "dog"])
     head, _, rest = text.removeprefix("---\n").partition("\n---\n")
     return yaml.safe_load(head), rest
 
