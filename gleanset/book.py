@@ -32,13 +32,15 @@ class SiteFiles:
 class HostState:
     """What the book says of one host. Times are seconds from now, below 0 when they are past.
 
-    `files` is None where nothing is known, or nothing new.
+    `failure` is the reason for which the first of the `failures` in a row had no answer. `files` is None where nothing
+    is known, or nothing new.
     """
 
     authority: str
     ready_in: float = 0.0
     quiet_for: float = 0.0
     failures: int = 0
+    failure: str | None = None
     down_for: float = 0.0
     files: SiteFiles | None = None
 

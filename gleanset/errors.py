@@ -54,12 +54,19 @@ class UnknownSource(SourceError):
 
 
 class OutcomeError(GleansetError):
-    """One image cannot be had, for a known reason."""
+    """One image cannot be had, for a known reason. `cause`: why a host that is left alone did not answer at first."""
 
-    def __init__(self, reason: Reason, detail: str = "") -> None:
+    def __init__(self, reason: Reason, detail: str = "", *, cause: Reason | None = None) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
         self.reason = reason
         self.detail = detail
+        self.cause = cause
+
+    @property
+    def told(self) -> str:
+        """What happened in the first place, for a person."""
+        sentence = (self.cause or self.reason).sentence
+        return f"{sentence} ({self.detail})" if self.detail else sentence
 
 
 class FetchFailed(OutcomeError):

@@ -23,6 +23,7 @@ class Host(Base):
     ready_at: Mapped[datetime | None]
     quiet_until: Mapped[datetime | None]
     failures: Mapped[int] = counter()
+    failure: Mapped[str | None] = mapped_column(String(40))
     down_until: Mapped[datetime | None]
     files_version: Mapped[int] = counter()
     files_until: Mapped[datetime | None]

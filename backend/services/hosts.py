@@ -20,11 +20,12 @@ _PUT = text(f"""
     WITH put AS (
         SELECT * FROM unnest(
             CAST(:authority AS text[]), CAST(:kept AS boolean[]), CAST(:ready_in AS float8[]),
-            CAST(:quiet_for AS float8[]), CAST(:failures AS integer[]), CAST(:down_for AS float8[]),
-            CAST(:version AS integer[]), CAST(:fresh_for AS float8[]), CAST(:robots_status AS smallint[]),
-            CAST(:robots AS text[]), CAST(:tdm AS text[])
+            CAST(:quiet_for AS float8[]), CAST(:failures AS integer[]), CAST(:failure AS text[]),
+            CAST(:down_for AS float8[]), CAST(:version AS integer[]), CAST(:fresh_for AS float8[]),
+            CAST(:robots_status AS smallint[]), CAST(:robots AS text[]), CAST(:tdm AS text[])
         ) AS put (
-            authority, kept, ready_in, quiet_for, failures, down_for, version, fresh_for, robots_status, robots, tdm
+            authority, kept, ready_in, quiet_for, failures, failure, down_for, version, fresh_for, robots_status,
+            robots, tdm
         )
     ), mine AS (
         SELECT authority FROM hosts JOIN put USING (authority) WHERE holder = :holder
@@ -37,6 +38,7 @@ _PUT = text(f"""
         ready_at = clock_timestamp() + make_interval(secs => ready_in),
         quiet_until = clock_timestamp() + make_interval(secs => quiet_for),
         failures = put.failures,
+        failure = put.failure,
         down_until = clock_timestamp() + make_interval(secs => down_for),
         files_version = coalesce(put.version, files_version),
         files_until = coalesce(clock_timestamp() + make_interval(secs => fresh_for), files_until),
@@ -71,6 +73,7 @@ _TAKE = text(f"""
         coalesce(CAST(extract(epoch FROM ready_at - clock_timestamp()) AS float8), 0) AS ready_in,
         coalesce(CAST(extract(epoch FROM quiet_until - clock_timestamp()) AS float8), 0) AS quiet_for,
         failures,
+        failure,
         coalesce(CAST(extract(epoch FROM down_until - clock_timestamp()) AS float8), 0) AS down_for,
         files_version <> asked.version AND robots_status IS NOT NULL AS new_files,
         files_version,
@@ -131,6 +134,7 @@ def _columns(put: Iterable[HostState], given_back: Collection[str]) -> dict[str,
         "ready_in": [state.ready_in for state in states],
         "quiet_for": [state.quiet_for for state in states],
         "failures": [state.failures for state in states],
+        "failure": [state.failure for state in states],
         "down_for": [state.down_for for state in states],
         "version": [file and file.version for file in files],
         "fresh_for": [file and file.fresh_for for file in files],
@@ -151,6 +155,7 @@ async def _take(session: AsyncSession, holder: str, asked: Mapping[str, int]) ->
             ready_in=row.ready_in,
             quiet_for=row.quiet_for,
             failures=row.failures,
+            failure=row.failure,
             down_for=row.down_for,
             files=SiteFiles(
                 robots_status=row.robots_status,

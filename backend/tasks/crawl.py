@@ -19,7 +19,7 @@ from backend.services.allowances import Allowance
 from backend.services.chunks import Claim
 from backend.services.images import known_urls
 from backend.services.refreshes import KNOWN, owned_urls
-from backend.tasks.errors import aborted_by_user, passing, sentence
+from backend.tasks.errors import aborted_by_user, passing, sentence, told
 from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import Batch, CrawlOptions, crawl
@@ -49,10 +49,11 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                 await _run(runtime, held)
                 error = None
             except Exception as failure:  # a chunk must end, whatever went wrong
-                log.warning("chunk failed", crawl_job=crawl_job_id, chunk=chunk_id, exc_info=True)
                 if passing(failure) and attempt < ATTEMPTS:
+                    log.info("chunk is tried again", crawl_job=crawl_job_id, chunk=chunk_id, **told(failure))
                     await asyncio.sleep(2**attempt)
                     continue
+                log.warning("chunk failed", crawl_job=crawl_job_id, chunk=chunk_id, **told(failure))
                 error = sentence(failure)
             if error is None:
                 runtime.give_back_when_stopping()

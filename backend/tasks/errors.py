@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 from procrastinate import JobContext
 from procrastinate.exceptions import JobAborted
 from procrastinate.job_context import AbortReason
 from sqlalchemy.exc import DBAPIError
 
-from gleanset.errors import SourceError
+from backend.errors import ServiceError
+from gleanset.errors import GleansetError, SourceError
 
 
 @contextmanager
@@ -36,3 +38,8 @@ def sentence(error: Exception) -> str:
     """The error as one sentence for the job's row."""
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """What the log says of it: one line with the cause. Where in our code it arose is told of what nobody expected."""
+    return {"cause": sentence(error)} | ({} if isinstance(error, GleansetError | ServiceError) else {"exc_info": error})

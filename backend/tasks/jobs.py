@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from backend import queue
 from backend.models import CrawlJob, ExportJob, Profile, Takedown, ValidationJob
 from backend.services import crawl_jobs, exports, origins, validation
-from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.errors import ExportError
 from gleanset.export import About, Entry, Workspace, form_of, pack
@@ -43,7 +43,7 @@ async def run_export(context: JobContext, *, export_job_id: int) -> None:
         except _Stopped:
             return
         except Exception as failure:  # a job must end, whatever went wrong
-            log.warning("export failed", export_job=export_job_id, exc_info=True)
+            log.warning("export failed", export_job=export_job_id, **told(failure))
             async with runtime.database.transaction() as session:
                 await exports.fail(session, export_job_id, job.attempts, sentence(failure))
 

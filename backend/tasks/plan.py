@@ -13,7 +13,7 @@ from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
 from backend.services import crawl_jobs
-from backend.tasks.errors import aborted_by_user, passing, sentence
+from backend.tasks.errors import aborted_by_user, passing, sentence, told
 from backend.tasks.lists import copy_lists
 from backend.tasks.runtime import Runtime, runtime_of
 
@@ -32,10 +32,11 @@ async def plan_crawl(context: JobContext, *, crawl_job_id: int, user_id: str | N
             try:
                 await _plan(runtime, crawl_job_id, who)
             except Exception as failure:  # a job must end, whatever went wrong
-                log.warning("planning failed", crawl_job=crawl_job_id, exc_info=True)
                 if passing(failure) and attempt < ATTEMPTS:
+                    log.info("planning is tried again", crawl_job=crawl_job_id, **told(failure))
                     await asyncio.sleep(2**attempt)
                     continue
+                log.warning("planning failed", crawl_job=crawl_job_id, **told(failure))
                 async with runtime.database.transaction() as session:
                     await crawl_jobs.fail_planning(session, crawl_job_id, sentence(failure), user_id=who)
             return

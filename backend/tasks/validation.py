@@ -11,7 +11,7 @@ from procrastinate import JobContext
 from backend import queue
 from backend.models import ValidationJob
 from backend.services import validation, verifying
-from backend.tasks.errors import aborted_by_user, sentence
+from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ async def run_validation(context: JobContext, *, validation_job_id: int) -> None
             indexes, pause = runtime.settings.indexes, runtime.give_back_when_stopping
             await validation.judge(database, validation_job_id, pause, verify, indexes=indexes)
         except Exception as failure:  # a job must end, whatever went wrong
-            log.warning("validation failed", validation_job=validation_job_id, exc_info=True)
+            log.warning("validation failed", validation_job=validation_job_id, **told(failure))
             async with database.transaction() as session:
                 await validation.fail(session, validation_job_id, sentence(failure))
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.http.access import Reader, Writer
 from backend.http.paging import Id
 from backend.http.service import CurrentService, Session
-from backend.models import CrawlJob, Project
+from backend.models import CrawlChunk, CrawlJob, Project
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import CrawlJobUpdate, labelled
 from backend.schemas.crawl_requests import RefreshRequest
@@ -28,19 +30,35 @@ from backend.web.rules import told
 
 router = APIRouter(prefix="/jobs/{job_id}")
 _MOST_KEYWORDS = 60
+_MOST_FAILED = 20
 Bar = tuple[str, int, int]
 """A name, how many, and of how many that is a share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkPiece:
+    """`asked`: which source for what, in words."""
+
+    number: int
+    asked: str
+    status: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPage:
-    """`startable`: it waits for a person, not for a worker. `asked`: terms and what was said of them."""
+    """`startable`: it waits for a person, not for a worker. `asked`: terms and what was said of them.
+
+    `chunks`: the strip. `failed`: the first chunks that failed.
+    """
 
     project_id: int
     project_name: str
     changeable: bool
     startable: bool
     run: RunProgress
+    chunks: Sequence[ChunkPiece]
+    failed: Sequence[ChunkPiece]
     error: str | None
     labels: Sequence[Bar]
     sources: Sequence[Bar]
@@ -62,6 +80,8 @@ async def show_job(request: Request, session: Session, actor: Reader, job_id: Id
         changeable=actor.may_change(project.user_id),
         startable=job.status == JobStatus.PENDING and not job.task_ids and not job.total_chunks,
         run=run,
+        chunks=await _pieces(session, job, CrawlChunk.position.in_([chunk.position for chunk in run.chunks])),
+        failed=await _pieces(session, job, CrawlChunk.status == JobStatus.FAILED.value, _MOST_FAILED),
         error=report.error,
         labels=_parts(run.labels),
         sources=_parts(run.sources),
@@ -124,6 +144,24 @@ async def delete_job(request: Request, session: Session, actor: Writer, job_id: 
     project_id, name = job.project_id, job.name
     await crawl_requests.delete(session, job, actor.user_id)
     return go(f"/projects/{project_id}", f"The crawl job {name} is deleted.")
+
+
+async def _pieces(
+    session: AsyncSession, job: CrawlJob, which: ColumnElement[bool], most: int | None = None
+) -> list[ChunkPiece]:
+    columns = (CrawlChunk.position, CrawlChunk.source, CrawlChunk.label, CrawlChunk.keyword)
+    query = select(*columns, CrawlChunk.status, CrawlChunk.error_message).where(
+        CrawlChunk.crawl_job_id == job.id, which
+    )
+    return [
+        ChunkPiece(
+            number=row.position + 1,
+            asked=f"{row.source}, {row.keyword or row.label}",
+            status=row.status,
+            error=row.error_message if row.status == JobStatus.FAILED else None,
+        )
+        for row in await session.execute(query.order_by(CrawlChunk.position).limit(most))
+    ]
 
 
 def _parts(parts: Sequence[PartProgress]) -> list[Bar]:

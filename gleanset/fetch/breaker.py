@@ -15,10 +15,14 @@ _DEAD = {Reason.DNS, Reason.CONNECTION, Reason.TLS, Reason.TIMEOUT}
 
 
 class Breaker:
-    """Counts the requests in a row to which no answer began. Times are those of one monotonic clock."""
+    """Counts the requests in a row to which no answer began. Times are those of one monotonic clock.
+
+    `cause` is the reason of the first of them: what to look at when the host is only left alone.
+    """
 
     def __init__(self) -> None:
         self.failures = 0
+        self.cause: Reason | None = None
         self.down_until = 0.0
         self._probing = False
 
@@ -28,7 +32,9 @@ class Breaker:
             return False
         if now < self.down_until or self._probing:
             wait = max(self.down_until - now, 1.0)
-            raise FetchFailed(Reason.HOST_DOWN, f"no answer {self.failures} times in a row, next try in {wait:.0f} s")
+            why = f" ({self.cause})" if self.cause else ""
+            detail = f"no answer {self.failures} times in a row{why}, next try in {wait:.0f} s"
+            raise FetchFailed(Reason.HOST_DOWN, detail, cause=self.cause)
         self._probing = True
         return True
 
@@ -38,12 +44,13 @@ class Breaker:
 
     def answered(self) -> None:
         """The host is alive: it began an answer."""
-        self.failures = 0
+        self.failures, self.cause = 0, None
 
     def failed(self, reason: Reason, now: float) -> None:
         """A request ended without any answer."""
         if reason not in _DEAD:
             return
+        self.cause = self.cause or reason
         self.failures += 1
         if self.failures >= THRESHOLD:
             doublings = min(self.failures - THRESHOLD, 10)

@@ -58,6 +58,9 @@ class Lease:
             arrival.set_exception(error)
 
 
+_REASONS = frozenset(reason.value for reason in Reason)
+
+
 class Host:
     """One authority, host and port.
 
@@ -176,6 +179,7 @@ class Host:
             ready_in=self.pacer.ready_at - now,
             quiet_for=self.pacer.quiet_until - now,
             failures=self.breaker.failures,
+            failure=self.breaker.cause,
             down_for=self.breaker.down_until - now,
             files=new,
         )
@@ -192,6 +196,7 @@ class Host:
         self.pacer.ready_at = max(self.pacer.ready_at, now + state.ready_in)
         self.pacer.quiet(now + state.quiet_for)
         self.breaker.failures = state.failures
+        self.breaker.cause = Reason(state.failure) if state.failure in _REASONS else None
         self.breaker.down_until = now + state.down_for
 
     def _set(self, files: SiteFiles) -> None:

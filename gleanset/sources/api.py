@@ -125,8 +125,7 @@ class Api:
             return await send()
         except OutcomeError as error:
             retryable = isinstance(error, FetchFailed)
-            detail = f" ({error.detail})" if error.detail else ""
-            message = f"{self._service} cannot be reached: {error.reason.sentence}{detail}"
+            message = f"{self._service} cannot be reached: {error.told}"
             # Behind a key there is no cause to look at: it may name the address, and that has the key in it.
             raise self.error(message, retryable=retryable) from (None if self._key else error)
 

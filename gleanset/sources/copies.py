@@ -106,7 +106,7 @@ async def _fetched(name: str, http: Saver, file: BinaryIO, limit: int) -> str | 
         if error.reason is Reason.TOO_LARGE:
             raise _too_long(name, limit) from error
         hint = " For a server of your own, say --allow-private." if error.reason is Reason.PRIVATE_ADDRESS else ""
-        why = f"{error.reason.sentence}{hint}"
+        why = f"{(error.cause or error.reason).sentence}{hint}"
         raise SourceError(f"The list {name} cannot be fetched ({error.detail or error.reason}). {why}") from error
     return response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 

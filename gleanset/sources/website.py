@@ -122,8 +122,7 @@ class _Walk:
         try:
             response = await self._answer(visit)
         except OutcomeError as error:
-            detail = f" ({error.detail})" if error.detail else ""
-            message = f"The start page {visit.url} cannot be had: {error.reason.sentence}{detail}"
+            message = f"The start page {visit.url} cannot be had: {error.told}"
             raise SourceError(message, retryable=isinstance(error, FetchFailed)) from error
         if response.status != 200:
             message = f"The start page {visit.url} answered with status {response.status}."

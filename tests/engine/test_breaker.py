@@ -41,6 +41,20 @@ def test_failures_in_a_row_open_it(reason: Reason) -> None:
     assert not is_down(breaker, 100.0 + FIRST_PAUSE)
 
 
+def test_it_tells_why_the_host_did_not_answer_in_the_first_place() -> None:
+    breaker = Breaker()
+    breaker.failed(Reason.DNS, 0.0)
+    fail(breaker, THRESHOLD)
+    with pytest.raises(FetchFailed) as raised:
+        breaker.admit(0.0)
+    assert (raised.value.reason, raised.value.cause) == (Reason.HOST_DOWN, Reason.DNS)
+    assert raised.value.told == "The host name does not resolve. (no answer 6 times in a row (dns), next try in 60 s)"
+    breaker.answered()
+    fail(breaker, THRESHOLD)
+    with pytest.raises(FetchFailed, match=r"in a row \(connection\)"):
+        breaker.admit(0.0)
+
+
 def test_an_answer_closes_it() -> None:
     breaker = Breaker()
     fail(breaker, THRESHOLD - 1)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import expect
+from sqlalchemy import select
 
 from backend.http.bodies import USUAL
 from backend.models import CrawlChunk, CrawlJob
@@ -197,10 +198,32 @@ def test_the_page_of_a_job_shows_its_progress(me: httpx.Client, job: int) -> Non
     assert "&lt;Gulls&gt;" in text
     assert '<span data-field="crawl_job.downloaded_images" data-as="number">42</span>' in text
     assert '<dd data-field="bytes" data-as="bytes">3.0 MB</dd>' in text
-    assert [text.count(f'class="{state}"/>') for state in ("completed", "running", "failed")] == [1, 1, 0]
+    assert [text.count(f'class="{state}"><title>') for state in ("completed", "running", "failed")] == [1, 1, 0]
+    assert "<title>Chunk 2: openverse, gull</title>" in text
+    assert "chunk failed" not in text
     assert f'href="/jobs/{job}/images?reason=not_found">not found</a>' in text
     assert 'href="/reasons#not_found">meaning</a>' in text
     assert '<noscript><meta http-equiv="refresh"' in text
+
+
+def test_the_page_of_a_job_tells_which_chunks_failed_and_why(served: Served, me: httpx.Client, job: int) -> None:
+    why = "Openverse cannot be reached: The host name does not resolve."
+
+    async def fail(session: Any) -> None:
+        chunks = (await session.scalars(select(CrawlChunk).filter_by(crawl_job_id=job))).all()
+        for chunk in chunks:
+            chunk.reasons = {}
+        chunks[1].status, chunks[1].error_message = "failed", why
+        (await session.get_one(CrawlJob, job)).failed_chunks = 1
+
+    served.run(fail)
+    text = me.get(f"/jobs/{job}").text
+    assert "1 chunk failed</h2>" in text
+    assert f"<li>Chunk 2, openverse, gull: {why}</li>" in text
+    assert f"<title>Chunk 2: openverse, gull. {why}</title>" in text
+    assert "could be had" not in text
+    assert "But chunks failed before they had met all of theirs." in text
+    assert text.partition('class="legend"')[2].count('class="key"') == 5
 
 
 def test_a_job_is_cancelled_and_tried_again(me: httpx.Client, job: int) -> None:

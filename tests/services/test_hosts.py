@@ -56,13 +56,14 @@ async def test_what_is_known_goes_along(book: SharedBook) -> None:
     [new] = (await ask(book, "one", A)).got
     assert (new.failures, new.files) == (0, None)
     files = SiteFiles(robots_status=200, robots="User-agent: *\n", tdm="[]", fresh_for=5000.0, version=1)
-    told = HostState(authority=A, ready_in=7.0, quiet_for=3600.0, failures=4, down_for=-5.0, files=files)
+    times = {"ready_in": 7.0, "quiet_for": 3600.0, "down_for": -5.0}
+    told = HostState(authority=A, failures=4, failure="dns", files=files, **times)
     await book.exchange("one", {}, [told], [A])
     [found] = (await ask(book, "two", A)).got
     assert found.ready_in == pytest.approx(7.0, abs=1.0)
     assert found.quiet_for == pytest.approx(3600.0, abs=1.0)
     assert found.down_for == pytest.approx(-5.0, abs=1.0)
-    assert found.failures == 4
+    assert (found.failures, found.failure) == (4, "dns")
     assert found.files is not None
     assert found.files.fresh_for == pytest.approx(5000.0, abs=1.0)
     assert replace(found.files, fresh_for=5000.0) == files

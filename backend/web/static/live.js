@@ -38,9 +38,9 @@ function showChunks(chunks) {
   const strip = root.querySelector("[data-chunks]");
   if (!strip) return;
   if (strip.children.length !== chunks.length) {
-    const width = 1 - Math.min(0.15, 0.002 * chunks.length);
+    const size = `height="1" width="${1 - Math.min(0.15, 0.002 * chunks.length)}"`;
     strip.setAttribute("viewBox", `0 0 ${Math.max(1, chunks.length)} 1`);
-    strip.innerHTML = chunks.map((_, place) => `<rect x="${place}" width="${width}" height="1"/>`).join("");
+    strip.innerHTML = chunks.map((_, place) => `<rect x="${place}" ${size}/>`).join("");
   }
   chunks.forEach((chunk, place) => strip.children[place].setAttribute("class", chunk.status));
 }
@@ -77,9 +77,9 @@ function show(run) {
 
 const events = new EventSource(root.dataset.events);
 events.addEventListener("progress", (event) => {
-  const run = JSON.parse(event.data);
+  const [run, { failed, reload }] = [JSON.parse(event.data), root.dataset];
   show(run);
   if (run.settled) events.close();
   // The page has more to show than figures now. Something older may go on: it is not loaded again and again at once.
-  if (run.settled && "reload" in root.dataset) setTimeout(() => location.reload(), 3000 - performance.now());
+  if (failed < run.crawl_job.failed_chunks || (run.settled && reload != null)) setTimeout(() => location.reload(), 3000 - performance.now());
 });
