@@ -52,11 +52,11 @@ async def a_project(database: Database, settings: Settings, name: str, pictures:
     async with database.transaction() as session:
         owner = await profiles.local_owner(session)
         project = await profiles.project_named(session, owner, name)
-        job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100)
+        job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100, user_id=owner.id)
         job.status, job.downloaded_images = "completed", len(pictures)
         found = [downloaded(str(n), sha256=hashlib.sha256(data).hexdigest()) for n, data in enumerate(pictures)]
         await insert_outcomes(session, job.id, found, lambda key: f"file:///{key}", None)
-        made = await validation.create(session, job, {})
+        made = await validation.create(session, job, {}, user_id=owner.id)
         session.add(packed := ExportJob(crawl_job_id=job.id, user_id=owner.id, name="E", status="completed"))
         await session.flush()
         ids = [row.id for row in await session.execute(text(f"SELECT id FROM images WHERE crawl_job_id = {job.id}"))]

@@ -24,7 +24,7 @@ async def test_the_first_cause_is_told_in_one_line_a_chunk(
     async with database.transaction() as session:
         owner = await profiles.local_owner(session)
         project = await profiles.project_named(session, owner, "tests")
-        job = await crawl_jobs.create(session, project, "Nowhere", words, plan, 60)
+        job = await crawl_jobs.create(session, project, "Nowhere", words, plan, 60, user_id=owner.id)
         queries = crawl_jobs.plan_queries(words, plan, rows_per_chunk=settings.rows_per_chunk)
         await crawl_jobs.start(session, job.id, queries, user_id=owner.id)
     start_worker()
