@@ -178,7 +178,7 @@ def test_the_json_of_the_readme_has_the_keys_of_a_run() -> None:
     )  # fmt: skip
     report = Report(
         crawl=crawl,
-        validation=ValidationJob(id=1, status="completed", completed_at=end),
+        validation=ValidationJob(id=1, status="completed", created_at=end, completed_at=end),
         export=ExportJob(id=1, status="completed", completed_at=end, file_size=10),
         plan=CrawlPlan(),
         failures={"not_found": 1},

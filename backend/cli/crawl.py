@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Annotated
 
@@ -339,7 +340,7 @@ async def run_and_report(
 ) -> None:
     """Run the job to its end in this process, print what came of it, and exit with 1 when it failed."""
     try:
-        now = await run_to_end(settings, database, job_id, Display(quiet=json))
+        now = replace(await run_to_end(settings, database, job_id, Display(quiet=json)), asked=True)
     except Interrupted:
         if json:
             async with database.transaction() as session:

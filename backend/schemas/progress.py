@@ -32,12 +32,17 @@ class RunProgress(BaseModel):
     crawl_job: CrawlJobResponse
     validation_job: ValidationJobResponse | None = None
     export_job: ExportJobResponse | None = None
-    status: JobStatus = Field(description="The first on the way that is not `completed`, or `completed`.")
+    status: JobStatus = Field(
+        description="Of crawl and planned followers the first that is not `completed`; then that of a validation or"
+        " export asked for later, while it is under way; then `completed`."
+    )
     settled: bool = Field(description="Nothing more happens by itself.")
     failures: dict[str, int] = Field(description="What was not had, by reason, most frequent first.")
     invalid: dict[str, int] = Field(description="What the last validation rejected, by rule, most frequent first.")
     bytes: int
-    seconds: float = Field(description="From the start to the end, or to now.")
+    seconds: float = Field(
+        description="From the start to the end, or to now: of the crawl and what was planned to follow it."
+    )
     images_per_second: float = Field(description="Downloads a second while the crawl ran.")
     seconds_left: float | None = Field(description="Estimate for the job that runs just now; `null` for no idea.")
     sources: list[PartProgress] = Field(description="In the order of the plan, at most 200.")

@@ -106,12 +106,12 @@ def bytes_sentence(allowance: Allowance, had: int) -> str:
 
 async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tuple[int, int]:
     """Jobs under way, and images there or asked for."""
-    under_way = _under_way()
-    there = func.sum(CrawlJob.downloaded_images - CrawlJob.duplicate_images).filter(~under_way)
+    going = under_way()
+    there = func.sum(CrawlJob.downloaded_images - CrawlJob.duplicate_images).filter(~going)
     query = (
         select(
-            func.count().filter(under_way),
-            func.coalesce(func.sum(CrawlJob.max_images).filter(under_way), 0) + func.coalesce(there, 0),
+            func.count().filter(going),
+            func.coalesce(func.sum(CrawlJob.max_images).filter(going), 0) + func.coalesce(there, 0),
         )
         .join(CrawlJob.project)
         .where(Project.user_id == owner_id)
@@ -122,6 +122,7 @@ async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tu
     return running, int(images)
 
 
-def _under_way() -> ColumnElement[bool]:
+def under_way() -> ColumnElement[bool]:
+    """Crawl jobs that run, or wait for a worker: not those that nobody has started."""
     started = (CrawlJob.status == JobStatus.PENDING.value) & (func.jsonb_array_length(CrawlJob.task_ids) > 0)
     return (CrawlJob.status == JobStatus.RUNNING.value) | started

@@ -229,13 +229,16 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
     plan = CrawlPlan.model_validate(job.options)
     if plan.rules is not None:
         owner_id = (await session.get_one(Project, job.project_id)).user_id
-        await validation.create(session, job, plan.rules, rules_name=plan.rules_name, user_id=owner_id)
+        await validation.create(session, job, plan.rules, rules_name=plan.rules_name, user_id=owner_id, planned=True)
 
 
 def _progress(job: CrawlJob) -> int:
-    """Percent: of the images wanted or of the chunks done, whichever is further; 100 is for the end."""
-    ended = job.completed_chunks + job.failed_chunks
-    return min(99, max(100 * job.distinct_images // max(1, job.max_images), 100 * ended // max(1, job.total_chunks)))
+    """Percent: of the images wanted or of the chunks done, whichever is further; 100 is for the end.
+
+    A chunk that failed is not done: it is what trying again goes on with.
+    """
+    images = 100 * job.distinct_images // max(1, job.max_images)
+    return min(99, max(images, 100 * job.completed_chunks // max(1, job.total_chunks)))
 
 
 def _sum(left: Mapping[str, int], right: Mapping[str, int]) -> dict[str, int]:

@@ -19,7 +19,10 @@ ENDED = (JobStatus.COMPLETED.value, JobStatus.FAILED.value, JobStatus.CANCELLED.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A snapshot of a run; the latest validation and export of the crawl job are the ones that count."""
+    """A snapshot of a run; the latest validation and export of the crawl job are the ones that count.
+
+    asked: for whoever asked for these, so that the status tells how they ended, planned or not.
+    """
 
     crawl: CrawlJob
     validation: ValidationJob | None
@@ -30,12 +33,30 @@ class Report:
     invalid: dict[str, int]
     bytes: int
     at: datetime
+    asked: bool = False
+
+    @property
+    def run(self) -> tuple[CrawlJob | ValidationJob | ExportJob, ...]:
+        """The crawl, and of its latest followers those that were planned with it.
+
+        What a person asked for later is work of its own: that it was cancelled or took long says nothing of the run.
+        """
+        return (self.crawl, *(job for job in (self.validation, self.export) if job is not None and self._planned(job)))
+
+    def _planned(self, job: ValidationJob | ExportJob) -> bool:
+        if isinstance(job, ExportJob):
+            return bool(job.export_options.get("planned"))
+        # It is made as the crawl ends, and bears its time.
+        return self.crawl.completed_at is not None and job.created_at <= self.crawl.completed_at
 
     @property
     def status(self) -> str:
-        """The first status on the way that is not `completed`, or `completed`."""
-        jobs = (self.crawl, self.validation, self.export)
-        return next((job.status for job in jobs if job is not None and job.status != JobStatus.COMPLETED), "completed")
+        """The first status of the run that is not `completed`; else that of what was asked for later, while it is
+        under way; else `completed`."""
+        jobs = (self.crawl, self.validation, self.export) if self.asked else self.run
+        of_run = next((job.status for job in jobs if job is not None and job.status != JobStatus.COMPLETED), None)
+        later = next((job.status for job in (self.validation, self.export) if job and job.status not in ENDED), None)
+        return of_run or later or JobStatus.COMPLETED.value
 
     @property
     def error(self) -> str | None:
@@ -53,8 +74,9 @@ class Report:
         """From the start of the crawl to the end of the last job of the run, or to now."""
         if self.crawl.started_at is None:
             return 0.0
-        ends = [job.completed_at for job in (self.crawl, self.validation, self.export) if job is not None]
-        end = max((e for e in ends if e is not None), default=self.at) if self.settled else self.at
+        ends = [job.completed_at for job in self.run if job.status in ENDED]
+        known = [end for end in ends if end is not None]
+        end = max(known, default=self.at) if len(ends) == len(self.run) else self.at
         return (end - self.crawl.started_at).total_seconds()
 
     @property

@@ -53,8 +53,10 @@ async def create(
     rules_name: str | None = None,
     *,
     user_id: UUID,
+    planned: bool = False,
 ) -> ValidationJob:
-    """A pending validation with its task, asked for by this person. Raises RuleError for rules that cannot be."""
+    """A pending validation with its task, asked for by this person; `planned` as what follows the crawl that ends just
+    now, so that it counts as part of that run. Raises RuleError for rules that cannot be."""
     asked = RuleSet.parse(rules, rules_name)
     job = ValidationJob(
         crawl_job_id=crawl_job.id,
@@ -64,6 +66,8 @@ async def create(
         rules_version=asked.version,
         rules_hash=bytes.fromhex(asked.hash),
     )
+    if planned and crawl_job.completed_at is not None:
+        job.created_at = crawl_job.completed_at
     session.add(job)
     await session.flush()
     made = (None, job.status)

@@ -15,10 +15,11 @@ from backend.http.access import Allow, Reader, Writer
 from backend.http.paging import Cursor, Id, paged
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, Project
-from backend.models.enums import JobStatus, ProjectStatus
+from backend.models.enums import ProjectStatus
 from backend.schemas.projects import ProjectCreate, ProjectUpdate
 from backend.services import projects
 from backend.services.access import Scope, owned, seen, visible
+from backend.services.allowances import under_way
 from backend.web.forms import checked, fields_of
 from backend.web.render import go, page
 
@@ -91,12 +92,11 @@ async def list_projects(
 
 
 async def _cards(session: AsyncSession, found: Sequence[Project]) -> list[ProjectCard]:
-    open_states = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
     sums = await session.execute(
         select(
             CrawlJob.project_id,
             func.count(),
-            func.count().filter(CrawlJob.status.in_(open_states)),
+            func.count().filter(under_way()),
             func.coalesce(func.sum(CrawlJob.downloaded_images), 0),
             func.coalesce(func.sum(CrawlJob.valid_images), 0),
         )

@@ -37,6 +37,14 @@ def test_a_project_is_made_renamed_archived_and_deleted(me: httpx.Client) -> Non
     assert me.get(path).status_code == 404
 
 
+def test_a_job_that_nobody_started_is_not_running(me: httpx.Client) -> None:
+    project = me.post("/api/v1/projects", json={"name": "Idle"}).json()["id"]
+    made = me.post("/api/v1/crawl-jobs", json={"project_id": project, "name": "J", "keywords": ["cat"]}).json()["id"]
+    assert "1 running" not in me.get("/").text
+    me.post(f"/api/v1/crawl-jobs/{made}/start")
+    assert "1 running" in me.get("/").text
+
+
 def test_what_is_wrong_stands_beside_its_field_and_input_is_kept(me: httpx.Client) -> None:
     answer = me.post("/projects/new", data={"name": "x" * 101, "description": "kept"})
     assert answer.status_code == 422

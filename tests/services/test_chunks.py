@@ -310,7 +310,7 @@ async def test_a_job_ends_when_its_owner_has_all_the_bytes_that_are_allowed(plac
     assert (job.status, job.active_chunks, job.downloaded_images) == ("failed", 0, 2)
     assert job.error_message == (
         "100,000 bytes are allowed, and 100,000 are there. Delete jobs that are not needed any more."
-        " Then try this one again."
+        " Those of deleted projects count until the projects are removed for good. Then try this one again."
     )
     assert not await place.record(held, [downloaded("c")])
     assert await place.rows("SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'") == [(0,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,33 @@ async def test_a_job_whose_tasks_are_gone_gets_new_ones(place: Place, status: st
     await place.end(held)
     job = await place.job(job.id)
     assert (job.status, job.active_chunks, job.completed_chunks) == ("completed", 0, 1)
+
+
+async def test_what_is_asked_for_later_does_not_change_what_the_run_was(place: Place) -> None:
+    job = await crawled(place, rules={})
+    await validation.judge(place.database, (await latest(place, ValidationJob)).id)
+    async with place.database.transaction() as session:
+        before = await report(session, job.id)
+    assert len(before.run) == 2
+    async with place.database.transaction() as session:
+        made = await exports.create(session, await locked(session, CrawlJob, job.id), place.owner_id)
+    async with place.database.transaction() as session:
+        going = await report(session, job.id)
+        assert (going.status, going.settled, going.seconds) == ("pending", False, before.seconds)
+    async with place.database.transaction() as session:
+        await exports.cancel(session, made.id, user_id=place.owner_id)
+    async with place.database.transaction() as session:
+        after = await report(session, job.id)
+    assert (after.status, after.settled, after.seconds) == ("completed", True, before.seconds)
+    assert replace(after, asked=True).status == "cancelled", "the command that asked for it wants to know"
+
+
+async def test_chunks_that_failed_are_no_progress(place: Place) -> None:
+    job, chunks = await place.started(queries=3)
+    for chunk in chunks:
+        await place.end(await place.claim(chunk), error="No answer.")
+    job = await place.job(job.id)
+    assert (job.status, job.failed_chunks, job.progress) == ("failed", 3, 0)
 
 
 async def test_a_report_is_one_snapshot(place: Place) -> None:
