@@ -83,6 +83,14 @@ class BadInput(ServiceError):
     status = 422
     code = "bad_input"
 
+    def __init__(self, message: str, *, field: str | None = None, **details: Any) -> None:
+        """field: the path of what is not right in what was asked, `name` or `options.sources.0`; with `query.` before
+        it what is not in the body."""
+        if field is not None:
+            place = field if field.startswith("query.") else f"body.{field}"
+            details = {"fields": {place: message}, **details}
+        super().__init__(message, **details)
+
 
 class TooMany(ServiceError):
     """More than a limit allows just now."""

@@ -78,7 +78,11 @@ class ImageRefused(OutcomeError):
 
 
 class RuleError(GleansetError):
-    """A validation rule is unknown, malformed or contradicts another."""
+    """A validation rule is unknown, malformed or contradicts another. `rule`: which one, of several the last."""
+
+    def __init__(self, message: str, rule: str | None = None) -> None:
+        super().__init__(message)
+        self.rule = rule
 
 
 class StoreError(GleansetError):

@@ -160,7 +160,7 @@ class Rules:
             if name not in known:
                 close = get_close_matches(name, known, 1)
                 hint = f" Did you mean {close[0]}?" if close else f" The rules are: {', '.join(known)}."
-                raise RuleError(f"There is no rule {name!r}.{hint}")
+                raise RuleError(f"There is no rule {name!r}.{hint}", name)
             if value is not None:
                 parse = _LISTS.get(name) or _PARSERS[known[name].partition(" |")[0]]
                 values[name] = parse(name, value)
@@ -176,24 +176,26 @@ class Rules:
                 continue
             if value > limit.most:
                 what = "leaves no image" if limit.bound == "min" else "refuses nothing"
-                raise RuleError(f"{limit.rule}={value} {what}: {limit.measure} is at most {limit.most}.")
+                raise RuleError(f"{limit.rule}={value} {what}: {limit.measure} is at most {limit.most}.", limit.rule)
             if limit.bound == "max" and value < limit.least:
-                raise RuleError(f"{limit.rule}={value} leaves no image: {limit.measure} is at least {limit.least}.")
+                why = f"{limit.measure} is at least {limit.least}."
+                raise RuleError(f"{limit.rule}={value} leaves no image: {why}", limit.rule)
             if limit.bound == "max" and value == 0 and limit.measure == "aspect_ratio":
-                raise RuleError(f"{limit.rule}=0 leaves no image: every image has some width.")
+                raise RuleError(f"{limit.rule}=0 leaves no image: every image has some width.", limit.rule)
         if self.max_per_label == 0:
-            raise RuleError("max_per_label=0 leaves no image.")
+            raise RuleError("max_per_label=0 leaves no image.", "max_per_label")
         if self.near_duplicate_distance is not None and self.near_duplicate_distance > MOST_DISTANCE:
             raise RuleError(
-                f"near_duplicate_distance is at most {MOST_DISTANCE} bits of 256: beyond, it tells nothing."
+                f"near_duplicate_distance is at most {MOST_DISTANCE} bits of 256: beyond, it tells nothing.",
+                "near_duplicate_distance",
             )
         if self.keep_duplicates:
             for rule in ("across_jobs", "near_duplicate_distance"):
                 if getattr(self, rule) != _DEFAULTS[rule]:
-                    raise RuleError(f"keep_duplicates keeps the copies that {rule} refuses: drop one of them.")
+                    raise RuleError(f"keep_duplicates keeps the copies that {rule} refuses: drop one of them.", rule)
         for rules in self._contradictions():
             *before, last = (_said(name, getattr(self, name)) for name in rules)
-            raise RuleError(f"{', '.join(before)} and {last} leave no image.")
+            raise RuleError(f"{', '.join(before)} and {last} leave no image.", rules[-1])
 
     def _contradictions(self) -> Iterator[tuple[str, ...]]:
         """Rules of which every image breaks one."""
@@ -284,7 +286,7 @@ def _preset(name: object) -> dict[str, Any]:
     if name is None:
         return {}
     if not isinstance(name, str) or name not in PRESETS:
-        raise RuleError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.")
+        raise RuleError(f"There is no preset {name!r}. The presets are: {', '.join(PRESETS)}.", "preset")
     return dict(PRESETS[name])
 
 
@@ -344,14 +346,14 @@ def _number(name: str, value: object) -> float:
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or number < 0:
-        raise RuleError(f"The rule {name} wants a number from 0 up, not {value!r}.")
+        raise RuleError(f"The rule {name} wants a number from 0 up, not {value!r}.", name)
     return number
 
 
 def _whole(name: str, value: object) -> int:
     number = _number(name, value)
     if number != int(number):
-        raise RuleError(f"The rule {name} wants a whole number, not {value!r}.")
+        raise RuleError(f"The rule {name} wants a whole number, not {value!r}.", name)
     return int(number)
 
 
@@ -360,16 +362,16 @@ def _truth(name: str, value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in {"true", "yes", "1", "false", "no", "0"}:
         return value.lower() in {"true", "yes", "1"}
-    raise RuleError(f"The rule {name} wants true or false, not {value!r}.")
+    raise RuleError(f"The rule {name} wants true or false, not {value!r}.", name)
 
 
 def _words(name: str, value: object, known: Sequence[str]) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
-        raise RuleError(f"The rule {name} wants a list, not {value!r}.")
+        raise RuleError(f"The rule {name} wants a list, not {value!r}.", name)
     words = sorted({str(part).strip().lower() for part in cast("Sequence[object]", parts)})
     if not words or not set(words) <= set(known):
-        raise RuleError(f"The rule {name} wants some of {', '.join(known)}, not {value!r}.")
+        raise RuleError(f"The rule {name} wants some of {', '.join(known)}, not {value!r}.", name)
     return tuple(words)
 
 
@@ -381,11 +383,11 @@ def _formats(name: str, value: object) -> tuple[str, ...]:
 def _licences(name: str, value: object) -> tuple[str, ...]:
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not words:
-        raise RuleError(f"The rule {name} wants a list, not {value!r}.")
+        raise RuleError(f"The rule {name} wants a list, not {value!r}.", name)
     try:
         return tuple(sorted(parse_licences([str(word) for word in cast("Sequence[object]", words)])))
     except SourceError as error:
-        raise RuleError(f"The rule {name}: {error}") from error
+        raise RuleError(f"The rule {name}: {error}", name) from error
 
 
 _PARSERS: dict[str, Callable[[str, object], Any]] = {"int": _whole, "float": _number, "bool": _truth}

@@ -38,7 +38,8 @@ async def list_activity(
     Each entry tells in `metadata_` the state before (`from`) and after (`to`); what nobody did has `by`, as `worker`.
     """
     if (resource_type is None) != (resource_id is None):
-        raise BadInput("Give resource_type and resource_id together.")
+        missing = "resource_type" if resource_type is None else "resource_id"
+        raise BadInput("Give resource_type and resource_id together.", field=f"query.{missing}")
     resource = (resource_type, resource_id) if resource_type and resource_id else None
     query, entry = await activity.entries(session, actor, user_id=user_id, action=action, resource=resource)
     return await paged(session, query, entry.id, cursor, limit)

@@ -44,7 +44,7 @@ def decode_cursor(cursor: str) -> int:
     """The place. Raises BadInput for what `encode_cursor` has not made."""
     key = _decoded(cursor)
     if not isinstance(key, int) or isinstance(key, bool) or not -(2**63) <= key < 2**63:
-        raise BadInput(_NOT_OURS)
+        raise BadInput(_NOT_OURS, field="query.cursor")
     return key
 
 
@@ -52,7 +52,7 @@ def _decoded(cursor: str) -> object:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
-        raise BadInput(_NOT_OURS) from None
+        raise BadInput(_NOT_OURS, field="query.cursor") from None
 
 
 async def paged(
@@ -82,7 +82,7 @@ async def paged_by_text(
     if cursor is not None:
         place = _decoded(cursor)
         if not isinstance(place, str) or not place.isprintable():
-            raise BadInput(_NOT_OURS)
+            raise BadInput(_NOT_OURS, field="query.cursor")
         query = query.where(key > place)
     rows = list(await session.execute(query.add_columns(key).order_by(key).limit(limit + 1)))
     shown = rows[:limit]

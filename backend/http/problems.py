@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from backend.errors import DatabaseUnavailable, ServiceError, TooMany
 from backend.http.middleware import SECURITY_HEADERS
+from backend.schemas.base import Misplaced
 from gleanset.errors import GleansetError, StoreError
 
 log = structlog.get_logger(__name__)
@@ -85,6 +86,15 @@ def database_is_away(error: Exception) -> bool:
     return cause.sqlstate is None or cause.sqlstate.startswith(_AWAY)
 
 
+def _place(error: Mapping[str, Any]) -> str:
+    """The path of the field: of JSON that is none the body, not a number of characters in it."""
+    if error["type"] == "json_invalid":
+        return "body"
+    cause = error.get("ctx", {}).get("error")
+    at = cause.at if isinstance(cause, Misplaced) and cause.at else None
+    return ".".join([*(str(part) for part in error["loc"]), *([at] if at else [])])
+
+
 def add_problems(app: FastAPI) -> None:
     """Answer every error in the one shape."""
 
@@ -99,7 +109,7 @@ def add_problems(app: FastAPI) -> None:
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = {".".join(str(part) for part in each["loc"]): each["msg"] for each in error.errors()}
+        fields = {_place(each): each["msg"] for each in error.errors()}
         if _wants_page(request) and any(each["loc"][0] == "path" for each in error.errors()):
             return problem(request, 404, "not_found", "Not Found")
         first = next(iter(fields.items()), ("body", "not valid"))

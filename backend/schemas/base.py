@@ -34,6 +34,14 @@ def storable(value: Value) -> Value:
     return value
 
 
+class Misplaced(ValueError):
+    """What is wrong with one part of what is looked at as a whole; `at`: which part, a path below it."""
+
+    def __init__(self, message: str, at: str | None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(storable)]
 Prose = Annotated[str, AfterValidator(storable)]
 RowId = Annotated[int, Field(ge=1, le=2**31 - 1)]

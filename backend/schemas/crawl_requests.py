@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from backend.schemas.base import Name, Request, RowId, storable
+from backend.schemas.base import Misplaced, Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
 from backend.schemas.exports import ExportOptions, Format
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
@@ -97,7 +97,7 @@ class WebsiteChoice(Website):
         try:
             website.plan(self.url, depth=self.depth, max_pages=self.max_pages)
         except GleansetError as error:
-            raise ValueError(str(error)) from error
+            raise Misplaced(str(error), "url") from error
         return self
 
 
@@ -110,10 +110,12 @@ class ExportChoice(Request):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.options.validation_job_id is not None:
-            raise ValueError("The validation that follows the crawl decides: leave out `validation_job_id`.")
+            what = "The validation that follows the crawl decides: leave out `validation_job_id`."
+            raise Misplaced(what, "options.validation_job_id")
         split = self.options.split
         if split is not None and split.fixed_test is not None and split.fixed_test.sha256 is not None:
-            raise ValueError("Hashes of a test set are given with an export: here name one by `export_job_id`.")
+            what = "Hashes of a test set are given with an export: here name one by `export_job_id`."
+            raise Misplaced(what, "options.split.fixed_test.sha256")
         return self
 
 
@@ -140,11 +142,11 @@ class CrawlOptions(Request):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.keep_original and self.resize is None:
-            raise ValueError("keep_original says what to keep beside resized copies: give `resize` too.")
+            raise Misplaced("keep_original says what to keep beside resized copies: give `resize` too.", "resize")
         if self.rules is not None:
             check_name(self.rules, self.rules_name)
         if self.export is not None and self.rules is None:
-            raise ValueError("An export follows when the images are judged: give `rules` too, {} at least.")
+            raise Misplaced("An export follows when the images are judged: give `rules` too, {} at least.", "rules")
         return self
 
     def plan(self, keywords: Keywords) -> CrawlPlan:
@@ -172,9 +174,12 @@ class Wanted(Request):
     def _something(self) -> Self:
         labels = labelled(self.keywords)
         if labels or not (self.options.lists or self.options.websites):
-            check_keywords(self.keywords)
+            try:
+                check_keywords(self.keywords)
+            except ValueError as error:
+                raise Misplaced(str(error), "keywords") from error
         if sum(map(len, labels.values())) > MOST_KEYWORDS:
-            raise ValueError(f"A job takes {MOST_KEYWORDS} keywords at most. Make several jobs of them.")
+            raise Misplaced(f"A job takes {MOST_KEYWORDS} keywords at most. Make several jobs of them.", "keywords")
         return self
 
     def plan(self) -> CrawlPlan:

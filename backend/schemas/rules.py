@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from backend.schemas.base import Name, Request, Response, RowId
+from backend.schemas.base import Misplaced, Name, Request, Response, RowId
 from backend.schemas.jobs import VerdictResponse
 from gleanset.errors import RuleError
 from gleanset.presets import PRESETS
@@ -18,7 +18,7 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     try:
         return Rules.parse(given).as_dict()
     except RuleError as error:
-        raise ValueError(str(error)) from error
+        raise Misplaced(str(error), error.rule) from error
 
 
 GivenRules = Annotated[
@@ -30,11 +30,11 @@ GivenRules = Annotated[
 
 
 def check_name(rules: Mapping[str, Any], name: str | None) -> None:
-    """Raises ValueError where other rules have a preset's name."""
+    """Raises Misplaced where other rules have a preset's name."""
     try:
         RuleSet.parse(rules, name)
     except RuleError as error:
-        raise ValueError(str(error)) from error
+        raise Misplaced(str(error), "rules_name") from error
 
 
 class ValidationRequest(Request):

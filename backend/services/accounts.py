@@ -85,7 +85,8 @@ async def change_password(database: Database, person: Profile, old: str | None, 
         free = await may_choose_freely(session, person.id, token)
         kept = await _kept(session, person.id)
     if not free and kept is None:
-        raise BadInput("You have no password yet. Log in by a link, which an admin can make, and choose one then.")
+        first = "You have no password yet. Log in by a link, which an admin can make, and choose one then."
+        raise BadInput(first, field="old")
     if not free and (old is None or not await passwords.matches(old, kept)):
         raise NotAllowed("The old password is not right.")
     hashed = await passwords.hashed(new)

@@ -20,6 +20,7 @@ from backend.services.activity import note
 from backend.services.quotas import quotas
 from backend.services.refreshes import KnownImages, known_images
 from backend.services.states import announce, locked, move
+from gleanset.errors import SourceError
 from gleanset.rules import RuleSet
 from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
 from gleanset.sources.list_file import ListFile
@@ -58,14 +59,17 @@ def plan_queries(
 
 
 def searches(keywords: Keywords, plan: CrawlPlan, options: SourceOptions) -> list[Query]:
-    """What is asked for keywords, and whether that can be: reads nothing. Raises as `plan_queries` does."""
+    """What is asked for keywords, and whether that can be: reads nothing. Raises BadInput, RuleError, UnknownSource."""
     if plan.rules is not None:
         RuleSet.parse(plan.rules, plan.rules_name)
-    for source in plan.sources:
-        _check_source(source_info(source), plan, options)
+    for place, source in enumerate(plan.sources):
+        try:
+            _check_source(source_info(source), plan, options)
+        except (BadInput, SourceError) as error:
+            raise BadInput(str(error), field=f"options.sources.{place}") from error
     wanted = labelled(keywords)
     if wanted and not plan.sources:
-        raise BadInput("Keywords need a source to be asked; name one, for instance openverse.")
+        raise BadInput("Keywords need a source to be asked; name one, for instance openverse.", field="options.sources")
     return [
         Query(source=source, label=label, keyword=keyword)
         for label, words in wanted.items()

@@ -110,7 +110,7 @@ async def update(session: AsyncSession, job: CrawlJob, wanted: CrawlJobUpdate, u
     changes = wanted.model_dump(exclude_unset=True)
     for name, value in changes.items():
         if value is None:
-            raise BadInput(f"A crawl job's {name} cannot be null; leave the field out to keep it.")
+            raise BadInput(f"A crawl job's {name} cannot be null; leave the field out to keep it.", field=name)
     if "max_images" in changes and (job.status != JobStatus.PENDING or await queue.has_tasks(session, job.id)):
         state = f"is {job.status}" if job.status != JobStatus.PENDING else "is started already"
         raise IllegalMove(f"The crawl job {job.id} {state}; its limit stays as it is.", current=job.status)

@@ -182,9 +182,9 @@ async def _hashes(session: AsyncSession, project: Project, image_ids: Collection
     query = query.where(CrawlJob.project_id == project.id, Image.id.in_(image_ids))
     found = {number: digest for number, digest in await session.execute(query)}  # noqa: C416
     hashes = {digest for digest in found.values() if digest is not None}
-    for number in image_ids:
+    for place, number in enumerate(image_ids):
         if number not in found:
             raise NotFound(f"There is no image {number} in this project.")
         if found[number] is None:
-            raise BadInput(f"Image {number} was not had, so there is nothing to decide.")
+            raise BadInput(f"Image {number} was not had, so there is nothing to decide.", field=f"image_ids.{place}")
     return sorted(hashes)

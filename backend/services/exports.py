@@ -47,7 +47,9 @@ async def create(
     Raises BadInput for a format that does not exist, a validation of another job, or splits that cannot be kept.
     """
     if export_format not in FORMATS:
-        raise BadInput(f"There is no export format {export_format!r}. The formats are: {', '.join(FORMATS)}.")
+        raise BadInput(
+            f"There is no export format {export_format!r}. The formats are: {', '.join(FORMATS)}.", field="format"
+        )
     options = options or StoredOptions()
     judged = await _deciding_validation(session, crawl_job.id, options.validation_job_id)
     job = ExportJob(
@@ -103,7 +105,9 @@ async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted:
         query = query.where(ValidationJob.id == wanted)
     found = await session.scalar(query.order_by(ValidationJob.id.desc()).limit(1))
     if wanted is not None and found is None:
-        raise BadInput(f"Crawl job {crawl_job_id} has no completed validation {wanted}.")
+        raise BadInput(
+            f"Crawl job {crawl_job_id} has no completed validation {wanted}.", field="export_options.validation_job_id"
+        )
     if found is None and await session.scalar(select(ValidationJob.id).filter_by(crawl_job_id=crawl_job_id).limit(1)):
         raise BadInput(
             f"The images of crawl job {crawl_job_id} are not judged to the end: gleanset jobs retry {crawl_job_id}"

@@ -24,7 +24,7 @@ async def create(session: AsyncSession, user_id: UUID, wanted: ApiKeyCreate) -> 
     """A new key, and its secret. Raises BadInput for one that has expired, Conflict when there are too many."""
     now = datetime.now(UTC)
     if wanted.expires_at is not None and wanted.expires_at <= now:
-        raise BadInput("A key cannot expire in the past.")
+        raise BadInput("A key cannot expire in the past.", field="expires_at")
     await session.get_one(Profile, user_id, with_for_update=True)  # so that two at once are counted
     good = or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now)
     mine = select(func.count()).where(ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None), good)

@@ -21,10 +21,11 @@ def check_new(password: str, email: str) -> None:
     """Length is what makes a password good. Raises BadInput with what is wrong."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise BadInput(
-            f"A password has {SHORTEST} to {LONGEST} characters; three words that do not belong together do."
+            f"A password has {SHORTEST} to {LONGEST} characters; three words that do not belong together do.",
+            field="new",
         )
     if password.casefold() in {email.casefold(), email.partition("@")[0].casefold()} or len(set(password)) < 5:
-        raise BadInput("This password is too easy to guess.")
+        raise BadInput("This password is too easy to guess.", field="new")
 
 
 async def hashed(password: str) -> str:

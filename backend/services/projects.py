@@ -33,7 +33,7 @@ async def update(session: AsyncSession, project: Project, wanted: ProjectUpdate,
     before = {name: getattr(project, name) for name in wanted.model_fields_set}
     for name, value in wanted.model_dump(exclude_unset=True, mode="json").items():
         if value is None and name != "description":
-            raise BadInput(f"A project's {name} cannot be null; leave the field out to keep it.")
+            raise BadInput(f"A project's {name} cannot be null; leave the field out to keep it.", field=name)
         setattr(project, name, value)
     if wanted.status is ProjectStatus.DELETED:
         project.deleted_at = datetime.now(UTC)
