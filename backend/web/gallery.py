@@ -10,13 +10,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
-from sqlalchemy import select
 
 from backend.errors import BadInput
 from backend.http.access import Moderator, Reader, Writer
 from backend.http.paging import Cursor, Id, decode_cursor, encode_cursor
 from backend.http.service import CurrentService, Session, release
-from backend.models import CrawlChunk, CrawlJob, Image, Profile, Project
+from backend.models import CrawlJob, Image, Profile, Project
 from backend.models.enums import Choice, Role
 from backend.schemas.decisions import Decided, DecisionUndo, Note
 from backend.schemas.images import ImageDetail, ImageFilter, ImageItem, Neighbour
@@ -26,11 +25,11 @@ from backend.services.image_detail import detail
 from backend.services.neighbours import neighbours
 from backend.services.search import page as images_page
 from backend.web.forms import checked, chosen_of, fields_of
+from backend.web.narrowing import Narrowing, narrowing
 from backend.web.render import go, page
 
 router = APIRouter()
 _ON_A_PAGE = 60
-_CHOICES = 200
 _BROWSERS_SHOW = frozenset({"jpeg", "png", "webp", "gif", "avif", "bmp"})
 _DONE = {"keep": "kept", "reject": "rejected", "undo": "undone"}
 
@@ -57,8 +56,7 @@ class GalleryPage:
     query: str
     values: Mapping[str, str]
     errors: Mapping[str, str]
-    labels: Sequence[str]
-    sources: Sequence[str]
+    offered: Narrowing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +96,7 @@ async def show_gallery(
         query=urlencode(given),
         values=given,
         errors=errors,
-        labels=await _words(session, job.id, CrawlChunk.label),
-        sources=await _words(session, job.id, CrawlChunk.source),
+        offered=await narrowing(session, job, given),
     )
     return page(request, "gallery.html", context, 422 if errors else 200)
 
@@ -181,8 +178,3 @@ async def _decide(request: Request, session: Session, project: Project, user_id:
         kind = Choice(choice)
         done = await decisions.decide(session, project, wanted.image_ids, kind, why=wanted.note, user_id=user_id)
     return f"{done.pictures} {'picture' if done.pictures == 1 else 'pictures'} {_DONE[choice]}."
-
-
-async def _words(session: Session, job_id: int, column: Any) -> Sequence[str]:
-    query = select(column).where(CrawlChunk.crawl_job_id == job_id).distinct().order_by(column).limit(_CHOICES)
-    return (await session.scalars(query)).all()

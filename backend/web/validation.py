@@ -31,6 +31,7 @@ from backend.services.statistics import statistics
 from backend.web import rules
 from backend.web.charts import HEIGHT, WIDTH, Chart, charts
 from backend.web.header import JobHeader, header_of
+from backend.web.narrowing import codes_of
 from backend.web.render import go, page
 from gleanset.presets import PRESETS
 from gleanset.rules import CUSTOM, Rules
@@ -71,6 +72,7 @@ class Twin:
 class ValidationPage:
     """`would`: what the rules as they stand in the form find among the images, where they can be. `box`: of a chart.
 
+    `broken`: the reasons that the latest validation may have given.
     `groups`: of copies, by the latest validation, from `place` on; where it knows of none `twins`, of the same bytes.
     """
 
@@ -83,6 +85,7 @@ class ValidationPage:
     charts: Sequence[Chart]
     box: tuple[int, int]
     judged: Sequence[Judged]
+    broken: Sequence[str]
     twins: Sequence[Sequence[Twin]]
     groups: Sequence[Group]
     place: int
@@ -148,6 +151,8 @@ async def _page(
     groups = await _groups(session, header.id, place)
     job = await session.get_one(CrawlJob, header.id)
     asked, _ = rules.rules_of(values)
+    past = list(await session.scalars(_past(job.id).limit(_SHOWN)))
+    latest = next((each.validation_rules for each in past if each.status == JobStatus.COMPLETED), None)
     return ValidationPage(
         job=header,
         fields=rules.FIELDS,
@@ -157,7 +162,8 @@ async def _page(
         would=await foretell(session, job.id, Rules.parse(asked), indexes) if asked is not None else None,
         charts=await _charts(session, job),
         box=(WIDTH, HEIGHT),
-        judged=_judged(list(await session.scalars(_past(job.id).limit(_SHOWN)))),
+        judged=_judged(past),
+        broken=codes_of(latest),
         twins=[] if groups or place else await _twins(session, job.id),
         groups=groups[:_GROUPS],
         place=place,

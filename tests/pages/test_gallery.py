@@ -217,7 +217,7 @@ def test_filters_without_a_script(served: Served, job: Gathered) -> None:
         path = f"/jobs/{job.job_id}/images"
         shown = client.get(path, params={"label": "cat", "min_width": "", "text": ""})
         assert shown.text.count('class="tile"') == COUNT // 2
-        assert "<option selected>cat</option>" in shown.text
+        assert '<option value="cat" selected>cat</option>' in shown.text
         [small] = re.findall(r'data-image="(\d+)"', client.get(path, params={"valid": "false"}).text)
         assert int(small) == job.images[-1]
         wrong = client.get(path, params={"min_width": "wide"})
@@ -225,6 +225,34 @@ def test_filters_without_a_script(served: Served, job: Gathered) -> None:
         assert "No image is like that" in client.get(path, params={"text": "<nothing>"}).text
         lost = client.get(path, params={"outcome": "failed"}).text
         assert (lost.count('class="tile"'), "/thumbnail" in lost) == (1, False)
+
+
+def test_filters_offer_what_the_job_has(served: Served, job: Gathered) -> None:
+    """In words, with counts where they cost nothing; each leads to as many images, from other pages too."""
+    with served.browser(job.user_id) as client:
+        client.headers["Accept"] = "text/html"
+        path = f"/jobs/{job.job_id}"
+
+        def offered(name: str, query: str = "") -> list[tuple[str, str]]:
+            select = (
+                client.get(f"{path}/images{query}").text.partition(f'<select id="{name}"')[2].partition("</select")[0]
+            )
+            return [(value, text) for value, text in re.findall(r'<option value="([^"]+)"[^>]*>([^<]+)<', select)]
+
+        assert offered("reason") == [("not_found", "not found (1)")]
+        assert offered("verdict") == [("exact_duplicate", "exact duplicate"), ("min_width", "min width")]
+        assert offered("licence") == [("by-sa", f"by-sa ({COUNT})")]
+        assert offered("licence", "?licence=cc0") == [("by-sa", f"by-sa ({COUNT})"), ("cc0", "cc0")]
+        assert offered("label") == [("cat", "cat"), ("dog", "dog")]  # which no chunk was named after
+        for page, link, meaning in (
+            (path, "reason=not_found", "not_found"),
+            (path, "verdict=min_width", "min_width"),
+            (f"{path}/validation", "verdict=min_width", "min_width"),
+        ):
+            text = client.get(page).text
+            assert f'href="{path}/images?{link}"' in text
+            assert f'href="/reasons#{meaning}">meaning</a>' in text
+            assert client.get(f"{path}/images?{link}").text.count('class="tile"') == 1
 
 
 def test_pages_and_decisions_without_a_script(browser: Browser, served: Served, job: Gathered) -> None:
