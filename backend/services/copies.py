@@ -6,7 +6,7 @@ What stands for a group may be an image of an earlier job of the project.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from sqlalchemy import text
@@ -28,7 +28,8 @@ _GROUPS = f"""
         WHERE validation_job_id = (SELECT max FROM latest) AND duplicate_of IS NOT NULL
         GROUP BY duplicate_of ORDER BY count(*) DESC, duplicate_of OFFSET :place LIMIT :groups
     )
-    SELECT original, size, i.id, i.crawl_job_id, i.label, i.source, i.licence, i.creator, i.width, i.height, d.choice
+    SELECT original, size, i.id, i.crawl_job_id, i.label, i.source, i.licence, i.creator, i.width, i.height,
+        i.file_size, i.sharpness, d.choice
     FROM largest CROSS JOIN LATERAL (
         SELECT original AS id UNION ALL (
             SELECT image_id FROM verdicts
@@ -63,7 +64,12 @@ class Copy:
     creator: str | None
     width: int | None
     height: int | None
+    file_size: int
+    sharpness: float | None
     choice: str | None
+
+
+_COPY = [field.name for field in fields(Copy)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,7 @@ async def groups(session: AsyncSession, job: CrawlJob, *, place: int, most: int,
     asked = {"job": job.id, "project": job.project_id, "place": place, "groups": most, "most": in_each - 1}
     found: dict[tuple[int, int], list[Copy]] = {}
     for original, size, *copy in (await session.execute(text(_GROUPS), asked)).all():
-        names = ("id", "crawl_job_id", "label", "source", "licence", "creator", "width", "height", "choice")
-        found.setdefault((original, size), []).append(Copy(**dict(zip(names, copy, strict=True))))
+        found.setdefault((original, size), []).append(Copy(**dict(zip(_COPY, copy, strict=True))))
     return [Group(original, size, copies) for (original, size), copies in found.items()]
 
 

@@ -76,7 +76,7 @@ class CrawlForm:
     sources: Sequence[SourceChoice]
     chosen: Sequence[str]
     licences: Sequence[tuple[str, str]]
-    rules: Sequence[rules.RuleField]
+    rules: Sequence[tuple[str, Sequence[rules.RuleField]]]
     presets: Sequence[str]
     rules_open: bool
     exports: Sequence[str]
@@ -226,7 +226,7 @@ def _form(
         sources=_sources(service),
         chosen=chosen,
         licences=LICENCES,
-        rules=rules.FIELDS,
+        rules=rules.GROUPS,
         presets=list(PRESETS),
         rules_open=any(name.startswith(rules.PREFIX) for name in (*errors, *(n for n, v in values.items() if v))),
         exports=list(DOWNLOADED),

@@ -19,7 +19,7 @@ from gleanset.sources.licence import OPENNESS, UNKNOWN
 
 _CHOICES = 200
 _LOOKED_AT = 2_000
-"""Images whose licences and labels are looked at, 1 to 5 ms; of a job with more, all licences that there are can be asked for."""
+"""Images whose licences and labels are looked at, in 1 to 5 ms; of a job with more any licence can be asked for."""
 
 Choices = Sequence[tuple[str, str]]
 """Values, and what they are called."""
@@ -75,7 +75,8 @@ def codes_of(rules: Mapping[str, Any] | None) -> list[str]:
 
 async def _first(session: AsyncSession, job: CrawlJob) -> Sequence[tuple[str | None, str | None, int]]:
     """Licences and labels of the first images, and how many of these have both; the most frequent before others."""
-    first = walk_of(job).rows(select(images.c.licence, images.c.label), 0).limit(_LOOKED_AT).subquery()
+    both = select(images.c.licence).add_columns(images.c.label)
+    first = walk_of(job).rows(both, 0).limit(_LOOKED_AT).subquery()
     counted = select(first.c.licence, first.c.label, func.count()).group_by(first.c.licence, first.c.label)
     rows = await session.execute(counted.order_by(func.count().desc(), first.c.licence, first.c.label))
     return [(licence, label, n) for licence, label, n in rows]

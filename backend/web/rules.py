@@ -136,6 +136,29 @@ FIELDS = (
 )
 
 
+_SHOWN = ("min_width", "min_height", "min_sharpness", "max_per_label", "near_duplicate_distance", "keep_duplicates")
+_FOLDED = {
+    "Sizes and shapes": (
+        "max_width", "max_height", "min_file_size", "max_file_size", "min_aspect_ratio", "max_aspect_ratio",
+        "orientation",
+    ),
+    "Light, colour and content": (
+        "min_contrast", "min_brightness", "max_brightness", "min_entropy", "max_entropy", "min_colour",
+        "max_uniformity", "max_border", "greyscale", "alpha", "animated",
+    ),
+    "Formats, licences and files": ("formats", "licences", "require_attribution", "across_jobs", "verify_files"),
+}  # fmt: skip
+
+
+def _fields(names: Sequence[str]) -> Sequence[RuleField]:
+    named = {field.name: field for field in FIELDS}
+    return [named[name] for name in names]
+
+
+GROUPS = (("", _fields(_SHOWN)), *((title, _fields(names)) for title, names in _FOLDED.items()))
+"""All fields as a form shows them: what most people set, and the rest by what it is about, folded while none is set."""
+
+
 async def values_in(request: Request) -> dict[str, str]:
     """The fields of the form; of boxes those that are ticked, with commas."""
     given = await fields_of(request)

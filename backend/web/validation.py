@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -66,6 +66,13 @@ class Twin:
     source: str | None
     licence: str | None
     creator: str | None
+    width: int | None
+    height: int | None
+    file_size: int
+    sharpness: float | None
+
+
+_TWIN = [field.name for field in fields(Twin)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +84,7 @@ class ValidationPage:
     """
 
     job: JobHeader
-    fields: Sequence[rules.RuleField]
+    fields: Sequence[tuple[str, Sequence[rules.RuleField]]]
     presets: Sequence[str]
     values: Mapping[str, str]
     errors: Mapping[str, str]
@@ -155,7 +162,7 @@ async def _page(
     latest = next((each.validation_rules for each in past if each.status == JobStatus.COMPLETED), None)
     return ValidationPage(
         job=header,
-        fields=rules.FIELDS,
+        fields=rules.GROUPS,
         presets=list(PRESETS),
         values=values,
         errors=errors,
@@ -239,7 +246,5 @@ async def _found_twins(session: AsyncSession, job_id: int) -> list[list[Twin]]:
     )
     groups: dict[bytes | None, list[Twin]] = {key: [] for key in keys}
     for image in found:
-        groups[image.sha256].append(
-            Twin(id=image.id, label=image.label, source=image.source, licence=image.licence, creator=image.creator)
-        )
+        groups[image.sha256].append(Twin(**{name: getattr(image, name) for name in _TWIN}))
     return [group[:_IN_A_GROUP] for group in groups.values() if group]
