@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     max_running_jobs: int | None = Field(
         default=None,
         ge=1,
-        description="Crawl jobs that one person may have under way at once; any number when not set.",
+        description="Crawls, validations and exports a person may have under way at once; any number when not set.",
     )
     max_images_per_user: int | None = Field(
         default=None, ge=1, description="Images that one person may have; any number when not set."
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     max_bytes_per_user: int | None = Field(
         default=None,
         ge=1,
-        description="Bytes of images at which one person's jobs end, and no more start; any number when not set.",
+        description="Bytes of images and exports at which one's jobs end and none start; any number when not set.",
     )
 
     trusted_proxies: str | None = Field(

@@ -29,6 +29,7 @@ from backend.schemas.exports import ExportRequest
 from backend.schemas.jobs import ExportJobResponse, export_response
 from backend.services import exports
 from backend.services.access import alive, owned, seen, visible, within
+from backend.services.allowances import Allowance
 from backend.services.idempotency import once
 
 router = APIRouter(prefix="/export-jobs", tags=["export jobs"])
@@ -60,13 +61,13 @@ async def list_export_jobs(
 
 @router.post("", status_code=201)
 async def create_export_job(
-    session: Session, actor: Writer, body: ExportRequest, key: RequestKey = None
+    service: CurrentService, session: Session, actor: Writer, body: ExportRequest, key: RequestKey = None
 ) -> ExportJobResponse:
     """Pack the valid images of a crawl job that has ended, divided, resized and named as its options say."""
     await owned(session, actor, CrawlJob, body.crawl_job_id)
 
     async def make() -> ExportJob:
-        return await exports.order(session, body, actor.user_id)
+        return await exports.order(session, body, actor.user_id, Allowance.of(service.settings))
 
     return export_response(await once(session, actor, key, body, ExportJob, make))
 
@@ -84,11 +85,13 @@ async def cancel_export_job(session: Session, actor: Writer, export_job_id: Id) 
     return export_response(await exports.cancel(session, export_job_id, user_id=actor.user_id))
 
 
-@router.post("/{export_job_id}/retry")
-async def retry_export_job(session: Session, actor: Writer, export_job_id: Id) -> ExportJobResponse:
+@router.post("/{export_job_id}/retry", status_code=202)
+async def retry_export_job(
+    service: CurrentService, session: Session, actor: Writer, export_job_id: Id
+) -> ExportJobResponse:
     """Make a failed or cancelled export once more."""
-    await owned(session, actor, ExportJob, export_job_id)
-    return export_response(await exports.retry(session, export_job_id, user_id=actor.user_id))
+    job = await owned(session, actor, ExportJob, export_job_id)
+    return export_response(await exports.again(session, job, actor.user_id, Allowance.of(service.settings)))
 
 
 @router.delete("/{export_job_id}", status_code=204)

@@ -10,16 +10,19 @@ from backend.http.paging import Page, SessionId
 from backend.http.service import CurrentService, Session, release
 from backend.models import Profile
 from backend.schemas.accounts import PasswordChange, SessionResponse
-from backend.schemas.profile import ProfileResponse, ProfileUpdate
-from backend.services import accounts
+from backend.schemas.profile import OwnProfileResponse, ProfileResponse, ProfileUpdate
+from backend.services import accounts, allowances
+from backend.services.allowances import Allowance
 
 router = APIRouter(prefix="/profile", tags=["account"])
 
 
 @router.get("")
-async def show_profile(session: Session, actor: Reader) -> ProfileResponse:
-    """Who you are here."""
-    return ProfileResponse.model_validate(await session.get_one(Profile, actor.user_id))
+async def show_profile(service: CurrentService, session: Session, actor: Reader) -> OwnProfileResponse:
+    """Who you are here, and what you have beside what you may have."""
+    person = ProfileResponse.model_validate(await session.get_one(Profile, actor.user_id))
+    use = await allowances.use(session, actor.user_id, Allowance.of(service.settings))
+    return OwnProfileResponse(**person.model_dump(), use=use)
 
 
 @router.patch("")

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.errors import IllegalMove
 from backend.http.access import Reader, Writer
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, decode_cursor, encode_cursor, paged
-from backend.http.service import Session
+from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ValidationJob, Verdict
 from backend.models.enums import JobStatus
 from backend.schemas.base import RowId
@@ -20,9 +19,9 @@ from backend.schemas.jobs import ValidationJobResponse, ValidationSummary, Verdi
 from backend.schemas.rules import ChangedVerdict, ComparisonResponse, ValidationRequest
 from backend.services import comparing, validation
 from backend.services.access import Actor, owned, seen, visible, within
+from backend.services.allowances import Allowance
 from backend.services.comparing import Change
 from backend.services.idempotency import once
-from backend.services.states import locked
 
 router = APIRouter(tags=["validation jobs"])
 Since = Annotated[RowId, Query(description="The validation to compare with, as the one before.")]
@@ -48,21 +47,13 @@ async def list_validation_jobs(
 
 @router.post("/validation-jobs", status_code=201)
 async def create_validation_job(
-    session: Session, actor: Writer, body: ValidationRequest, key: RequestKey = None
+    service: CurrentService, session: Session, actor: Writer, body: ValidationRequest, key: RequestKey = None
 ) -> ValidationJobResponse:
     """Judge all images of a crawl job that has ended, by these rules. Nothing is fetched or decoded for it."""
     await owned(session, actor, CrawlJob, body.crawl_job_id)
 
     async def make() -> ValidationJob:
-        crawl_job = await locked(session, CrawlJob, body.crawl_job_id)
-        if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-            raise IllegalMove(
-                f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended.",
-                current=crawl_job.status,
-            )
-        return await validation.create(
-            session, crawl_job, body.validation_rules, body.name, body.rules_name, user_id=actor.user_id
-        )
+        return await validation.order(session, body, actor.user_id, Allowance.of(service.settings))
 
     return ValidationJobResponse.model_validate(await once(session, actor, key, body, ValidationJob, make))
 
@@ -83,15 +74,13 @@ async def cancel_validation_job(session: Session, actor: Writer, validation_job_
 
 
 @router.post("/validation-jobs/{validation_job_id}/retry", status_code=202)
-async def retry_validation_job(session: Session, actor: Writer, validation_job_id: Id) -> ValidationJobResponse:
+async def retry_validation_job(
+    service: CurrentService, session: Session, actor: Writer, validation_job_id: Id
+) -> ValidationJobResponse:
     """Go on with a failed or cancelled validation."""
-    await owned(session, actor, ValidationJob, validation_job_id)
-    job = await locked(session, ValidationJob, validation_job_id)
-    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        raise IllegalMove(f"The validation job {validation_job_id} is {job.status}; let it go on.", current=job.status)
-    return ValidationJobResponse.model_validate(
-        await validation.retry(session, validation_job_id, user_id=actor.user_id)
-    )
+    job = await owned(session, actor, ValidationJob, validation_job_id)
+    job = await validation.again(session, job, actor.user_id, Allowance.of(service.settings))
+    return ValidationJobResponse.model_validate(job)
 
 
 @router.get("/validation-jobs/{validation_job_id}/verdicts")

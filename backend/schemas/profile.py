@@ -19,6 +19,22 @@ class ProfileUpdate(Request):
     avatar_url: Annotated[Prose, Field(max_length=2000, pattern=_WEB)] | None = None
 
 
+class Share(Response):
+    """How many there are, and how many there may be; `null` is as many as one likes."""
+
+    had: int
+    allowed: int | None
+
+
+class UseResponse(Response):
+    """`running_jobs`: crawls, validations and exports under way. `images`: there, or asked for by what is under way.
+    `bytes`: of images and of exports, until these expire."""
+
+    running_jobs: Share
+    images: Share
+    bytes: Share
+
+
 class ProfileResponse(Response):
     id: UUID
     email: str
@@ -27,3 +43,9 @@ class ProfileResponse(Response):
     role: Role = Role.USER
     created_at: datetime
     updated_at: datetime
+
+
+class OwnProfileResponse(ProfileResponse):
+    """With what one has beside what one may have."""
+
+    use: UseResponse

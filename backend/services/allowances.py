@@ -1,4 +1,6 @@
-"""How much one person may gather: crawl jobs under way at once, images, and bytes. Nothing is limited by default.
+"""How much one person may have: jobs under way at once, images, and bytes. Nothing is limited by default.
+
+Validations and exports under way count as jobs too, but those that follow a crawl by plan are never refused.
 
 A job that is under way counts with all the images that it may come to, so jobs that are started at the same moment
 cannot pass a limit together. Its bytes are known only when they are there: nobody starts a job when the bytes are used
@@ -16,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.config import Settings
 from backend.errors import NotAllowed, TooMany
-from backend.models import CrawlChunk, CrawlJob, Profile, Project
+from backend.models import CrawlChunk, CrawlJob, ExportJob, Profile, Project, ValidationJob
 from backend.models.enums import JobStatus
+from backend.schemas.profile import Share, UseResponse
 
 RETRY_AFTER = 60
 _DELETED = "Those of deleted projects count until the projects are removed for good."
@@ -52,16 +55,44 @@ async def hold(session: AsyncSession, job: CrawlJob) -> UUID:
 async def check_start(session: AsyncSession, owner_id: UUID, allowance: Allowance, job: CrawlJob) -> None:
     """Whether the held owner may have this job under way too. Raises TooMany or NotAllowed, with the figures."""
     running, images = await _had(session, owner_id, job.id)
-    if allowance.running_jobs is not None and running >= allowance.running_jobs:
-        raise TooMany(
-            f"{running:,} crawl jobs are under way, and {allowance.running_jobs:,} may be at once."
-            " Start this one when one of them has ended.",
-            retry_after=RETRY_AFTER,
-            allowed=allowance.running_jobs,
-            had=running,
-        )
+    _check_running(allowance, running + await _followers(session, owner_id))
     _check_images(allowance, images, job.max_images)
     await _check_bytes(session, owner_id, allowance)
+
+
+async def check_follower(session: AsyncSession, job: CrawlJob, allowance: Allowance, *, packing: bool) -> None:
+    """Whether the job's owner may have a validation, or with `packing` an export, of it under way too.
+
+    Holds the owner, so it comes before the job is locked. Raises TooMany or NotAllowed, with the figures.
+    """
+    owner_id = await hold(session, job)
+    running, _ = await _had(session, owner_id, None)
+    _check_running(allowance, running + await _followers(session, owner_id))
+    if packing:
+        await _check_bytes(session, owner_id, allowance)
+
+
+async def use(session: AsyncSession, owner_id: UUID, allowance: Allowance) -> UseResponse:
+    """What the person has beside what they may have."""
+    running, images = await _had(session, owner_id, None)
+    running += await _followers(session, owner_id)
+    return UseResponse(
+        running_jobs=Share(had=running, allowed=allowance.running_jobs),
+        images=Share(had=images, allowed=allowance.images),
+        bytes=Share(had=await _bytes(session, owner_id), allowed=allowance.bytes),
+    )
+
+
+def _check_running(allowance: Allowance, running: int) -> None:
+    if allowance.running_jobs is None or running < allowance.running_jobs:
+        return
+    raise TooMany(
+        f"{running:,} {'job is' if running == 1 else 'jobs are'} under way, and {allowance.running_jobs:,} may be at"
+        " once. Start this one when one of them has ended.",
+        retry_after=RETRY_AFTER,
+        allowed=allowance.running_jobs,
+        had=running,
+    )
 
 
 async def check_wanted(session: AsyncSession, owner_id: UUID, allowance: Allowance, images: int) -> None:
@@ -94,9 +125,17 @@ async def bytes_used_up(session: AsyncSession, owner_id: UUID, allowance: Allowa
     """The owner's bytes when there are as many as they may have; None when some are left."""
     if allowance.bytes is None:
         return None
-    query = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
-    had = int((await session.scalars(query.where(Project.user_id == owner_id))).one())
+    had = await _bytes(session, owner_id)
     return had if had >= allowance.bytes else None
+
+
+async def _bytes(session: AsyncSession, owner_id: UUID) -> int:
+    """Of what was gathered, and of exports whose files are still there."""
+    gathered = select(func.coalesce(func.sum(CrawlChunk.bytes), 0)).join(CrawlChunk.crawl_job).join(CrawlJob.project)
+    packed = select(func.coalesce(func.sum(ExportJob.file_size), 0)).join(ExportJob.crawl_job).join(CrawlJob.project)
+    packed = packed.where(Project.user_id == owner_id, ExportJob.download_url.is_not(None))
+    both = select(gathered.where(Project.user_id == owner_id).scalar_subquery() + packed.scalar_subquery())
+    return int((await session.scalars(both)).one())
 
 
 def bytes_sentence(allowance: Allowance, had: int) -> str:
@@ -120,6 +159,21 @@ async def _had(session: AsyncSession, owner_id: UUID, without: int | None) -> tu
         query = query.where(CrawlJob.id != without)
     running, images = (await session.execute(query)).one()
     return running, int(images)
+
+
+async def _followers(session: AsyncSession, owner_id: UUID) -> int:
+    """Validations and exports of the person's jobs that run, or wait for a worker."""
+    open_states = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
+    counts = [
+        select(func.count())
+        .select_from(kind)
+        .join(kind.crawl_job)
+        .join(CrawlJob.project)
+        .where(Project.user_id == owner_id, kind.status.in_(open_states))
+        .scalar_subquery()
+        for kind in (ValidationJob, ExportJob)
+    ]
+    return int((await session.scalars(select(counts[0] + counts[1]))).one())
 
 
 def under_way() -> ColumnElement[bool]:

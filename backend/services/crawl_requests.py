@@ -66,6 +66,8 @@ async def retry(session: AsyncSession, job: CrawlJob, user_id: UUID, allowance: 
         raise IllegalMove(f"The crawl job {job.id} is {job.status}; {hint}.", current=job.status)
     if job.status != JobStatus.COMPLETED:
         await allowances.check_start(session, owner_id, allowance, job)
+    else:  # what followed it is tried again
+        await allowances.check_follower(session, job, allowance, packing=True)
     return await crawl_jobs.retry(session, job.id, user_id=user_id)
 
 

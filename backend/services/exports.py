@@ -20,8 +20,9 @@ from backend.models import CrawlJob, Decision, ExportJob, Image, Project, Valida
 from backend.models.enums import JobStatus
 from backend.schemas.exports import ExportRequest, StoredOptions
 from backend.schemas.plans import ExportPlan
-from backend.services import splits
+from backend.services import allowances, splits
 from backend.services.activity import note
+from backend.services.allowances import Allowance
 from backend.services.decisions import chosen
 from backend.services.splits import Division
 from backend.services.states import announce, locked, move
@@ -70,8 +71,11 @@ async def create(
     return job
 
 
-async def order(session: AsyncSession, wanted: ExportRequest, user_id: UUID) -> ExportJob:
-    """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput as `create` does."""
+async def order(session: AsyncSession, wanted: ExportRequest, user_id: UUID, allowance: Allowance) -> ExportJob:
+    """An export as the API asks for it. Raises IllegalMove while the crawl is under way, BadInput as `create` does, and
+    TooMany or NotAllowed."""
+    asked = await session.get_one(CrawlJob, wanted.crawl_job_id)
+    await allowances.check_follower(session, asked, allowance, packing=True)
     crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
     if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
         what = f"The crawl job {crawl_job.id} is {crawl_job.status}; it can be exported when it has ended."
@@ -113,6 +117,14 @@ async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted:
             f"The images of crawl job {crawl_job_id} are not judged to the end: gleanset jobs retry {crawl_job_id}"
         )
     return found
+
+
+async def again(session: AsyncSession, job: ExportJob, user_id: UUID, allowance: Allowance) -> ExportJob:
+    """Make a failed or cancelled export once more, as the API asks for it. Raises TooMany or NotAllowed."""
+    if job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+        asked = await session.get_one(CrawlJob, job.crawl_job_id)
+        await allowances.check_follower(session, asked, allowance, packing=True)
+    return await retry(session, job.id, user_id=user_id)
 
 
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ExportJob:

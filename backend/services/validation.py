@@ -16,11 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
 from backend.db import Database
+from backend.errors import IllegalMove
 from backend.models import CrawlJob, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import across_jobs, decisions, exports, near_across_jobs, near_duplicates, verifying
+from backend.schemas.rules import ValidationRequest
+from backend.services import across_jobs, allowances, decisions, exports, near_across_jobs, near_duplicates, verifying
 from backend.services.activity import note
+from backend.services.allowances import Allowance
 from backend.services.judging import (
     Bench,
     Copies,
@@ -74,6 +77,28 @@ async def create(
     note(session, user_id, "validation_job.created", job, made, name=job.name, crawl_job_id=crawl_job.id)
     await queue.defer(session, TASK, crawl_job.id, validation_job_id=job.id)
     return job
+
+
+async def order(session: AsyncSession, wanted: ValidationRequest, user_id: UUID, allowance: Allowance) -> ValidationJob:
+    """A validation as the API asks for it. Raises IllegalMove while the crawl is under way, TooMany."""
+    asked = await session.get_one(CrawlJob, wanted.crawl_job_id)
+    await allowances.check_follower(session, asked, allowance, packing=False)
+    crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
+    if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        what = f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended."
+        raise IllegalMove(what, current=crawl_job.status)
+    rules, name = wanted.validation_rules, wanted.name
+    return await create(session, crawl_job, rules, name, wanted.rules_name, user_id=user_id)
+
+
+async def again(session: AsyncSession, job: ValidationJob, user_id: UUID, allowance: Allowance) -> ValidationJob:
+    """Go on with a failed or cancelled validation, as the API asks for it. Raises IllegalMove or TooMany."""
+    asked = await session.get_one(CrawlJob, job.crawl_job_id)
+    await allowances.check_follower(session, asked, allowance, packing=False)
+    job = await locked(session, ValidationJob, job.id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise IllegalMove(f"The validation job {job.id} is {job.status}; let it go on.", current=job.status)
+    return await retry(session, job.id, user_id=user_id)
 
 
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ValidationJob:

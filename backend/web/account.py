@@ -17,9 +17,10 @@ from backend.http.paging import SessionId
 from backend.http.service import CurrentService, Service, Session, release
 from backend.models import Profile
 from backend.schemas.accounts import PasswordChange, SessionResponse
-from backend.schemas.profile import ProfileUpdate
-from backend.services import accounts
+from backend.schemas.profile import ProfileUpdate, UseResponse
+from backend.services import accounts, allowances
 from backend.services.access import Actor
+from backend.services.allowances import Allowance
 from backend.web.forms import checked, fields_of
 from backend.web.render import go, page
 
@@ -35,6 +36,7 @@ class AccountPage:
     since: datetime
     team: bool
     free: bool
+    use: UseResponse
     sessions: Sequence[SessionResponse]
     values: Mapping[str, str]
     errors: Mapping[str, str]
@@ -114,6 +116,7 @@ async def _page(
         since=person.created_at,
         team=service.settings.accounts == "team",
         free=await accounts.may_choose_freely(session, actor.user_id, token),
+        use=await allowances.use(session, actor.user_id, Allowance.of(service.settings)),
         sessions=await accounts.sessions_of(session, actor.user_id, token),
         values=values or {"full_name": person.full_name or "", "avatar_url": person.avatar_url or ""},
         errors=errors or {},

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.errors import BadInput, IllegalMove, NotFound
+from backend.errors import BadInput, IllegalMove, NotAllowed, NotFound, TooMany
 from backend.http.access import Reader, Writer
 from backend.http.downloads import DownloadLink, file_name, make_link
 from backend.http.paging import Id
@@ -23,6 +23,7 @@ from backend.schemas.exports import ExportRequest
 from backend.schemas.jobs import export_response
 from backend.services import exports
 from backend.services.access import Actor, owned, seen
+from backend.services.allowances import Allowance
 from backend.web import packing
 from backend.web.forms import checked, fields_of
 from backend.web.header import JobHeader, header_of
@@ -101,7 +102,7 @@ async def show_exports(request: Request, session: Session, actor: Reader, job_id
 
 
 @router.post("")
-async def export(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+async def export(request: Request, service: CurrentService, session: Session, actor: Writer, job_id: Id) -> Response:
     """Pack the valid images."""
     job = await owned(session, actor, CrawlJob, job_id)
     given = await fields_of(request)
@@ -115,8 +116,8 @@ async def export(request: Request, session: Session, actor: Writer, job_id: Id) 
     errors = {packing.field_of(place): sentence for place, sentence in wrong.items()}
     if wanted is not None:
         try:
-            await exports.order(session, wanted, actor.user_id)
-        except (BadInput, IllegalMove) as error:
+            await exports.order(session, wanted, actor.user_id, Allowance.of(service.settings))
+        except (BadInput, IllegalMove, NotAllowed, TooMany) as error:
             errors["form"] = str(error)
         else:
             return go(f"/jobs/{job_id}/exports", "The images are being packed.")
@@ -152,10 +153,13 @@ async def act(
     """Cancel it, try it again, or remove it with its file."""
     job = await _of_job(owned, session, actor, job_id, export_job_id)
     done = {"cancel": "Cancelled.", "retry": "It goes on.", "delete": f"The export {job.name} is removed."}
-    acts = {"cancel": exports.cancel, "retry": exports.retry, "delete": exports.delete}
-    if action not in acts:
+    acts = {"cancel": exports.cancel, "delete": exports.delete}
+    if action not in done:
         raise NotFound("There is no such thing to be done with an export.")
-    await acts[action](session, export_job_id, user_id=actor.user_id)
+    if action == "retry":
+        await exports.again(session, job, actor.user_id, Allowance.of(service.settings))
+    else:
+        await acts[action](session, export_job_id, user_id=actor.user_id)
     if action == "delete":
         afterwards.add_task(exports.discard, exports.file_of(service.settings.exports, job))
     return go(f"/jobs/{job_id}/exports", done[action])

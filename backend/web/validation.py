@@ -14,19 +14,20 @@ from fastapi.responses import Response
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.errors import NotFound, ServiceError
+from backend.errors import IllegalMove, NotFound, ServiceError, TooMany
 from backend.http.access import Reader, Writer
 from backend.http.paging import Id
-from backend.http.service import Session, service_of
+from backend.http.service import CurrentService, Session, service_of
 from backend.models import CrawlJob, Image, ValidationJob
 from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.plans import CrawlPlan
+from backend.schemas.rules import ValidationRequest
 from backend.services import copies, validation
 from backend.services.access import owned, seen
+from backend.services.allowances import Allowance
 from backend.services.copies import Group
 from backend.services.foretelling import Foretold, foretell
 from backend.services.search import bounded
-from backend.services.states import locked
 from backend.services.statistics import statistics
 from backend.web import rules
 from backend.web.charts import HEIGHT, WIDTH, Chart, charts
@@ -37,7 +38,6 @@ from gleanset.presets import PRESETS
 from gleanset.rules import CUSTOM, Rules
 
 router = APIRouter(prefix="/jobs/{job_id}/validation")
-_OPEN = (JobStatus.PENDING, JobStatus.RUNNING)
 _SHOWN = 20
 _GROUPS, _IN_A_GROUP = 8, 6
 _PATIENCE = 10
@@ -120,7 +120,7 @@ async def show_validation(
 
 
 @router.post("")
-async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -> Response:
+async def judge(request: Request, service: CurrentService, session: Session, actor: Writer, job_id: Id) -> Response:
     """Judge by the form's rules; with the button `count`, only tell what they would find."""
     job = await owned(session, actor, CrawlJob, job_id)
     given = await rules.values_in(request)
@@ -129,21 +129,28 @@ async def judge(request: Request, session: Session, actor: Writer, job_id: Id) -
         indexes = service_of(request).settings.indexes
         context = await _page(session, indexes, await header_of(session, actor, job), given, errors)
         return page(request, "validation.html", context, 422 if errors else 200)
-    job = await locked(session, CrawlJob, job.id)
-    if job.status in _OPEN:
+    wanted = ValidationRequest(crawl_job_id=job.id, validation_rules=asked)
+    try:
+        await validation.order(session, wanted, actor.user_id, Allowance.of(service.settings))
+    except IllegalMove:
         return go(f"/jobs/{job_id}/validation", "Nothing was judged: the crawl is still under way.")
-    await validation.create(session, job, asked, user_id=actor.user_id)
+    except TooMany as error:
+        return go(f"/jobs/{job_id}/validation", f"Nothing was judged: {error}")
     return go(f"/jobs/{job_id}/validation", "The images are being judged.")
 
 
 @router.post("/{validation_job_id}/{action}")
-async def act(session: Session, actor: Writer, job_id: Id, validation_job_id: Id, action: str) -> Response:
+async def act(
+    service: CurrentService, session: Session, actor: Writer, job_id: Id, validation_job_id: Id, action: str
+) -> Response:
     """Cancel it, or go on with it."""
     job = await owned(session, actor, ValidationJob, validation_job_id)
-    acts = {"cancel": validation.cancel, "retry": validation.retry}
-    if job.crawl_job_id != job_id or action not in acts:
+    if job.crawl_job_id != job_id or action not in {"cancel", "retry"}:
         raise NotFound("There is no such thing to be done with a validation.")
-    await acts[action](session, validation_job_id, user_id=actor.user_id)
+    if action == "retry":
+        await validation.again(session, job, actor.user_id, Allowance.of(service.settings))
+    else:
+        await validation.cancel(session, validation_job_id, user_id=actor.user_id)
     return go(f"/jobs/{job_id}/validation#past", "Cancelled." if action == "cancel" else "It goes on.")
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
 from backend.config import Settings
-from backend.models import CrawlChunk, CrawlJob, ValidationJob
+from backend.models import CrawlChunk, CrawlJob, ExportJob, ValidationJob
 from backend.services import deleted_projects, retention
 from tests.api.gathered import gathered
 from tests.postgres import Server
@@ -47,11 +48,47 @@ def test_no_more_jobs_than_allowed_are_under_way(me: httpx.Client, other: httpx.
     answer = me.post(f"{third}/start")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert answer.json()["details"] == {"allowed": 2, "had": 2, "retry_after": 60}
-    assert "2 crawl jobs are under way, and 2 may be at once" in answer.json()["message"]
+    assert "2 jobs are under way, and 2 may be at once" in answer.json()["message"]
     assert other.post(f"{made(other)}/start").status_code == 202
     me.post(f"{first}/cancel")
     assert me.post(f"{third}/start").status_code == 202
     assert me.post(f"{first}/retry").status_code == 429
+
+
+def test_what_follows_a_crawl_counts_too(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, [downloaded("f")], max_images=10)
+    judged, packed = {"crawl_job_id": job_id}, {"crawl_job_id": job_id, "name": "E", "format": "zip"}
+    export = me.post("/api/v1/export-jobs", json=packed).json()["id"]
+    assert me.post("/api/v1/validation-jobs", json=judged).status_code == 201
+    for path, body in (("export-jobs", packed), ("validation-jobs", judged)):
+        answer = me.post(f"/api/v1/{path}", json=body)
+        assert (answer.status_code, answer.json()["details"]) == (429, {"allowed": 2, "had": 2, "retry_after": 60})
+    assert me.post(f"{made(me)}/start").status_code == 429
+    shown = me.post(f"/jobs/{job_id}/validation", follow_redirects=True)
+    assert "2 jobs are under way" in shown.text
+    use = me.get("/api/v1/profile").json()["use"]
+    assert use["running_jobs"] == {"had": 2, "allowed": 2}
+    assert use["images"] == {"had": 1, "allowed": 100}
+    assert "2 of 2" in me.get("/account").text
+    me.post(f"/api/v1/export-jobs/{export}/cancel")
+    assert me.post("/api/v1/validation-jobs", json=judged).status_code == 201
+    assert me.post(f"/api/v1/export-jobs/{export}/retry").status_code == 429
+
+
+def test_bytes_of_exports_count_until_they_expire(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, [downloaded("g")], max_images=10)
+    export = me.post("/api/v1/export-jobs", json={"crawl_job_id": job_id, "name": "E", "format": "zip"}).json()["id"]
+
+    async def change(session: AsyncSession, **values: object) -> None:
+        await session.execute(update(ExportJob).filter_by(id=export).values(values))
+
+    served.run(lambda session: change(session, status="completed", file_size=1_000_000, download_url="file:///e.zip"))
+    assert me.get("/api/v1/profile").json()["use"]["bytes"] == {"had": 1_000_000, "allowed": 1_000_000}
+    again = {"crawl_job_id": job_id, "name": "E", "format": "zip"}
+    assert me.post("/api/v1/export-jobs", json=again).status_code == 403
+    assert asked(me, 1).status_code == 403
+    served.run(lambda session: change(session, download_url=None))
+    assert me.post("/api/v1/export-jobs", json=again).status_code == 201
 
 
 def test_images_that_are_asked_for_count(served: Served, me: httpx.Client) -> None:

@@ -250,7 +250,9 @@ def test_a_deleted_export_leaves_nothing(served: Served, me: httpx.Client, expor
         time.sleep(0.05)
     entries = served.run(
         lambda session: session.scalars(
-            select(ActivityLog.action).filter_by(resource_type="export_jobs", resource_id=str(export["id"]))
+            select(ActivityLog.action)
+            .filter_by(resource_type="export_jobs", resource_id=str(export["id"]))
+            .order_by(ActivityLog.id)
         )
     )
     made = [action for action in entries if action not in {"export_job.running"}]
@@ -291,7 +293,7 @@ def test_cancelled_and_tried_again(served: Served, me: httpx.Client, person: UUI
     assert job_now["status"] in {"cancelled", "failed"}  # there is nothing to pack, which a worker may have seen first
     assert me.get(f"{JOBS}/{made['id']}/download").status_code == 409
     again = me.post(f"{JOBS}/{made['id']}/retry")
-    assert (again.status_code, again.json()["status"]) == (200, "pending")
+    assert (again.status_code, again.json()["status"]) == (202, "pending")
     listed = me.get(JOBS, params={"crawl_job_id": job}).json()["items"]
     assert [item["id"] for item in listed] == [made["id"]]
 
