@@ -115,6 +115,16 @@ def test_tabs_are_whole_on_a_phone(page: Page, job: Gathered, tab: str) -> None:
     assert page.locator(".tabs").evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
+def test_activity_is_whole_on_a_phone(page: Page, job: Gathered) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto("/activity")
+    for each in page.locator(".log, .log p, .log-filter > *").all():
+        assert each.evaluate("each => each.scrollWidth <= each.clientWidth + 1 || each.tagName === 'SELECT'")
+        box = each.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 360
+
+
 def test_keys_are_told_where_there_is_a_keyboard(browser: Browser, served: Served, job: Gathered, page: Page) -> None:
     page.goto(f"/jobs/{job.job_id}/images")
     expect(page.locator(".keys")).to_be_visible()

@@ -42,7 +42,7 @@ WAYS: dict[str, list[str]] = {
     "/": ["", "?archived=1"],
     "/account": [""],
     "/account/keys": [""],
-    "/activity": [""],
+    "/activity": ["", "?action=decisions.", "?action=takedown."],
     "/admin/projects": [""],
     "/admin/users": ["", "?search=nobody"],
     "/api": [""],
