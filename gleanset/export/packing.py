@@ -28,7 +28,7 @@ MakeContainer = Callable[[Workspace, str, dict[str, Any]], Container]
 MakeLayout = Callable[[Files, Options], Layout]
 
 _READERS, _REMOTE_READERS = 2, 8
-_BATCH_IMAGES, _BATCH_BYTES = 32, 4 << 20
+_BATCH_IMAGES, _BATCH_BYTES = 32, 2 << 20
 """Images that go from thread to thread together."""
 _AHEAD = 16
 """Batches that may be read and not written yet; one of more bytes counts as so many."""
