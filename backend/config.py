@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     request_key_hours: int = Field(default=24, ge=1, description="Hours for which an Idempotency-Key is remembered.")
     queue_days: int = Field(default=7, ge=1, description="Days for which ended tasks stay in the queue's tables.")
 
+    download_grace: int = Field(
+        default=20, ge=0, description="Seconds that downloads under way have to end when the web stops."
+    )
     secret_key: SecretStr | None = Field(
         default=None,
         min_length=32,

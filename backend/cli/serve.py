@@ -26,7 +26,7 @@ def serve(
 ) -> None:
     """Serve the web page and the API until stopped; work is left to `gleanset worker`.
 
-    Ctrl-C or SIGTERM stops gently: requests that are under way are answered first.
+    Ctrl-C or SIGTERM stops gently: requests that are under way are answered first, and downloads have a while to end.
     """
     logs.configure(get_settings(), logging.INFO)
     with listen(host, port) as listening:

@@ -14,9 +14,10 @@ from backend.app import create_app
 from backend.cli.processes import Stop
 from backend.config import Settings
 from backend.db import Database
+from backend.http.downloads import UNDER_WAY
 
 _DRAIN = 5
-"""Seconds that requests have to end when the server stops."""
+"""Seconds that requests have to end when the server stops; downloads have what the setting says."""
 
 
 class Server(uvicorn.Server):
@@ -40,7 +41,7 @@ class Web:
                 server_header=False,
                 proxy_headers=settings.trusted_proxies is not None,
                 forwarded_allow_ips=settings.trusted_proxies or "",
-                timeout_graceful_shutdown=_DRAIN,
+                timeout_graceful_shutdown=max(_DRAIN, settings.download_grace),
             )
         )
         self._listening = listening
@@ -64,6 +65,12 @@ class Web:
     def _leave(self) -> None:
         # Through the method that signals would call: sse-starlette listens there for the end of its streams.
         self._server.handle_exit(signal.SIGTERM, None)
+        asyncio.get_running_loop().call_later(_DRAIN, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """End what is under way, but for downloads."""
+        for task in self._server.server_state.tasks - set(UNDER_WAY):
+            task.cancel()
 
     def _leave_now(self) -> None:
         self._server.force_exit = True

@@ -9,8 +9,9 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
+from weakref import WeakSet
 
 from fastapi import Depends, Query
 from fastapi.responses import FileResponse, Response
@@ -81,6 +82,10 @@ def check_signature(secret: bytes, job: ExportJob, expires: int, given: str) -> 
         raise Gone("This link has expired. Make a new one where the export is shown.")
 
 
+UNDER_WAY = WeakSet[asyncio.Task[Any]]()
+"""Requests that send a file just now: a server that stops gives them longer than others."""
+
+
 class Download(FileResponse):
     """The file, or one range of it. Several ranges at once, and what is no range, get the whole file."""
 
@@ -88,6 +93,8 @@ class Download(FileResponse):
     chunk_size = 256 * 1024
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        if (task := asyncio.current_task()) is not None:
+            UNDER_WAY.add(task)
         headers = Headers(scope=scope)
         wanted = [tag.strip().removeprefix("W/") for tag in headers.get("If-None-Match", "").split(",")]
         if self.headers["ETag"] in wanted or "*" in wanted:

@@ -8,12 +8,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from backend.http.access import csrf_token
@@ -203,6 +204,50 @@ def test_requests_that_are_under_way_are_answered_before_the_end_and_streams_end
     done = running.ended(20)
     assert done.code == 0
     assert "Traceback" not in done.err
+
+
+def test_a_download_goes_on_while_everything_else_ends(start: Start, cli: Cli) -> None:
+    """It is read slowly, over more time than a request has whose body never comes."""
+    running = start("up", "--port", "0")
+    with log_in(running.line("http://")) as client:
+        host, port = client.base_url.host, client.base_url.port
+        number, size = an_export(cli), 64 * 1024**2
+        with (
+            socket.create_connection((host, port or 80)) as half,
+            client.stream("GET", f"/api/v1/export-jobs/{number}/download") as answer,
+        ):
+            half.sendall(b"POST /api/v1/projects HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+            assert int(answer.headers["Content-Length"]) == size
+            parts = answer.iter_raw(64 * 1024)
+            had = len(next(parts))
+            running.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            half.settimeout(10)
+            with suppress(ConnectionResetError):
+                while half.recv(1000):
+                    pass
+            assert 4 < time.monotonic() - began < 8, "cut off after five seconds"
+            time.sleep(1)
+            assert had + sum(len(part) for part in parts) == size
+    done = running.ended(10)
+    assert done.code == 0
+    assert "Traceback" not in done.err
+
+
+def an_export(cli: Cli) -> int:
+    """A finished one of the local owner, with a file that no buffer holds."""
+    with psycopg.connect(cli.environment["DATABASE_URL"].replace("+psycopg", "")) as connection:
+        number = connection.execute(
+            "WITH p AS (INSERT INTO projects (name, user_id) SELECT 'p', id FROM profiles RETURNING id, user_id),"
+            " c AS (INSERT INTO crawl_jobs (project_id, name, keywords, status) SELECT id, 'c', '[]', 'completed'"
+            " FROM p RETURNING id) INSERT INTO export_jobs (crawl_job_id, user_id, name, status, download_url)"
+            " SELECT c.id, p.user_id, 'e', 'completed', 'file:///there' FROM c, p RETURNING id"
+        ).fetchall()[0][0]
+    file = Path(cli.environment["GLEANSET_HOME"]) / "exports" / f"export-{number}.zip"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as made:
+        made.truncate(64 * 1024**2)
+    return int(number)
 
 
 def test_no_line_of_the_log_tells_a_secret_and_each_has_its_request(start: Start, cli: Cli) -> None:
