@@ -1,21 +1,24 @@
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
-from backend.schemas.base import Request, Response, storable
+from backend.schemas.base import Request, Response
 from backend.schemas.decisions import Note
 from backend.schemas.images import Hex
+
+LONGEST_URL = 8000
 
 
 class TakedownCreate(Request):
     """A URL, or the SHA-256 of the original or of a resized copy; exactly one of them."""
 
-    url: Annotated[str | None, Field(default=None, min_length=1, max_length=8000), AfterValidator(storable)] = None
-    sha256: Annotated[str | None, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = None
+    url: Annotated[str, StringConstraints(max_length=LONGEST_URL, pattern=r"^https?://[!-~]+$")] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$", to_lower=True)] | None = None
     note: Note | None = Field(default=None, description="Who asked for it, and why.")
 
     @model_validator(mode="after")
@@ -23,6 +26,16 @@ class TakedownCreate(Request):
         if (self.url is None) == (self.sha256 is None):
             raise ValueError("Give either url or sha256.")
         return self
+
+    @property
+    def digest(self) -> bytes | None:
+        return bytes.fromhex(self.sha256) if self.sha256 else None
+
+
+def asked_of(image: str, note: str | None) -> dict[str, Any]:
+    """What is asked in one field, an address or a hash, as the fields of `TakedownCreate`."""
+    image = image.strip()
+    return {"sha256" if re.fullmatch(r"[0-9a-fA-F]{64}", image) else "url": image, "note": note}
 
 
 class TakedownResponse(Response):

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, cast, func, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.db import Database
+from backend.errors import NotFound
 from backend.models import ActivityLog, CrawlJob, Decision, ExportJob, Image, Takedown
 from backend.models.enums import Choice, ImageOutcome, JobStatus
 from backend.services.activity import note
@@ -69,6 +70,32 @@ async def take_down(
     keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
     keys |= {blob_key(each.hex(), "jpeg") for each in copies - await in_use(session, copies)}
     return TakenDown(made, images, exports, frozenset(keys))
+
+
+async def withdraw(session: AsyncSession, takedown_id: int, *, user_id: UUID | None) -> None:
+    """Refuse it no longer, nor the bytes that were taken down with an address. What was erased stays erased.
+
+    Raises NotFound.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(TURN)))
+    made = await session.get(Takedown, takedown_id)
+    if made is None:
+        raise NotFound(f"There is no takedown {takedown_id}.")
+    gone = Takedown.id == made.id
+    if made.url is not None:  # its hashes were entered in the same transaction
+        gone |= Takedown.sha256.is_not(None) & (Takedown.created_at == made.created_at)
+    hashes = await session.scalars(delete(Takedown).where(gone).returning(Takedown.sha256))
+    told = {"url": made.url, "sha256": _hex(each for each in hashes if each)}
+    note(session, user_id, "takedown.withdrawn", made, ("refused", None), **told)
+
+
+async def found(session: AsyncSession, *, url: str | None, sha256: bytes | None) -> Takedown:
+    """The takedown of this address or these bytes. Raises NotFound."""
+    mine = _md5(Takedown.url) == _md5(url) if url else Takedown.sha256 == sha256
+    made = await session.scalar(select(Takedown).where(mine))
+    if made is None:
+        raise NotFound("This was not taken down.")
+    return made
 
 
 async def remove(

@@ -21,6 +21,7 @@ from backend.web import (
     projects,
     reasons,
     reference,
+    takedowns,
     theme,
     validation,
 )
@@ -33,7 +34,7 @@ def mount(app: FastAPI) -> None:
     router = APIRouter(include_in_schema=False)
     for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation, copies):
         router.include_router(page.router)
-    for page in (comparison, exports, activity, deleted_projects, reasons, reference):
+    for page in (comparison, exports, activity, deleted_projects, takedowns, reasons, reference):
         router.include_router(page.router)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from backend.http.access import csrf_token, session_token
+from backend.http.service import service_of
 from backend.web.filters import FILTERS
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ _LONGEST_MESSAGE = 300
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is around every page. `theme` is None where the system decides, `message` what the last form came to."""
+    """What is around every page. `theme` is None where the system decides, `message` what the last form came to.
+
+    `team`: there are several people.
+    """
 
     actor: Actor | None
     logged_in: bool
@@ -38,6 +42,7 @@ class Frame:
     path: str
     theme: str | None
     message: str | None
+    team: bool
 
 
 @cache
@@ -89,4 +94,5 @@ def _frame(request: Request) -> Frame:
         path=request.url.path,
         theme=theme if theme in THEMES else None,
         message=unquote(message)[:_LONGEST_MESSAGE] if message else None,
+        team=service_of(request).settings.accounts == "team",
     )

@@ -44,6 +44,8 @@ GIVEN: Mapping[str, Callable[[Values], Values]] = {
     "DELETE /api/v1/projects/{project_id}/decisions": lambda had: {"json": {"image_ids": had["image_ids"]}},
     "POST /admin/users/{user_id}/remove": lambda _: {"data": {"sure": "yes"}},
     "POST /admin/projects/{deleted_id}/purge": lambda _: {"data": {"sure": "yes"}},
+    "POST /admin/takedowns": lambda _: {"data": {"image": "https://example.org/2.jpg"}},
+    "POST /admin/takedowns/{takedown_id}/withdraw": lambda _: {"data": {"sure": "yes"}},
     "POST /projects/new": lambda _: {"data": {"name": "Another"}},
     "POST /projects/{project_id}/settings": lambda _: {"data": {"name": "Another"}},
     "POST /projects/{project_id}/status": lambda _: {"data": {"status": "archived"}},

@@ -57,6 +57,46 @@ def test_an_image_is_removed_from_all_projects(served: Served, by: str) -> None:
         assert client.get(f"/api/v1/images/{jobs[0].images[0]}/file").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "body", [{"url": "zzz"}, {"url": "ftp://example.org/1"}, {"sha256": "ab"}, {"url": "https://a b"}]
+)
+def test_what_is_neither_address_nor_hash_is_refused(served: Served, body: dict[str, str]) -> None:
+    with served.browser(served.person(Role.MODERATOR)) as client:
+        answer = client.post(PATH, json=body)
+        assert (answer.status_code, [*answer.json()["details"]["fields"]]) == (422, [f"body.{next(iter(body))}"])
+        page = client.post("/admin/takedowns", data={"image": next(iter(body.values()))})
+        assert (page.status_code, "SHA-256 (64 hex digits), please" in page.text) == (422, True)
+
+
+def test_a_takedown_is_withdrawn_and_what_was_erased_stays_erased(served: Served) -> None:
+    own = {"url": "https://example.org/withdrawn.jpg"}
+    job = gathered(served, served.person(), [picture("china", 222)], fields=lambda n: own if n == 0 else {})
+    row = job.row(Image, job.images[0])
+    digest = row.sha256
+    assert digest is not None
+    with served.browser(served.person(Role.MODERATOR)) as client:
+        shown = client.post("/admin/takedowns", data={"image": row.original_url}, follow_redirects=True).text
+        assert "1 image removed" in shown
+        assert row.original_url in shown
+        assert digest.hex() in shown, "the bytes were taken down with it"
+        listed = client.get(PATH).json()["items"]
+        [made] = [each for each in listed if each["url"] == row.original_url]
+        assert client.delete(f"{PATH}/{made['id']}").status_code == 204
+        assert client.delete(f"{PATH}/{made['id']}").status_code == 404
+        left = client.get(PATH).json()["items"]
+        assert len(left) == len(listed) - 2
+        assert client.post("/admin/takedowns/1/withdraw", follow_redirects=True).text.count("tick the box first") == 1
+    with served.browser(job.user_id) as client:
+        assert client.delete(f"{PATH}/{made['id']}").status_code == 403
+        assert client.get("/admin/takedowns").status_code == 403
+        assert "/admin/takedowns" not in client.get("/").text
+    assert job.row(Image, job.images[0]).sha256 is None
+    store = Store(served.settings.store_place)
+    assert served.run(lambda _: store.length(blob_key(digest.hex(), "jpeg"))) is None
+    asked = [candidate("again", url=row.original_url)]
+    assert not served.run(lambda session: takedowns.refused_urls(session, asked))
+
+
 def test_what_is_met_again_is_refused(served: Served) -> None:
     mine, by_url, other = downloaded("taken"), downloaded("also"), downloaded("other")
 

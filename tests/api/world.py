@@ -24,6 +24,7 @@ from backend.models import (
     Image,
     Profile,
     Project,
+    Takedown,
     ValidationJob,
     Verdict,
 )
@@ -62,6 +63,7 @@ KINDS: Mapping[str, Kind] = {
     "key_id": Kind.OWN,
     "session_id": Kind.OWN,
     "user_id": Kind.PERSON,
+    "takedown_id": Kind.PERSON,
     "deleted_id": Kind.PERSON,
     "token": Kind.ANY,
     "action": Kind.ANY,
@@ -104,6 +106,9 @@ async def make_world(session: AsyncSession) -> World:
     key, _ = _key(people["owner"], [Scope.READ])
     session.add(key)
     await session.flush()
+    session.add(taken := Takedown(url=f"https://example.org/{uuid4().hex}"))
+    await session.flush()
+    values["takedown_id"] = taken.id
     token = await identity.open_session(session, people["owner"].id, "another browser")
     values |= {"key_id": key.id, "user_id": target.id, "session_id": token_hash(token).hex()}
     session.add_all(

@@ -26,6 +26,7 @@ CHANGING = {
     ("decide", "reject", "1", "--note", "why"): {"decisions.made"},
     ("decide", "undo", "1"): {"decisions.undone"},
     ("takedown", sha256_of(2)): {"takedown.made", "crawl_job.image_taken_down"},
+    ("takedown", sha256_of(2), "--withdraw"): {"takedown.withdrawn"},
     ("projects", "archive", "1"): {"project.updated"},
     ("projects", "restore", "1"): {"project.updated"},
     ("users", "add", "a@example.org"): {"user.created", "user.link_made"},

@@ -18,7 +18,7 @@ from backend.app import create_app
 from backend.config import Settings
 from backend.db import Database
 from backend.http.access import endpoints
-from backend.models import ExportJob, Project
+from backend.models import ExportJob, Project, Takedown
 from backend.models.enums import Choice, Role
 from backend.schemas.plans import CrawlPlan
 from backend.services import crawl_jobs, decisions, identity
@@ -44,6 +44,7 @@ WAYS: dict[str, list[str]] = {
     "/account/keys": [""],
     "/activity": ["", "?action=decisions.", "?action=takedown."],
     "/admin/projects": [""],
+    "/admin/takedowns": [""],
     "/admin/users": ["", "?search=nobody"],
     "/api": [""],
     "/images/{image_id}": [""],
@@ -115,6 +116,7 @@ def job(served: Served) -> Gathered:
         owner = await session.get_one(Project, made.project_id)
         await decisions.decide(session, owner, made.images[:1], Choice.KEEP, why=LONG, user_id=user_id)
         job = ExportJob(crawl_job_id=made.job_id, user_id=user_id, name=LONG, splits={"train": 3, "test": 1})
+        session.add(Takedown(url=f"https://example.org/{LONG * 4}", note=LONG, user_id=user_id))
         job.status, job.error_message = "failed", f"{LONG} {LONG}"
         session.add(job)
         for begun in (None, datetime.now(UTC)):

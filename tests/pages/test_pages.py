@@ -8,6 +8,7 @@ import time
 import httpx
 
 from backend.http.access import csrf_token
+from backend.models.enums import Role
 from backend.web.safe import own_path
 from tests.serving import Served
 
@@ -35,6 +36,12 @@ def test_a_project_is_made_renamed_archived_and_deleted(me: httpx.Client) -> Non
     assert "tick the box" in me.post(f"{path}/status", data={"status": "deleted"}).text
     me.post(f"{path}/status", data={"status": "deleted", "sure": "yes"})
     assert me.get(path).status_code == 404
+
+
+def test_where_there_is_one_owner_no_page_leads_to_people(served: Served) -> None:
+    with served.browser(served.person(Role.ADMIN)) as admin:
+        shown = admin.get("/").text
+    assert ('href="/admin/takedowns"' in shown, 'href="/admin/users"' in shown) == (True, False)
 
 
 def test_a_job_that_nobody_started_is_not_running(me: httpx.Client) -> None:

@@ -25,6 +25,7 @@ from backend.web import (
     projects,
     reasons,
     reference,
+    takedowns,
     validation,
 )
 from backend.web.filters import FILTERS, count, duration, number, size
@@ -38,6 +39,7 @@ CONTEXTS: dict[str, type[Any]] = {
     "keys.html": keys.KeysPage,
     "people.html": people.PeoplePage,
     "deleted_projects.html": deleted_projects.DeletedProjectsPage,
+    "takedowns.html": takedowns.TakedownsPage,
     "projects.html": projects.ProjectsPage,
     "project.html": projects.ProjectPage,
     "project_form.html": projects.ProjectForm,
