@@ -229,6 +229,14 @@ async def items_of(session: AsyncSession, job: CrawlJob, ids: Sequence[int]) -> 
     return _ITEMS.validate_json(await json_of(session, job, ids))
 
 
+async def beside(session: AsyncSession, image: Image) -> tuple[int | None, int | None]:
+    """The images of its job before and after it, among downloads or among what was not had, as it is one of these."""
+    walk = _walk(image.crawl_job_id, downloads=image.outcome == ImageOutcome.DOWNLOADED)
+    ids = select(images.c.id)
+    before = await session.scalar(walk.back(ids, image.id).limit(1))
+    return before, await session.scalar(walk.rows(ids, image.id).limit(1))
+
+
 def walk_of(job: CrawlJob) -> Walk:
     """Through a job's downloads."""
     return _walk(job.id)

@@ -16,13 +16,14 @@ from backend.http.access import Moderator, Reader, Writer
 from backend.http.paging import Cursor, Id, decode_cursor, encode_cursor
 from backend.http.service import CurrentService, Session, release
 from backend.models import CrawlJob, Image, Profile, Project
-from backend.models.enums import Choice, Role
+from backend.models.enums import Choice, JobStatus, Role
 from backend.schemas.decisions import Decided, DecisionUndo, Note
 from backend.schemas.images import ImageDetail, ImageFilter, ImageItem, Neighbour
 from backend.services import decisions, takedowns
 from backend.services.access import owned, seen
 from backend.services.image_detail import detail
 from backend.services.neighbours import neighbours
+from backend.services.search import beside
 from backend.services.search import page as images_page
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.narrowing import Narrowing, narrowing
@@ -51,6 +52,7 @@ class GalleryPage:
     project_id: int
     project_name: str
     changeable: bool
+    crawling: bool
     items: Sequence[ImageItem]
     next: str | None
     query: str
@@ -61,7 +63,7 @@ class GalleryPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePage:
-    """`decider` is who decided; `shown` whether a browser can show the file itself."""
+    """`decider` is who decided; `shown` whether a browser can show the file itself; `before` and `after` in the job."""
 
     image: ImageDetail
     job_name: str
@@ -69,6 +71,8 @@ class ImagePage:
     changeable: bool
     decider: str | None
     shown: bool
+    before: int | None
+    after: int | None
     neighbours: Sequence[Neighbour]
     may_take_down: bool
 
@@ -91,6 +95,7 @@ async def show_gallery(
         project_id=project.id,
         project_name=project.name,
         changeable=actor.may_change(project.user_id),
+        crawling=job.status in (JobStatus.PENDING, JobStatus.RUNNING),
         items=items,
         next=None if more is None else encode_cursor(more),
         query=urlencode(given),
@@ -120,6 +125,7 @@ async def show_image(request: Request, session: Session, actor: Reader, image_id
     job = await session.get_one(CrawlJob, image.crawl_job_id)
     project = await session.get_one(Project, job.project_id)
     found = await detail(session, image)
+    before, after = await beside(session, image)
     decider = found.decision and found.decision.user_id and await session.get(Profile, found.decision.user_id)
     context = ImagePage(
         image=found,
@@ -128,6 +134,8 @@ async def show_image(request: Request, session: Session, actor: Reader, image_id
         changeable=actor.may_change(project.user_id) and found.sha256 is not None,
         decider=(decider.full_name or decider.email) if decider else None,
         shown=found.format in _BROWSERS_SHOW,
+        before=before,
+        after=after,
         neighbours=(await neighbours(session, image)).items,
         may_take_down=actor.is_at_least(Role.MODERATOR),
     )

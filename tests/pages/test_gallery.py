@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import Decision, Image
+from backend.models import CrawlJob, Decision, Image
 from tests.api.albums import Gathered, gathered, picture, pictures
 from tests.browser import Visit, chromium, opened
 from tests.serving import Served
@@ -302,6 +302,43 @@ def test_the_page_of_an_image_tells_everything(served: Served, job: Gathered) ->
         assert client.post(path, data=body | {"choice": "burn"}).status_code == 422
         twin = gathered(served, job.user_id, [picture("china"), picture("china", 640), picture("china")])
         assert client.get(f"/images/{twin.images[0]}").text.count('class="tile"') == 2
+
+
+def test_from_image_to_image_by_links_and_keys(visit: Visit, served: Served, job: Gathered) -> None:
+    page = visit.page
+    page.goto(f"/images/{job.images[1]}")
+    page.get_by_role("link", name="Next").click()
+    expect(page).to_have_url(re.compile(f"/images/{job.images[2]}$"))
+    for place in (1, 0):
+        page.keyboard.press("ArrowLeft")
+        expect(page).to_have_url(re.compile(f"/images/{job.images[place]}$"))
+    assert page.get_by_role("link", name="Previous").count() == 0
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile(f"/images/{job.images[1]}$"))
+    page.get_by_label("Why").fill("text")
+    page.keyboard.press("ArrowLeft")  # within the text
+    page.wait_for_timeout(300)
+    expect(page).to_have_url(re.compile(f"/images/{job.images[1]}$"))
+    visit.accessible()
+    with served.browser(job.user_id) as client:
+        client.headers["Accept"] = "text/html"
+        assert 'rel="next"' not in client.get(f"/images/{job.images[-1]}").text
+        [lost] = re.findall(r'data-image="(\d+)"', client.get(f"/jobs/{job.job_id}/images?outcome=failed").text)
+        assert "rel=" not in client.get(f"/images/{lost}").text.partition("<main")[2].partition("</h1>")[2][:300]
+
+
+def test_a_crawl_that_ended_without_images_promises_none(served: Served, me: httpx.Client, project: int) -> None:
+    async def make(session: AsyncSession, status: str) -> int:
+        session.add(made := CrawlJob(project_id=project, name="Empty", keywords=["cat"], status=status))
+        await session.flush()
+        return made.id
+
+    for status, ended in (("failed", True), ("cancelled", True), ("running", False)):
+        job_id = served.run(lambda session, status=status: make(session, status))
+        for path in ("images", "validation", "exports"):
+            text = me.get(f"/jobs/{job_id}/{path}").text
+            assert ("has ended without" in text) == ended
+            assert bool(re.search("as soon as|As soon as|When the images", text)) != ended
 
 
 def test_others_see_and_decide_nothing(served: Served, job: Gathered, me: httpx.Client) -> None:
