@@ -45,8 +45,8 @@ fuzz: $(DEVELOPING) ## 100,000 damaged pictures; ARGS="--first 5000 --count 1000
 week: $(DEVELOPING) ## 200,000 URLs with workers killed; ARGS="--urls 50000 --hosts 1000 --seconds 5"
 	@$(PY) -m tests.week $(ARGS)
 
-schemathesis: $(DEVELOPING) ## requests made up from the OpenAPI document; SCHEMATHESIS_EXAMPLES=50 asks more
-	@$(PY) -m pytest -p tests.api.conftest tests/schemathesis/check.py $(ARGS)
+schemathesis: $(DEVELOPING) ## requests made up from the OpenAPI document, others than make test has
+	@SCHEMATHESIS_EXAMPLES=$${SCHEMATHESIS_EXAMPLES:-50} $(PY) -m pytest tests/schemathesis $(ARGS)
 
 bench: $(DEVELOPING) ## the benchmarks: python -m benchmarks
 	@$(PY) -m benchmarks $(ARGS)
