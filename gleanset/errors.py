@@ -10,6 +10,7 @@
     ├── StoreError              a blob cannot be written or read
     ├── ExportError             a dataset cannot be packed
     │   ├── NotAnExport         what was given to be read is no dataset, or cannot be had
+    │   ├── NotDelivered        a packed dataset does not get to where it was asked for
     │   └── ExportDamaged       a packed dataset cannot be read to its end
     └── ClientError             the client did not get what it asked for
         ├── Unreachable         no answer from the server, or half of one
@@ -95,6 +96,10 @@ class ExportError(GleansetError):
 
 class NotAnExport(ExportError):
     """What was given to be read is no packed dataset, or cannot be had at all."""
+
+
+class NotDelivered(ExportError):
+    """A packed dataset cannot be put to where it was asked for; it is packed all the same."""
 
 
 class ExportDamaged(ExportError):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -52,3 +56,44 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path / "blobs") if request.param == "folder" else request.getfixturevalue("s3")
+
+
+class SlowWay:
+    """A way to the store on which who puts a file of a name like `hold` gets stuck. `puts`: what went through."""
+
+    def __init__(self, target: str, hold: str) -> None:
+        there = urlsplit(target)
+        assert there.hostname is not None
+        assert there.port is not None
+        self._target = (there.hostname, there.port)
+        self._hold = re.compile(hold)
+        self.held, self.released = threading.Event(), threading.Event()
+        self.puts: list[str] = []
+
+    @contextmanager
+    def open(self) -> Iterator[str]:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            threading.Thread(target=self._serve, args=(listening,), daemon=True).start()
+            try:
+                yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            finally:
+                self.released.set()
+
+    def _serve(self, listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listening.accept()
+                far = socket.create_connection(self._target)
+                threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _pass(self, near: socket.socket, far: socket.socket, up: bool) -> None:
+        with suppress(OSError), near, far:
+            while data := near.recv(1 << 16):
+                for path in re.findall(rb"^PUT (\S+) HTTP", data, re.MULTILINE) if up else ():
+                    if not self.released.is_set() and self._hold.search(path.decode()):
+                        self.held.set()
+                        self.released.wait()
+                        return
+                    self.puts.append(path.decode())
+                far.sendall(data)

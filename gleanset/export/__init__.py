@@ -6,6 +6,7 @@ from gleanset.export.folder import Folder
 from gleanset.export.imagefolder import ImageFolder
 from gleanset.export.layout import Options, Plain, Resize
 from gleanset.export.listing import CsvListing, JsonlListing
+from gleanset.export.objects import ObjectPlace
 from gleanset.export.packing import Form, export, pack
 from gleanset.export.parquet import Parquet
 from gleanset.export.tar import Tar, TarGz, TarZst
@@ -22,6 +23,7 @@ __all__ = [
     "Entries",
     "Entry",
     "Form",
+    "ObjectPlace",
     "Options",
     "Packed",
     "Progress",
