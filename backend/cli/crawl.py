@@ -286,6 +286,7 @@ def export(
         int | None, typer.Option("--validation", help="Whose verdicts decide; the latest validation otherwise.")
     ] = None,
     out: Out = None,
+    name: Annotated[str | None, typer.Option(help="The dataset's name; that of the crawl job otherwise.")] = None,
     split: packing.Split = None,
     folds: packing.Folds = None,
     fixed_test: packing.FixedTest = None,
@@ -307,6 +308,8 @@ def export(
 
     For cross-validation, two labels, small squares: gleanset export 1 --folds 5 --labels gull,tern --resize crop:224
     """
+    if name is not None:
+        check_text(name)
     options = packing.export_options(
         split=split,
         folds=folds,
@@ -329,24 +332,35 @@ def export(
             async with database.transaction() as session:
                 crawl_job = await crawl_jobs.finished(session, job)
                 owner = await profiles.local_owner(session)
-                await exports.create(session, crawl_job, owner.id, plan.format, exports.options_of(plan))
-            await run_and_report(settings, database, job, json=json)
+                made = await exports.create(session, crawl_job, owner.id, plan.format, exports.options_of(plan), name)
+            await run_and_report(settings, database, job, json=json, export_job_id=made.id)
 
     asyncio.run(run())
 
 
 async def run_and_report(
-    settings: Settings, database: Database, job_id: int, *, json: bool, with_export: bool = True
+    settings: Settings,
+    database: Database,
+    job_id: int,
+    *,
+    json: bool,
+    with_export: bool = True,
+    export_job_id: int | None = None,
 ) -> None:
-    """Run the job to its end in this process, print what came of it, and exit with 1 when it failed."""
+    """Run the job, or one export of it, to its end in this process, put the dataset where it was asked for, print what
+    came of it, and exit with 1 when it failed."""
     try:
-        now = replace(await run_to_end(settings, database, job_id, Display(quiet=json)), asked=True)
+        now = await run_to_end(settings, database, job_id, Display(quiet=json), export_job_id)
     except Interrupted:
         if json:
             async with database.transaction() as session:
-                typer.echo(as_json(await report(session, job_id), None))
+                typer.echo(as_json(await report(session, job_id, export_job_id=export_job_id), None))
         raise
-    path = deliver(now) if with_export else None
+    path = await deliver(database, now.export) if with_export else None
+    if path is not None:
+        async with database.transaction() as session:
+            now = await report(session, job_id, export_job_id=export_job_id)
+    now = replace(now, asked=True)
     if json:
         typer.echo(as_json(now, path))
     else:

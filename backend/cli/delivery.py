@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import obstore
-from obstore.exceptions import BaseError
-from obstore.store import from_url
-
 from backend.cli.display import note
+from backend.db import Database
 from backend.errors import BadInput
-from backend.models.enums import JobStatus
+from backend.models import ExportJob
+from backend.models.enums import Delivery, JobStatus
 from backend.schemas.plans import ExportPlan
-from backend.services.reports import Report
-from gleanset.export import CONTAINERS, FORMATS
+from backend.services import deliveries
+from gleanset.errors import NotDelivered
+from gleanset.export import CONTAINERS, FORMATS, ObjectPlace
 from gleanset.export.files import MANIFEST
-
-_FOREIGN = (BaseError, OSError, ValueError)
-"""What obstore raises; ValueError for an address that does not parse."""
 
 
 def export_plan(format_: str | None, out: str | None) -> ExportPlan | None:
@@ -34,7 +32,10 @@ def export_plan(format_: str | None, out: str | None) -> ExportPlan | None:
     if out is None:
         return ExportPlan(format=format_)
     if "://" in out:
-        _object_store(out)
+        try:
+            ObjectPlace(out, folder=container == "folder").check()
+        except NotDelivered as error:
+            raise BadInput(str(error)) from error
         return ExportPlan(format=format_, container=container, out=out.rstrip("/"))
     path = Path(out).absolute()
     if path.exists():
@@ -55,45 +56,65 @@ def _container(format_: str | None, out: str | None) -> str | None:
     return usual if format_ in CONTAINERS else named
 
 
-def dataset_path(now: Report) -> str | None:
-    """Where the run's dataset lies: where the person asked for it, or else among the exports."""
-    job = now.export
+def dataset_path(job: ExportJob | None) -> str | None:
+    """Where a dataset lies: where the person asked for it, or else among the exports."""
     if job is None or job.status != JobStatus.COMPLETED or job.download_url is None:
         return None
-    wanted = job.export_options.get("out")
-    if wanted is not None and ("://" in wanted or Path(wanted).exists()):
-        return str(wanted)
+    out = deliveries.destination(job)
+    if out is not None and job.delivery == Delivery.DONE and (deliveries.remote(job) or Path(out).exists()):
+        return out
     return unquote(urlsplit(job.download_url).path)
 
 
-def deliver(now: Report) -> str | None:
-    """Put the dataset of a run that has just ended where the person asked for it; its path. Raises BadInput."""
-    job = now.export
-    if job is None or job.status != JobStatus.COMPLETED or job.download_url is None:
+async def deliver(database: Database, job: ExportJob | None) -> str | None:
+    """Put a completed export where the person asked for it on this machine, once; where it lies. Raises BadInput."""
+    path, out = dataset_path(job), deliveries.destination(job) if job else None
+    if job is None or path is None or out is None or job.delivery != Delivery.WANTED or deliveries.remote(job):
+        return path
+    if not await asyncio.to_thread(_place, Path(path), Path(out), job):
+        note(f"The dataset was packed elsewhere, as {job.download_url}. There: gleanset exports retry {job.id}")
         return None
-    packed, out = Path(unquote(urlsplit(job.download_url).path)), job.export_options.get("out")
-    if out is None or ("://" not in out and Path(out).exists()):
-        return str(out or packed)
+    async with database.transaction() as session:
+        await deliveries.done(session, job.id)
+    return out
+
+
+def _place(packed: Path, out: Path, job: ExportJob) -> bool:
+    """A second name for its files where the disk allows it, copies otherwise; whole or not at all. False when its files
+    are those of another machine."""
     if not packed.exists():
-        note(f"The dataset was packed on another machine, as {job.download_url}.")
-        return None
-    if "://" in out:
-        _upload(packed, out)
-    else:
-        _copy(packed, Path(out))
-    return str(out)
-
-
-def _copy(packed: Path, out: Path) -> None:
-    """A second name for its files where the disk allows it, copies otherwise; whole or not at all."""
+        return False
+    if out.exists():
+        if _digest(out) == job.sha256:  # from a command that was killed before it could say so
+            return True
+        raise BadInput(
+            f"{out} exists already. The dataset lies here: {packed}. Move away what is there, and then:"
+            f" gleanset exports retry {job.id}"
+        )
     part = out.with_name(f".{out.name}.part")
-    if packed.is_dir():
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(packed, part, copy_function=_link)
-    else:
-        part.unlink(missing_ok=True)
-        _link(packed, part)
-    part.rename(out)
+    try:
+        if packed.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(packed, part, copy_function=_link)
+        else:
+            part.unlink(missing_ok=True)
+            _link(packed, part)
+        part.rename(out)
+    except OSError as error:
+        raise BadInput(
+            f"The dataset cannot be put to {out}: {error.strerror or error}. It lies here: {packed}. When that is"
+            f" mended: gleanset exports retry {job.id}"
+        ) from error
+    return True
+
+
+def _digest(out: Path) -> bytes:
+    """As an export's SHA-256 is made: of its file, or of its folder's manifest."""
+    file = out / MANIFEST if out.is_dir() else out
+    if not file.is_file():
+        return b""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
 
 
 def _link(file: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
@@ -101,25 +122,3 @@ def _link(file: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
         os.link(file, to)
     except OSError:
         shutil.copyfile(file, to)
-
-
-def _upload(packed: Path, out: str) -> None:
-    """The files of a folder one by one, the manifest last: when it is there, all are."""
-    try:
-        if packed.is_dir():
-            store = from_url(out)
-            files = [path for path in sorted(packed.rglob("*")) if path.is_file() and path.name != MANIFEST]
-            for path in (*files, packed / MANIFEST):
-                obstore.put(store, path.relative_to(packed).as_posix(), path)
-        else:
-            parent, _, name = out.rpartition("/")
-            obstore.put(from_url(parent), name, packed)
-    except _FOREIGN as error:
-        raise BadInput(f"The dataset cannot be put to {out}: {error}. It lies here: {packed}") from error
-
-
-def _object_store(out: str) -> None:
-    try:
-        from_url(out)
-    except _FOREIGN as error:
-        raise BadInput(f"{out} is no address of an object store, such as s3://bucket/folder: {error}") from error

@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backend.models import CrawlJob, ExportJob, ValidationJob
-from backend.models.enums import ImageChange
+from backend.models.enums import Delivery, ImageChange, JobStatus
+from backend.services import deliveries
 from backend.services.reports import Report
 from gleanset.types import Reason
 
@@ -88,7 +89,10 @@ def _facts(job: CrawlJob | ValidationJob | ExportJob, now: Report) -> str:
         case ValidationJob():
             return f"{job.validated_images - job.invalid_images:,} valid, {job.invalid_images:,} invalid"
         case ExportJob():
-            return f"{job.exported_images:,} of {job.total_images:,} packed"
+            packed = f"{job.exported_images:,} of {job.total_images:,} packed"
+            if job.delivery == Delivery.BEGUN and job.file_size:
+                return f"{packed}, {decimal(job.file_size)} on the way to {deliveries.destination(job)}"
+            return packed
 
 
 def _line(now: Report) -> str:
@@ -150,6 +154,18 @@ def print_summary(now: Report, export_path: str | None) -> None:
         console.print(Text(export_path), soft_wrap=True)
         for line in _division(now.export):
             console.print(line, soft_wrap=True)
+    for line in undelivered(now.export):
+        console.print(Text(line), soft_wrap=True)
+
+
+def undelivered(export: ExportJob | None) -> Iterator[str]:
+    """That a dataset does not lie where it was asked for, and how it comes there."""
+    if export is None or (out := deliveries.destination(export)) is None or export.delivery == Delivery.DONE:
+        return
+    if export.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
+        yield f"It does not lie in {out} yet: gleanset exports retry {export.id}"
+    elif export.delivery == Delivery.BEGUN:
+        yield f"It is on its way to {out}."
 
 
 def _division(export: ExportJob) -> Iterator[str]:

@@ -12,14 +12,14 @@ from rich.table import Table
 from sqlalchemy import select
 
 from backend.cli.crawl import Json, run_and_report
-from backend.cli.delivery import dataset_path
+from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import as_json, print_summary
 from backend.config import get_settings
 from backend.db import Database
-from backend.errors import NotFound
+from backend.errors import IllegalMove, NotFound
 from backend.models import CrawlJob
 from backend.schemas.crawl_jobs import CrawlJobResponse
-from backend.services import crawl_jobs, crawl_requests, profiles
+from backend.services import crawl_jobs, crawl_requests, deliveries, profiles
 from backend.services.reports import report
 
 app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete crawl jobs.")
@@ -77,7 +77,7 @@ def show(job: JobNumber, *, json: Json = False) -> None:
             database.transaction() as session,
         ):
             now = await report(session, job)
-        path = dataset_path(now)
+        path = dataset_path(now.export)
         if json:
             typer.echo(as_json(now, path))
         else:
@@ -104,14 +104,24 @@ def cancel(job: JobNumber) -> None:
 
 @app.command()
 def retry(job: JobNumber, *, json: Json = False) -> None:
-    """Go on with a job that was interrupted, cancelled or failed, from where it stopped."""
+    """Go on with a job that was interrupted, cancelled or failed, from where it stopped.
+
+    Datasets of it that are packed, and do not lie yet where --out said, are put there.
+    """
 
     async def run() -> None:
         settings = get_settings()
         async with await asyncio.to_thread(Database.ready, settings) as database:
             async with database.transaction() as session:
                 owner = await profiles.local_owner(session)
-                await crawl_jobs.retry(session, job, user_id=owner.id)
+                packed = await deliveries.waiting(session, job)
+                try:
+                    await crawl_jobs.retry(session, job, user_id=owner.id)
+                except IllegalMove:
+                    if not packed:
+                        raise
+            for each in packed:
+                await deliver(database, each)
             await run_and_report(settings, database, job, json=json)
 
     asyncio.run(run())

@@ -22,6 +22,7 @@ from backend.cli import (
     decide,
     demo,
     diff,
+    exports,
     jobs,
     projects,
     rules,
@@ -61,6 +62,7 @@ app.command("verify")(verify.verify)
 app.command("diff")(diff.diff)
 app.command("sources")(sources.sources)
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(exports.app, name="exports")
 app.add_typer(projects.app, name="projects")
 app.add_typer(users.app, name="users")
 app.add_typer(database.app, name="db")
@@ -90,7 +92,7 @@ def main() -> NoReturn:
     try:
         app(prog_name="gleanset")
     except Interrupted as interrupted:
-        note(f"\nInterrupted. Nothing is lost; go on with: gleanset jobs retry {interrupted.crawl_job_id}")
+        note(f"\nInterrupted. Nothing is lost; go on with: {interrupted.way_on}")
         sys.exit(130)
     except KeyboardInterrupt:
         note("\nInterrupted.")

@@ -23,9 +23,11 @@ _LOOK_AT_MOST_EVERY = 0.2
 class Interrupted(Exception):
     """A person pressed Ctrl-C, or the process was asked to end, while the job was under way."""
 
-    def __init__(self, crawl_job_id: int) -> None:
+    def __init__(self, crawl_job_id: int, export_job_id: int | None = None) -> None:
         super().__init__()
-        self.crawl_job_id = crawl_job_id
+        self.way_on = f"gleanset jobs retry {crawl_job_id}"
+        if export_job_id is not None:
+            self.way_on = f"gleanset exports retry {export_job_id}"
 
 
 @asynccontextmanager
@@ -51,8 +53,10 @@ async def working(
             runtime.stopping.set()
 
 
-async def run_to_end(settings: Settings, database: Database, crawl_job_id: int, display: Display) -> Report:
-    """Work on the job in this process and follow it until it is settled.
+async def run_to_end(
+    settings: Settings, database: Database, crawl_job_id: int, display: Display, export_job_id: int | None = None
+) -> Report:
+    """Work on the job in this process and follow it, or one export of it, until that is settled.
 
     Raises Interrupted when SIGINT or SIGTERM comes first; what was under way is back in the queue then.
     """
@@ -63,15 +67,21 @@ async def run_to_end(settings: Settings, database: Database, crawl_job_id: int, 
         loop.add_signal_handler(number, me.cancel)
     try:
         async with working(settings, database, crawl_job_id) as work:
-            return await follow(database, crawl_job_id, display, work)
+            return await follow(database, crawl_job_id, display, work, export_job_id)
     except asyncio.CancelledError:
-        raise Interrupted(crawl_job_id) from None
+        raise Interrupted(crawl_job_id, export_job_id) from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 
 
-async def follow(database: Database, crawl_job_id: int, display: Display, work: asyncio.Task[None]) -> Report:
+async def follow(
+    database: Database,
+    crawl_job_id: int,
+    display: Display,
+    work: asyncio.Task[None],
+    export_job_id: int | None = None,
+) -> Report:
     """Show the job's progress until it is settled; looks when the database announces a change of it."""
     connection = await database.listen(CHANNEL)
     changed = asyncio.Event()
@@ -80,7 +90,7 @@ async def follow(database: Database, crawl_job_id: int, display: Display, work: 
         with display:
             while True:
                 async with database.transaction() as session:
-                    now = await report(session, crawl_job_id)
+                    now = await report(session, crawl_job_id, export_job_id=export_job_id)
                 display.show(now)
                 if now.settled:
                     return now

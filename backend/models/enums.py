@@ -37,6 +37,14 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Delivery(StrEnum):
+    """Of an export that is to lie at a place of the person's own."""
+
+    WANTED = "wanted"
+    BEGUN = "begun"
+    DONE = "done"
+
+
 class ImageOutcome(StrEnum):
     PENDING = "pending"
     DOWNLOADED = "downloaded"

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from backend.models.base import EMPTY_OBJECT, Base, JobMixin, counter, not_negative, percentage
-from backend.models.enums import JobStatus, allowed
+from backend.models.enums import Delivery, JobStatus, allowed
 
 if TYPE_CHECKING:
     from backend.models.crawl_jobs import CrawlJob
@@ -74,6 +74,7 @@ class ExportJob(JobMixin, Base):
     splits: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict, server_default=EMPTY_OBJECT)
     left_out_images: Mapped[int] = counter()
     moved_images: Mapped[int] = counter()
+    delivery: Mapped[str | None] = mapped_column(String(20))
 
     crawl_job: Mapped[CrawlJob] = relationship(back_populates="export_jobs")
     user: Mapped[Profile] = relationship(back_populates="export_jobs")
@@ -83,6 +84,7 @@ class ExportJob(JobMixin, Base):
 
     __table_args__ = (
         allowed("status", JobStatus),
+        allowed("delivery", Delivery),
         percentage("progress"),
         *not_negative("total_images", "exported_images", "file_size", "attempts", "taken_down_images"),
         *not_negative("left_out_images", "moved_images"),

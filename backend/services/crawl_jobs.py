@@ -231,7 +231,8 @@ async def refresh(
 
 
 async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> CrawlJob:
-    """Stop a job and the validations and exports that hang from it; what was gathered stays.
+    """Stop a job and the validations and exports that hang from it; what was gathered stays. A job that has ended stays
+    as it is, and only these are stopped.
 
     Raises IllegalMove when nothing of it is pending or running.
     """
@@ -305,7 +306,14 @@ async def _retry_followers(session: AsyncSession, job: CrawlJob, user_id: UUID |
     elif packed is not None and packed.status != JobStatus.COMPLETED:
         await exports.retry(session, packed.id, user_id=user_id)
     else:
-        raise IllegalMove(f"The crawl job {job.id} is completed; there is nothing left to do.", current=job.status)
+        left = await session.scalars(
+            select(ExportJob.id)
+            .where(ExportJob.crawl_job_id == job.id, ExportJob.status != JobStatus.COMPLETED.value)
+            .order_by(ExportJob.id)
+        )
+        ways = ", ".join(f"gleanset exports retry {number}" for number in left)
+        what = f"earlier exports of it are not: {ways}" if ways else "there is nothing left to do."
+        raise IllegalMove(f"The crawl job {job.id} is completed; {what}", current=job.status)
 
 
 async def _last(session: AsyncSession, kind: type[AnyFollower], job_id: int) -> AnyFollower | None:

@@ -17,10 +17,10 @@ from backend import queue
 from backend.db import Database
 from backend.errors import BadInput, Gone, IllegalMove
 from backend.models import CrawlJob, Decision, ExportJob, Image, Project, ValidationJob
-from backend.models.enums import JobStatus
+from backend.models.enums import Delivery, JobStatus
 from backend.schemas.exports import ExportRequest, StoredOptions
 from backend.schemas.plans import ExportPlan
-from backend.services import allowances, splits
+from backend.services import allowances, deliveries, splits
 from backend.services.activity import note
 from backend.services.allowances import Allowance
 from backend.services.decisions import chosen
@@ -64,6 +64,7 @@ async def create(
             await splits.check(session, project.user_id, options.split)
         options = options.model_copy(update={"split": await splits.settle(session, job, project.id, options.split)})
     job.export_options = options.model_copy(update={"validation_job_id": judged}).stored()
+    job.delivery = Delivery.WANTED.value if options.out else None
     await session.flush()
     made = (None, job.status)
     note(session, user_id, "export_job.created", job, made, crawl_job_id=crawl_job.id, format=export_format)
@@ -128,8 +129,10 @@ async def again(session: AsyncSession, job: ExportJob, user_id: UUID, allowance:
 
 
 async def retry(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ExportJob:
-    """Put a failed or cancelled export back into the queue."""
+    """Put a failed or cancelled export back into the queue. Raises IllegalMove when it is completed."""
     job = await locked(session, ExportJob, job_id)
+    if job.status == JobStatus.COMPLETED:
+        raise IllegalMove(f"The export job {job.id} is completed; there is nothing left to do.", current=job.status)
     ended = job.status not in {JobStatus.PENDING, JobStatus.RUNNING}
     if ended:
         await move(session, job, JobStatus.PENDING, user_id=user_id)
@@ -230,7 +233,8 @@ async def progress(session: AsyncSession, job_id: int, attempt: int, exported: i
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
     job.exported_images = exported
-    job.progress = min(99, 100 * exported // max(1, job.total_images))
+    percent = deliveries.PACKED_PERCENT if deliveries.remote(job) else 100
+    job.progress = min(99, percent * exported // max(1, job.total_images))
     await announce(session, job.crawl_job_id)
     return True
 
@@ -243,6 +247,8 @@ async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packe
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
     job.sha256 = bytes.fromhex(packed.sha256)
     job.expires_at = datetime.now(UTC) + timedelta(days=days)
+    if deliveries.remote(job):
+        job.delivery = Delivery.DONE.value
     await move(session, job, JobStatus.COMPLETED, user_id=None)
     return True
 

@@ -88,14 +88,19 @@ class Report:
         return self.crawl.downloaded_images / seconds if seconds > 0 else 0.0
 
 
-async def report(session: AsyncSession, crawl_job_id: int, before: Report | None = None) -> Report:
+async def report(
+    session: AsyncSession, crawl_job_id: int, before: Report | None = None, *, export_job_id: int | None = None
+) -> Report:
     """The run as it stands, in one snapshot, so it begins the session's transaction. Raises NotFound."""
     await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-    return await read_report(session, crawl_job_id, before)
+    return await read_report(session, crawl_job_id, before, export_job_id=export_job_id)
 
 
-async def read_report(session: AsyncSession, crawl_job_id: int, before: Report | None = None) -> Report:
-    """The run as it stands, from whatever transaction there is. Raises NotFound.
+async def read_report(
+    session: AsyncSession, crawl_job_id: int, before: Report | None = None, *, export_job_id: int | None = None
+) -> Report:
+    """The run as it stands, from whatever transaction there is; with `export_job_id`, that export and the validation
+    that decides in it, in the place of the latest. Raises NotFound.
 
     Jobs are read in the order in which they follow, so that one that has ended is never seen without its follower.
     `before`, an earlier report of the same run, saves counting the verdicts of a validation that was done then.
@@ -103,14 +108,7 @@ async def read_report(session: AsyncSession, crawl_job_id: int, before: Report |
     crawl = await session.get(CrawlJob, crawl_job_id)
     if crawl is None:
         raise NotFound(f"There is no crawl job {crawl_job_id}. `gleanset jobs list` shows those there are.")
-    judged = await session.scalar(
-        select(ValidationJob).filter_by(crawl_job_id=crawl.id).order_by(ValidationJob.id.desc()).limit(1)
-    )
-    packed = await session.scalar(
-        select(ExportJob).filter_by(crawl_job_id=crawl.id).order_by(ExportJob.id.desc()).limit(1)
-    )
-    if packed is not None and judged is not None and packed.created_at < judged.created_at:
-        packed = None  # it belongs to an earlier judgement
+    judged, packed = await (_latest(session, crawl.id) if export_job_id is None else _of_export(session, export_job_id))
     return Report(
         crawl=crawl,
         validation=judged,
@@ -122,6 +120,26 @@ async def read_report(session: AsyncSession, crawl_job_id: int, before: Report |
         bytes=await crawl_jobs.bytes_of(session, crawl.id),
         at=datetime.now(UTC),
     )
+
+
+async def _latest(session: AsyncSession, crawl_job_id: int) -> tuple[ValidationJob | None, ExportJob | None]:
+    judged = await session.scalar(
+        select(ValidationJob).filter_by(crawl_job_id=crawl_job_id).order_by(ValidationJob.id.desc()).limit(1)
+    )
+    packed = await session.scalar(
+        select(ExportJob).filter_by(crawl_job_id=crawl_job_id).order_by(ExportJob.id.desc()).limit(1)
+    )
+    if packed is not None and judged is not None and packed.created_at < judged.created_at:
+        packed = None  # it belongs to an earlier judgement
+    return judged, packed
+
+
+async def _of_export(session: AsyncSession, export_job_id: int) -> tuple[ValidationJob | None, ExportJob]:
+    packed = await session.get(ExportJob, export_job_id)
+    if packed is None:
+        raise NotFound(f"There is no export job {export_job_id}. `gleanset exports list` shows those there are.")
+    decides = packed.export_options.get("validation_job_id")
+    return await session.get(ValidationJob, decides) if decides else None, packed
 
 
 async def _invalid(session: AsyncSession, judged: ValidationJob | None, before: Report | None) -> dict[str, int]:

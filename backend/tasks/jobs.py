@@ -19,7 +19,8 @@ from backend.models import CrawlJob, ExportJob, Profile, Takedown, ValidationJob
 from backend.services import crawl_jobs, exports, origins, validation
 from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
-from gleanset.errors import ExportError
+from backend.tasks.sending import Sending
+from gleanset.errors import ExportError, NotDelivered
 from gleanset.export import About, Entry, Workspace, form_of, pack
 
 log = structlog.get_logger(__name__)
@@ -49,10 +50,13 @@ async def run_export(context: JobContext, *, export_job_id: int) -> None:
 
 
 async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], bool]) -> None:
-    """Pack in a folder of this attempt's own, and move the outcome into place in the transaction that ends the job.
+    """Pack in a folder of this attempt's own, send the outcome where it was asked for, and move it into place in the
+    transaction that ends the job.
 
     When the worker stops or is killed the folder stays, and the next attempt goes on in it.
     """
+    sending = Sending(runtime, job)
+    await sending.check()
     about, fingerprint = await _about(runtime, job)
     target = exports.file_of(runtime.settings.exports, job)
     place = await asyncio.to_thread(_workspace, target, job.attempts, fingerprint)
@@ -74,6 +78,7 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
 
         form = form_of(job.format, exports.container_of(job))
         packed = await pack(form, entries, runtime.store, place, about, progress, exports.layout_of(job))
+        await sending.send(packed, _Stopped)
         async with runtime.database.transaction() as session:
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):
@@ -84,8 +89,8 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
         keep = not cancelled()
         raise
     except Exception as failure:
-        # When the database or the store was away, who tries again goes on.
-        keep = not isinstance(failure, (_Stopped, ExportError))
+        # When the database, the store or the place to send it to was away, who tries again goes on.
+        keep = isinstance(failure, NotDelivered) or not isinstance(failure, (_Stopped, ExportError))
         raise
     finally:
         await asyncio.to_thread(place.close if keep else place.remove)

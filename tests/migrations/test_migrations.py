@@ -89,7 +89,7 @@ def test_offline_sql_builds_the_same_schema_and_needs_no_database(empty_url: str
 
     run(alembic("upgrade", "head", "--sql", url=nowhere).stdout)
     assert fingerprint(empty_url) == fingerprint(database_url)
-    run(alembic("downgrade", "011:base", "--sql", url=nowhere).stdout)
+    run(alembic("downgrade", "012:base", "--sql", url=nowhere).stdout)
     assert tables(empty_url) <= {"alembic_version"}
 
 
