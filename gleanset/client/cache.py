@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Generator
@@ -38,6 +39,29 @@ class Cache:
                 what = f"{export.taken_down_images} of the images in export {export.id} were taken down"
                 raise NotThere(f"{what}. Make a new export.", status=410)
             return self._placed(http, export, place, threads, told)
+
+    def opened(self, path: Path) -> Path:
+        """The file itself where it can be read in place, or else the plain tar that it is unpacked to, which is made
+        anew when the file has changed. Raises DatasetError for what cannot be unpacked."""
+        how = packing(path) if path.is_file() else None
+        if how is None:
+            return path
+        now = path.stat()
+        known = f"{path.resolve()} {now.st_size} {now.st_mtime_ns}"
+        place = self.folder / f"opened-{hashlib.sha256(known.encode()).hexdigest()}"
+        with _locked(Path(f"{place}.lock")):
+            ready = place / path.stem
+            if not ready.exists():
+                _made(place)
+                try:
+                    unpack(path, place / "unpacked", how)
+                    (place / "unpacked").replace(ready)
+                except BaseException as error:
+                    shutil.rmtree(place, ignore_errors=True)
+                    if isinstance(error, OSError):
+                        raise DownloadError(f"{path.name} cannot be unpacked in {place}: {error.strerror}.") from error
+                    raise
+            return ready
 
     def _placed(self, http: Http, export: ExportJob, place: Path, threads: int, told: Fetched | None) -> Path:
         ready = place / "dataset"

@@ -85,7 +85,8 @@ class Client:
         threads: int = THREADS,
         told: Fetched | None = None,
     ) -> Dataset:
-        """The images of an export: the one given, the one with this number, or the latest that `project/name` names.
+        """The images of an export: the one given, the one with this number, or the latest with images that
+        `project/name` names.
 
         The file is fetched once, by several threads, and kept in the cache; what came of it before an interruption is
         not fetched again. `told` is given the bytes that are there, and of how many. Without `decode` images are the
@@ -95,19 +96,27 @@ class Client:
         return Dataset.open(self._cache.get(self._http, export, threads=threads, told=told), decode=decode)
 
     def _named(self, name: str) -> ExportJob:
-        """The latest export of this name in a project of that name that has a file. Project names may have slashes."""
+        """The latest export of this name in a project of that name that has a file with images in it. Project names may
+        have slashes."""
         places = [place for place, letter in enumerate(name) if letter == "/"]
         if not places:
             raise ClientError(f"{name!r} is not the name of a dataset: give project/name, or the number of an export.")
-        unmade = 0
+        unmade = tables = 0
         for place in places:
             project_name, export_name = name[:place], name[place + 1 :]
             for project in self.projects.list(project_name):
                 for export in self.export_jobs.list(project=project, name=export_name):
-                    if export.name == export_name and export.there:
+                    if export.name != export_name:
+                        continue
+                    if export.there and export.has_images:
                         return export
-                    unmade += export.name == export_name
+                    unmade += not export.there
+                    tables += export.there
         why = f"of {unmade} exports of that name none has a file any more, or yet" if unmade else "there is none"
+        if tables:
+            why = f"{tables} exports of that name are csv or jsonl, which have no images" + (
+                f"; {why}" if unmade else ""
+            )
         raise NotThere(f"No export {name!r} can be loaded: {why}.", status=404)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 import numpy as np
 from PIL import Image as Pictures
 
+from gleanset.client.cache import Cache
 from gleanset.client.calls import decoded
 from gleanset.client.rows import Rows
 from gleanset.errors import DatasetError
@@ -53,9 +54,10 @@ class Dataset(Sequence[Sample]):
         self._chosen = np.arange(len(rows), dtype=np.int64) if chosen is None else chosen
 
     @classmethod
-    def open(cls, path: Path | str, *, decode: bool = True) -> Self:
-        """A zip or tar that lies on this machine. Raises DatasetError for what is no dataset."""
-        return cls(Rows(Path(path)), decode=decode)
+    def open(cls, path: Path | str, *, decode: bool = True, cache: Path | str | None = None) -> Self:
+        """A zip, a tar (also .gz, .zst) or a folder that lies on this machine. A packed tar is kept as a plain one in
+        the cache. Raises DatasetError for what is no dataset, DownloadError when the cache cannot be written."""
+        return cls(Rows(Cache(cache).opened(Path(path))), decode=decode)
 
     def close(self) -> None:
         """Let go of the archive."""

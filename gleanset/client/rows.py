@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gleanset.client.archive import Archive, Member
+from gleanset.client.folders import Folder
 from gleanset.client.tables import tables_of
 from gleanset.errors import DatasetError
 
@@ -19,7 +20,7 @@ class Rows:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._archive = Archive(path)
+        self._archive = Folder(path) if path.is_dir() else Archive(path)
         try:
             self._tables = tables_of(self._archive)
             self._look_through()

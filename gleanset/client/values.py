@@ -103,6 +103,11 @@ class ExportJob(FollowUp):
     taken_down_images: int = 0
 
     @property
+    def has_images(self) -> bool:
+        """Whether it holds more than a table."""
+        return self.format not in {"csv", "jsonl"}
+
+    @property
     def there(self) -> bool:
         whole = self.status == "completed" and self.download_url is not None
         return whole and not self.is_expired and not self.taken_down_images
@@ -116,11 +121,15 @@ class Link(Value):
 
 
 class Summary(Value):
-    """How many images broke each rule, most frequent first; an image counts with each of its reasons."""
+    """How many images broke each rule, most frequent first; an image counts with each of its reasons.
+
+    `not_judged`: what takes longer to tell than a preview may, such as reading files again; fewer may be valid yet.
+    """
 
     total: int
     valid: int
     invalid: dict[str, int]
+    not_judged: list[str] = []
 
 
 class Part(Value):

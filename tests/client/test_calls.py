@@ -98,6 +98,8 @@ def test_a_validation_is_previewed_waited_for_and_read(
 ) -> None:
     job = gathered(served, person.id, tmp_path, 4)
     assert client.validation_jobs.preview(job, {"min_width": 161}).invalid == {"min_width": 4}
+    told = client.validation_jobs.preview(job, {"verify_files": True})
+    assert (told.invalid, told.not_judged) == ({}, ["file_missing", "file_damaged"])
     done = client.validation_jobs.wait(client.validation_jobs.create(job, {"min_width": 161}), timeout=60)
     assert (done.validated_images, done.invalid_images) == (4, 4)
     assert {verdict.reasons[0] for verdict in client.validation_jobs.verdicts(done, valid=False)} == {"min_width"}

@@ -205,6 +205,17 @@ def test_other_containers(client: Client, packed: ExportJob, tmp_path: Path, for
     assert [path.name for path in (tmp_path / "cache/exports" / made.sha256).iterdir()] == ["dataset"]
 
 
+def test_a_name_means_the_latest_that_has_images(client: Client, packed: ExportJob) -> None:
+    for format_ in ("csv", "jsonl"):
+        client.export_jobs.wait(client.export_jobs.create(packed.crawl_job_id, packed.name, format_), timeout=60)
+    with client.load(f"Tests/{packed.name}") as dataset:
+        assert len(dataset) == 40
+    made = client.export_jobs.create(packed.crawl_job_id, "A table", "csv")
+    client.export_jobs.wait(made, timeout=60)
+    with pytest.raises(NotThere, match="1 exports of that name are csv or jsonl, which have no images"):
+        client.load("Tests/A table")
+
+
 def test_what_cannot_be_loaded(served: Served, client: Client, packed: ExportJob, tmp_path: Path) -> None:
     for name, word in (("Tests/Fish", "there is none"), ("Nowhere/Birds", "there is none"), ("Birds", "not the name")):
         with pytest.raises(ClientError, match=word):

@@ -86,6 +86,47 @@ async def test_copies_of_another_size(entries: list[Entry], tmp_path: Path) -> N
         assert dataset[0].metadata["metadata"]["original"]["width"] == 160
 
 
+@pytest.mark.parametrize("inside", ["tar.gz", "tar.zst", "folder"])
+@pytest.mark.parametrize("layout", ["zip", "imagefolder", "yolo", "coco", "webdataset", "parquet"])
+async def test_packed_tars_and_folders_that_are_here(
+    entries: list[Entry], tmp_path: Path, layout: str, inside: str
+) -> None:
+    path = await packed(entries, tmp_path, layout, inside, include_metadata=layout not in {"imagefolder", "yolo"})
+    cache = tmp_path / "cache"
+    with Dataset.open(path, cache=cache) as dataset:
+        assert dataset.labels == ["Gull, “old”\nnews", "tern"]
+        assert dataset.splits == {"train": 8, "test": 4}
+        assert {sample.image for sample in dataset.as_bytes()} == {picture(n) for n in range(12)}
+        again: Dataset = pickle.loads(pickle.dumps(dataset))
+        assert len(list(again)) == 12
+    kept = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(kept) == (inside != "folder")
+    with Dataset.open(path, cache=cache) as dataset:
+        assert len(dataset) == 12
+    assert [path for path in cache.rglob("*") if path.is_file()] == kept, "it is not unpacked again"
+
+
+async def test_a_folder_that_is_damaged_or_leads_out_of_itself(entries: list[Entry], tmp_path: Path) -> None:
+    folder = await packed(entries, tmp_path, "imagefolder", "folder")
+    some = next((folder / "train").rglob("*.jpg"))
+    data = some.read_bytes()
+    some.write_bytes(data[:-1] + b"x")
+    with Dataset.open(folder) as dataset, pytest.raises(DatasetError, match="is damaged: its SHA-256"):
+        list(dataset)
+    some.write_bytes(data[:100])
+    with Dataset.open(folder) as dataset, pytest.raises(DatasetError, match="is damaged"):
+        list(dataset)
+    some.unlink()
+    with pytest.raises(DatasetError, match="has no image for a row"):
+        Dataset.open(folder)
+    some.symlink_to("/etc/passwd")
+    with pytest.raises(DatasetError, match="is not what Gleanset packs"):
+        Dataset.open(folder)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="is no dataset that can be loaded here"):
+        Dataset.open(tmp_path / "empty")
+
+
 async def test_an_image_that_was_damaged(entries: list[Entry], tmp_path: Path) -> None:
     path = await packed(entries, tmp_path, "webdataset", "tar")
     data = bytearray(path.read_bytes())
