@@ -60,5 +60,7 @@ class RequestLine:
             await self._app(scope, receive, send_with_headers)
         finally:
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+            actor = scope["state"].get("actor")  # who the access rule found to ask, if it was asked
+            who = {} if actor is None else {"user_id": str(actor.user_id)}
+            log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **who)
             structlog.contextvars.unbind_contextvars("request_id")

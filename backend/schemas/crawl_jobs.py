@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import PurePath
+from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator, Field, computed_field
 
@@ -35,6 +36,23 @@ def check_keywords(keywords: Keywords) -> Keywords:
         if not 1 <= len(word) <= LONGEST_KEYWORD:
             raise ValueError(f"A keyword or label has 1 to {LONGEST_KEYWORD} characters.")
     return storable(keywords)
+
+
+def without_places(options: dict[str, Any]) -> dict[str, Any]:
+    """A plan without where things lie on a server's disks: of lists and folders the name, of an export nothing."""
+    told = dict(options)
+    for kind in ("lists", "folders"):
+        if given := cast("list[dict[str, Any]]", told.get(kind) or []):
+            told[kind] = [each | {"path": _name(each)} if "path" in each else each for each in given]
+    if export := cast("dict[str, Any] | None", told.get("export")):
+        told["export"] = {name: value for name, value in export.items() if name != "out"}
+    return told
+
+
+def _name(given: dict[str, Any]) -> str:
+    """Of a file its name; addresses and keys of uploaded lists stay."""
+    path = str(given["path"])
+    return path if "://" in path or path == given.get("key") else PurePath(path).name
 
 
 MaxImages = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -96,7 +114,7 @@ class CrawlJobResponse(JobResponse):
     completed_chunks: int = 0
     failed_chunks: int = 0
     task_ids: list[Any] = Field(default_factory=list)
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], AfterValidator(without_places)] = Field(default_factory=dict)
 
     @computed_field
     @property

@@ -17,6 +17,9 @@ def _hex(value: Any) -> Any:
 Hex = Annotated[str, BeforeValidator(_hex)]
 
 
+FILES = "/api/v1/images/"
+
+
 class ImageResponse(Response):
     """An image with its provenance and measures; hashes as lower-case hex."""
 
@@ -24,7 +27,9 @@ class ImageResponse(Response):
     crawl_job_id: int
     original_url: str
     filename: str | None = None
-    storage_url: str | None = None
+    storage_url: str | None = Field(
+        default=None, description="Over the API where it can be had here: `/api/v1/images/{id}/file`."
+    )
     width: int | None = None
     height: int | None = None
     file_size: int | None = None

@@ -36,7 +36,12 @@ async def once(
     known = await session.get(IdempotencyKey, (actor.user_id, key))
     if known is not None:
         if known.request_hash != digest:
-            raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
+            made_before = {"resource_type": known.resource_type, "resource_id": known.resource_id}
+            what = f"{known.resource_type.removesuffix('s').replace('_', ' ')} {known.resource_id}"
+            raise Conflict(
+                f"This Idempotency-Key made the {what} for another request. Use a new key for a new request.",
+                **made_before,
+            )
         try:
             return await seen(session, actor, kind, known.resource_id)
         except NotFound:

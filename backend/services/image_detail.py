@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.errors import NotFound
 from backend.models import CrawlJob, Decision, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome
-from backend.schemas.images import DecisionResponse, ImageDetail, ImageResponse, VerdictResponse
+from backend.schemas.images import FILES, DecisionResponse, ImageDetail, ImageResponse, VerdictResponse
 from gleanset.store import EXTENSIONS, blob_key, parse_key
 
 
@@ -19,8 +19,10 @@ async def detail(session: AsyncSession, image: Image) -> ImageDetail:
     mine = (Verdict.validation_job_id.in_(judgings), Verdict.image_id == image.id)
     verdicts = select(Verdict).where(*mine).order_by(Verdict.validation_job_id.desc())
     decision = await session.get(Decision, (job.project_id, image.sha256)) if image.sha256 else None
+    told = ImageResponse.model_validate(image).model_dump()
+    told["storage_url"] = f"{FILES}{image.id}/file" if image.outcome == ImageOutcome.DOWNLOADED else None
     return ImageDetail(
-        **ImageResponse.model_validate(image).model_dump(),
+        **told,
         project_id=job.project_id,
         verdicts=[VerdictResponse.model_validate(each) for each in await session.scalars(verdicts)],
         decision=None if decision is None else DecisionResponse.model_validate(decision),

@@ -28,6 +28,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    case,
     func,
     literal,
     literal_column,
@@ -43,7 +44,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.errors import TookTooLong
 from backend.models import CrawlJob, Decision, Image, ValidationJob, Verdict
 from backend.models.enums import ImageOutcome, JobStatus
-from backend.schemas.images import ImageFilter, ImageItem
+from backend.schemas.images import FILES, ImageFilter, ImageItem
 from gleanset.sources.licence import UNKNOWN
 
 WINDOW = 5_000
@@ -92,6 +93,9 @@ def _field(name: str) -> ColumnElement[Any]:
     if name in _JOINED:
         return _JOINED[name].label(name)
     column = images.c[name]
+    if name == "storage_url":
+        served = func.concat(FILES, images.c.id, "/file")
+        return case((DOWNLOADED, served)).label(name)
     if isinstance(column.type, LargeBinary):
         return func.encode(column, "hex").label(name)
     if isinstance(column.type, DateTime):

@@ -33,9 +33,11 @@ def test_the_same_request_again_gets_the_same_job(me: httpx.Client, other: httpx
 
 def test_the_key_of_another_request_is_a_conflict(me: httpx.Client) -> None:
     body = wanted(me)
-    send(me, body, "one")
+    made = send(me, body, "one").json()["id"]
     answer = send(me, body | {"name": "Gulls"}, "one")
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert answer.json()["details"] == {"resource_type": "crawl_jobs", "resource_id": made}
+    assert f"made the crawl job {made} " in answer.json()["message"]
     assert len(me.get(JOBS).json()["items"]) == 1
 
 
