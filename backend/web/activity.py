@@ -133,6 +133,8 @@ def _entry(row: ActivityLog, actor: Actor, paths: Mapping[tuple[str, str], str],
     path = paths.get((kind, key)) or (_PAGES[kind].format(key) if kind in _PAGES and _is_number(row) else None)
     if kind == "api_keys" and row.user_id == actor.user_id:
         path = "/account/keys"
+    elif kind == "takedowns" and actor.is_at_least(Role.MODERATOR):
+        path = "/admin/takedowns"
     elif kind == "profiles":
         path = "/account" if mine else "/admin/users" if actor.is_at_least(Role.ADMIN) else None
     return Entry(

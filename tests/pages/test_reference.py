@@ -87,6 +87,8 @@ def test_activity_is_told_in_words_with_links(served: Served, me: httpx.Client) 
     assert "User updated" not in shown(f"user_id={person}")
     assert "Nothing is like that" in me.get("/activity?action=takedown.").text
     with served.browser(served.person(Role.MODERATOR)) as moderator:
+        moderator.post("/api/v1/takedowns", json={"url": "https://example.org/gone.jpg"}).raise_for_status()
+        assert '<a href="/admin/takedowns">takedown ' in moderator.get("/activity").text
         page = moderator.get(f"/activity?user_id={person}&action=export_job.").text
         assert page.count("<strong>") == 1
         assert f'<option value="{person}" selected>By ' in page
