@@ -6,10 +6,12 @@ set is an answer that was seen before, and so is the next frame of the same phot
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -88,15 +90,29 @@ def related(traits: Traits, *, near_duplicates: bool = True, series: bool = True
 
     The same bytes always belong together, whatever else is asked for.
     """
-    everything = np.arange(len(traits))
-    pairs = [(everything, first_of(as_text(traits.sha256)))]
+    return _connected(len(traits), _pairs(traits, near_duplicates=near_duplicates, series=series))
+
+
+def _pairs(traits: Traits, *, near_duplicates: bool, series: bool) -> Iterator[tuple[Numbers, Numbers]]:
+    """Pairs that connect all that is related, one relation after the other: what takes most memory first, and alone."""
+    if near_duplicates:
+        tells = traits.pdq_quality >= LEAST_QUALITY
+        if tells.all():
+            yield np.arange(len(traits)), groups(traits.pdq)
+        else:
+            telling = np.flatnonzero(tells)
+            yield telling, telling[groups(traits.pdq[telling])]
+        _give_back()
+    yield np.arange(len(traits)), first_of(as_text(traits.sha256))
     if series:
         signed = np.flatnonzero(traits.series)
-        pairs.append((signed, signed[first_of(traits.series[signed])]))
-    if near_duplicates:
-        telling = np.flatnonzero(traits.pdq_quality >= LEAST_QUALITY)
-        pairs.append((telling, telling[groups(traits.pdq[telling])]))
-    return _connected(len(traits), pairs)
+        yield signed, signed[first_of(traits.series[signed])]
+
+
+def _give_back() -> None:
+    """What many threads took and freed goes back to the system, where the C library is one that can be asked to."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def as_text(hashes: NDArray[np.uint8]) -> NDArray[np.bytes_]:
@@ -116,15 +132,16 @@ def first_of(values: NDArray[np.bytes_] | Prints) -> Numbers:
 
 def _connected(size: int, pairs: Iterable[tuple[Numbers, Numbers]]) -> Numbers:
     """For each index the smallest that pairs connect it with, by unions of whole arrays."""
-    parent = np.arange(size)
+    parent: Numbers | None = None
     for left, right in pairs:
+        parent = np.arange(size) if parent is None else parent  # no sooner than the first pairs are found
         while len(left):
             left, right = parent[left], parent[right]
             apart = left != right
             left, right = left[apart], right[apart]
             np.minimum.at(parent, np.maximum(left, right), np.minimum(left, right))
             parent = _flat(parent)
-    return parent
+    return np.arange(size) if parent is None else parent
 
 
 def _flat(parent: Numbers) -> Numbers:

@@ -111,10 +111,10 @@ def assign(
     Images of `fixed` make up the plan's fixed split. Others of their groups are left out: elsewhere they would leak.
     """
     names = plan.names
-    keys = traits.sha256[:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
     members, group = np.unique(
         related(traits, near_duplicates=plan.near_duplicates, series=plan.series), return_inverse=True
     )
+    keys = traits.sha256[:, :8].copy().view(">u8").reshape(-1).astype(np.uint64)
     key = np.full(len(members), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(key, group, keys)
 

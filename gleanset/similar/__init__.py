@@ -39,10 +39,18 @@ def groups(given: Given, distance: int = DISTANCE, *, threads: int | None = None
     if not len(rows):
         return np.zeros(0, np.int64)
     first, which = distinct(rows)
-    columns, bits = mixed(rows[first])
-    connected = Connected(np.arange(len(first)))
+    if len(first) == len(rows):  # the usual case, in which both say nothing
+        del first, which
+        return _roots(rows, distance, threads)
+    return first[_roots(rows[first], distance, threads)[which]]
+
+
+def _roots(rows: NDArray[np.uint64], distance: int, threads: int | None) -> Numbers:
+    """The same for hashes that all differ."""
+    columns, bits = mixed(rows)
+    connected = Connected(np.arange(len(rows)))
     _connect(columns, bits, distance, connected, threads or os.cpu_count() or 1)
-    return first[connected.roots()[which]]
+    return connected.roots()
 
 
 def near_pairs(given: Given, distance: int = DISTANCE) -> Iterator[Pairs]:

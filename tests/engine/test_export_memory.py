@@ -1,4 +1,4 @@
-"""What a process that makes an export has in memory at most, all of it: the interpreter, its libraries, the images."""
+"""What a process that divides or packs an export has in memory at most: interpreter, libraries, images, all of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from gleanset.export import FORMATS, Entry, Options, export, form_of
+from gleanset.export.related import Traits
+from gleanset.export.split import SplitPlan, assign
 from gleanset.store import Store
 from tests.engine.exporting import ABOUT, silent, stored
 
@@ -55,13 +57,39 @@ async def packed(format_: str, folder: Path, images: int) -> None:
 
 @pytest.mark.parametrize("format_", [name for name in FORMATS if name != "folder"])
 def test_an_export_of_thousands_stays_small(format_: str, tmp_path: Path) -> None:
-    code = f"from tests.engine.test_export_memory import measured; measured({format_!r}, {str(tmp_path)!r})"
+    assert ran(f"measured({format_!r}, {str(tmp_path)!r})") < MOST
+
+
+def ran(call: str) -> int:
+    """What a function of this module prints in a process of its own."""
+    code = f"import tests.engine.test_export_memory as here; here.{call}"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout) < MOST
+    return int(ended.stdout)
 
 
 def measured(format_: str, folder: str, images: int = IMAGES) -> None:
     """Print the peak of this process after it has made an export."""
     asyncio.run(packed(format_, Path(folder), images))
     print(peak())
+
+
+def divided(images: int) -> None:
+    """Print the peak of this process after it has divided so many."""
+    rng = np.random.default_rng(1)
+    series = rng.integers(1, 2**60, images // 8).astype(np.uint64).repeat(8)
+    series[images // 2 :] = 0
+    traits = Traits(
+        sha256=rng.integers(0, 256, (images, 32), np.uint8),
+        label=rng.integers(1, 200, images).astype(np.uint64),
+        series=series,
+        pdq=rng.integers(0, 256, (images, 32), np.uint8),
+        pdq_quality=np.full(images, 100, np.uint8),
+    )
+    assign(traits, SplitPlan(shares={"train": 80, "validation": 10, "test": 10}))
+    print(peak())
+
+
+def test_a_split_stays_small() -> None:
+    """A million takes below 300 MB when half of it takes a good half of that."""
+    assert ran("divided(500_000)") < 230  # of 345 when it held all of it at once
