@@ -215,3 +215,22 @@ def test_links_to_headings_lead_to_one(file: str) -> None:
             for title in re.findall(r"^#+ (.+)$", document, re.MULTILINE)
         }
         assert heading in anchors, f"{file}: {target}#{heading}"
+
+
+def test_pictures_of_pages_come_in_the_theme_of_the_reader() -> None:
+    """Each that a document shows is there, light, and dark for who likes it so."""
+    shown: list[str] = []
+    for file in FOR_PEOPLE:
+        text = (ROOT / file).read_text()
+        names = re.findall(r"web-([\w-]+)-(?:light|dark)\.png", text)
+        pairs = re.findall(
+            r'<picture>\n  <source media="\(prefers-color-scheme: dark\)" srcset="(\S*web-([\w-]+)-dark\.png)">\n'
+            r'  <img src="(\S*web-\2-light\.png)" alt="[^"]{20,}">\n</picture>',
+            text,
+        )
+        assert len(names) == 2 * len(pairs), file
+        for dark, name, light in pairs:
+            assert ((ROOT / file).parent / dark).exists()
+            assert ((ROOT / file).parent / light).exists()
+            shown.append(name)
+    assert {"job", "images", "validation", "exports"} <= set(shown)

@@ -14,15 +14,22 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from backend.config import Settings
-from backend.models.enums import Role
+from backend.models import Image as ImageRow
+from backend.models import Project
+from backend.models.enums import ProjectStatus, Role
+from backend.schemas.projects import ProjectUpdate
+from backend.services import identity, projects
 from tests.browser import chromium, opened
 from tests.demo import allow_loopback, demo_web, demo_worker
 from tests.postgres import embedded_server
 from tests.serving import serving
+from tests.ways import FOR_ANYBODY, PICTURES, UNDER_WAY
 
 PLACE = Path(__file__).parent
 WIDTH, HEIGHT, LONGEST = 1280, 800, 1400
@@ -60,13 +67,33 @@ def fill(page: Page, keywords: list[str]) -> tuple[int, int]:
     return project, int(urlsplit(page.url).path.split("/")[2])
 
 
+def open_and_take(page: Page, path: str, name: str) -> None:
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    answer = page.goto(path)
+    if answer is None or answer.status != 200:
+        raise SystemExit(f"{path} answers with status {answer and answer.status}, and so there is no picture {name}.")
+    take(page, name)
+
+
+async def numbers(session: AsyncSession, project: int, job: int) -> dict[str, object]:
+    """What stands in the addresses of pages; and a project that is deleted."""
+    shown = select(ImageRow.id).where(ImageRow.crawl_job_id == job, ImageRow.outcome == "downloaded")
+    owner = (await session.get_one(Project, project)).user_id
+    gone = Project(name="Harbour, first try", user_id=owner)
+    session.add(gone)
+    await session.flush()
+    await projects.update(session, gone, ProjectUpdate(status=ProjectStatus.DELETED), owner)
+    image, token = await session.scalar(shown.order_by(ImageRow.id).limit(1)), await identity.new_link(session, owner)
+    return {"project_id": project, "job_id": job, "image_id": image, "token": token}
+
+
 def main() -> None:
     with (
         embedded_server() as server,
         server.migrated() as url,
         tempfile.TemporaryDirectory() as home,
         demo_web() as web,
-        serving(Settings(home=Path(home), database_url=url), url) as served,
+        serving(Settings(home=Path(home), database_url=url, accounts="team"), url) as served,
         chromium() as browser,
     ):
         context, visit = opened(browser, served, served.person(Role.ADMIN))
@@ -78,41 +105,23 @@ def main() -> None:
             expect(downloaded).to_have_text(re.compile(r"^(1[2-9]|[23]\d)\d$"), timeout=_WAIT)
             for theme in ("light", "dark"):
                 page.emulate_media(color_scheme=theme)
-                take(page, f"running-{theme}")
+                take(page, f"{UNDER_WAY}-{theme}")
             expect(page.locator("[data-state='export_job.status']")).to_have_text("completed", timeout=_WAIT)
             page.goto(f"/jobs/{job}/validation?preset=standard")
             page.get_by_role("button", name="Judge the images").click()
             judged = page.get_by_role("row", name=re.compile("standard"))
             expect(judged.get_by_text("completed")).to_be_visible(timeout=_WAIT)
-        pages = {
-            "projects": "/",
-            "project": f"/projects/{project}",
-            "new": f"/projects/{project}/new",
-            "job": f"/jobs/{job}",
-            "images": f"/jobs/{job}/images",
-            "validation": f"/jobs/{job}/validation",
-            "changes": f"/jobs/{job}/validation/changes",
-            "exports": f"/jobs/{job}/exports",
-            "activity": "/activity",
-            "api": "/api",
-            "account": "/account",
-            "keys": "/account/keys",
-            "people": "/admin/users",
-        }
+        values = served.run(lambda session: numbers(session, project, job))
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            for name, path in pages.items():
-                page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
-                answer = page.goto(path)
-                if answer is not None and answer.status == 200:
-                    take(page, f"{name}-{theme}")
+            for route, name in PICTURES.items():
+                if route not in FOR_ANYBODY:
+                    open_and_take(page, route.format(**values), f"{name}-{theme}")
         context.clear_cookies()
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
-            answer = page.goto("/login")
-            if answer is not None and answer.status == 200:
-                take(page, f"login-{theme}")
+            for route in sorted(FOR_ANYBODY):
+                open_and_take(page, route.format(**values), f"{PICTURES[route]}-{theme}")
         context.close()
 
 

@@ -27,9 +27,11 @@ from tests.api.albums import Gathered, gathered, picture
 from tests.browser import Visit, chromium, opened
 from tests.postgres import Server
 from tests.serving import Served, serving
+from tests.ways import FOR_ANYBODY, PICTURES, UNDER_WAY, WAYS
 
 LONG = "Schifffahrtsgesellschaft" * 4
 """A word that no line of a phone can hold."""
+IMAGES = Path(__file__).parents[2] / "docs/images"
 NO_PAGES = {"/health/live", "/health/ready", "/metrics"}
 ROUTES = sorted(
     str(route.path)
@@ -38,31 +40,6 @@ ROUTES = sorted(
     )
     if "GET" in (route.methods or ()) and not str(route.path).startswith("/api/") and route.path not in NO_PAGES
 )
-WAYS: dict[str, list[str]] = {
-    "/": ["", "?archived=1"],
-    "/account": [""],
-    "/account/keys": [""],
-    "/activity": ["", "?action=decisions.", "?action=takedown."],
-    "/admin/projects": [""],
-    "/admin/takedowns": [""],
-    "/admin/users": ["", "?search=nobody"],
-    "/api": [""],
-    "/images/{image_id}": [""],
-    "/jobs/{job_id}": [""],
-    "/jobs/{job_id}/exports": [""],
-    "/jobs/{job_id}/images": ["", "?min_width=1", "?outcome=failed", "?text=nothing"],
-    "/jobs/{job_id}/validation": ["", "?preset=strict", "?place=900"],
-    "/jobs/{job_id}/validation/changes": ["", "?change=other_reasons"],
-    "/login": [""],
-    "/login/{token}": [""],
-    "/projects/new": [""],
-    "/projects/{project_id}": [""],
-    "/projects/{project_id}/new": [""],
-    "/projects/{project_id}/settings": [""],
-    "/reasons": [""],
-}
-"""The ways in which each page is looked at, by its route; a new page has to be entered here."""
-FOR_ANYBODY = {"/login", "/login/{token}"}
 ONLY_WITH_SCRIPTS = re.compile(
     r"← → move, x select|^Select all on this page$|^\d+ labels?, \d+ keywords?$|^would refuse \d+$|^[\d hmins]+$"
 )
@@ -157,8 +134,11 @@ def windows(browser: Browser, served: Served, user_id: UUID, route: str, **optio
     assert visit.complaints == []
 
 
-def test_every_page_is_entered_here() -> None:
-    assert sorted(WAYS) == ROUTES
+def test_every_page_is_entered_and_has_its_pictures_in_both_themes() -> None:
+    assert sorted(WAYS) == sorted(PICTURES) == ROUTES
+    there = {file.name for file in IMAGES.glob("web-*.png")}
+    wanted = (*PICTURES.values(), UNDER_WAY)
+    assert there == {f"web-{name}-{theme}.png" for name in wanted for theme in ("light", "dark")}
 
 
 @pytest.mark.parametrize("route", ROUTES)
