@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+
+from backend.http.access import COOKIE, endpoints, rule_of
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "create_project": {"name": "Cats and dogs", "description": "For the classifier of the spring term."},
@@ -38,6 +43,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """Bodies by the name of the operation."""
 
+SECURITY: dict[str, Any] = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, or a token of the identity provider, as `Authorization: Bearer ...`.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "The cookie of a browser that is logged in (over https its name begins with `__Host-`). What"
+        " changes something needs the session's CSRF token too, in the header `X-CSRF-Token`.",
+    },
+}
+
 _EVENTS = "text/event-stream"
 _EVENT = {
     "description": "One event of the stream.",
@@ -52,24 +72,35 @@ def operation_id(route: APIRoute) -> str:
 
 
 def complete_document(app: FastAPI) -> None:
-    """Put the examples into the document, and tell that problems are JSON where the good answer is not."""
+    """Put examples into the document, and what proves who asks; problems are JSON also where the good answer is not."""
     plain = app.openapi
 
+    @cache
     def openapi() -> dict[str, Any]:
         document = plain()
+        document.setdefault("components", {})["securitySchemes"] = SECURITY
+        document["security"] = [{name: []} for name in SECURITY]
+        ours = [route for route in endpoints(app) if route.path in document["paths"]]  # and not the pages
+        public = {str(route.name) for route in ours if rule_of(route) is None}
+        answers = json.loads(files("backend.api").joinpath("answers.json").read_text())
         for operations in document["paths"].values():
             for operation in operations.values():
-                _complete(operation)
+                _complete(operation, answers)
+                if operation["operationId"] in public:
+                    operation["security"] = []
         return document
 
     app.openapi = openapi
 
 
-def _complete(operation: dict[str, Any]) -> None:
+def _complete(operation: dict[str, Any], answers: dict[str, Any]) -> None:
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and operation["operationId"] in EXAMPLES:
         body["example"] = EXAMPLES[operation["operationId"]]
     for status, answer in operation["responses"].items():
+        good = answer.get("content", {}).get("application/json") if status.startswith("2") else None
+        if good is not None and operation["operationId"] in answers:
+            good["example"] = answers[operation["operationId"]]
         if status == "200" and _EVENTS in answer.get("content", {}):
             answer["content"][_EVENTS]["schema"] = _EVENT
         if status.startswith("4") and "content" in answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,9 @@ class Operation:
     description: str
     parameters: Sequence[Field]
     body: str
+    sent: str
     answers: Sequence[tuple[str, str, str]]
+    got: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +56,19 @@ class ReferencePage:
     version: str
     groups: Sequence[tuple[str, Sequence[Operation]]]
     schemas: Sequence[Schema]
+    names: frozenset[str]
 
 
 @router.get("/api", dependencies=[Depends(anybody)])
 async def show_reference(request: Request) -> Response:
     """Every endpoint by its noun, and the shapes that they take and give."""
-    document: Json = request.app.openapi()
+    state = request.app.state
+    if not hasattr(state, "reference"):  # it is the same as long as the process runs
+        state.reference = _reference(request.app.openapi())
+    return page(request, "reference.html", state.reference)
+
+
+def _reference(document: Json) -> ReferencePage:
     groups: dict[str, list[Operation]] = {}
     for path, methods in document.get("paths", {}).items():
         for method, operation in methods.items():
@@ -66,12 +76,12 @@ async def show_reference(request: Request) -> Response:
                 _operation(method, path, operation)
             )
     schemas = document.get("components", {}).get("schemas", {})
-    context = ReferencePage(
+    return ReferencePage(
         version=document["info"]["version"],
         groups=list(groups.items()),
         schemas=[_schema(name, schema) for name, schema in sorted(schemas.items())],
+        names=frozenset(schemas),
     )
-    return page(request, "reference.html", context)
 
 
 def _operation(method: str, path: str, operation: Json) -> Operation:
@@ -93,8 +103,16 @@ def _operation(method: str, path: str, operation: Json) -> Operation:
             for each in given
         ],
         body=_content(operation.get("requestBody", {})),
+        sent=_example(operation.get("requestBody", {})),
         answers=[(status, each["description"], _content(each)) for status, each in operation["responses"].items()],
+        got=next((text for each in operation["responses"].values() if (text := _example(each))), ""),
     )
+
+
+def _example(given: Json) -> str:
+    """The example of a body, as JSON; empty where there is none."""
+    found = next((each["example"] for each in given.get("content", {}).values() if "example" in each), None)
+    return "" if found is None else json.dumps(found, indent=1, ensure_ascii=False)
 
 
 def _content(given: Json) -> str:

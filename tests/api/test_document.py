@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from backend.api.document import EXAMPLES
 from backend.app import create_app
 from backend.config import Settings
 from backend.db import Database
+from backend.http.access import endpoints
 from backend.services.access import Scope
 from tests.api.world import give_key, make_world
 from tests.serving import Served
 
-DOCUMENT = create_app(Settings(), Database("postgresql+psycopg://nowhere/none")).openapi()
+APP = create_app(Settings(), Database("postgresql+psycopg://nowhere/none"))
+DOCUMENT = APP.openapi()
 OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     operation["operationId"]: (method, path, operation)
     for path, operations in DOCUMENT["paths"].items()
@@ -27,6 +31,8 @@ WITH_BODY = [
     if "application/json" in operation.get("requestBody", {}).get("content", {})
 ]
 
+UNANSWERED = {"preview_crawl"}
+"""What asks the internet."""
 ELSEWHERE = {"preview_crawl", "change_password", "invite_user", "update_user", "take_down"}
 """Operations that ask the internet, know the old password, or are an admin's or a moderator's."""
 
@@ -54,6 +60,40 @@ def test_examples_are_of_operations_with_bodies_and_of_all_of_them() -> None:
     for name in WITH_BODY:
         content = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
         assert content["example"] == EXAMPLES[name]
+
+
+ANSWERING = {
+    name: content["application/json"]
+    for name, (_, _, operation) in OPERATIONS.items()
+    for status, answer in operation["responses"].items()
+    if status.startswith("2") and "application/json" in (content := answer.get("content", {}))
+}
+SHAPES = {
+    str(route.name): route.original_route.response_model for route in endpoints(APP) if route.path in DOCUMENT["paths"]
+}
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERING if name not in UNANSWERED])
+def test_answers_have_examples_that_are_of_their_shape(name: str) -> None:
+    example = ANSWERING[name]["example"]
+    shape = TypeAdapter(SHAPES[name])
+    again = shape.dump_python(shape.validate_json(json.dumps(example)), mode="json")
+    assert _shape(example) == _shape(again)
+
+
+def _shape(value: Any) -> Any:
+    """Names of fields, however deep."""
+    if isinstance(value, dict):
+        return {name: _shape(each) for name, each in value.items()}
+    return [_shape(each) for each in value] if isinstance(value, list) else None
+
+
+def test_the_document_tells_how_to_prove_who_asks() -> None:
+    assert DOCUMENT["components"]["securitySchemes"].keys() == {"bearer", "session"}
+    assert DOCUMENT["security"] == [{"bearer": []}, {"session": []}]
+    open_ = {name for name, (_, _, operation) in OPERATIONS.items() if operation.get("security") == []}
+    assert open_ >= {"live", "ready"}
+    assert "list_projects" not in open_
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_BODY if name not in ELSEWHERE])

@@ -20,6 +20,9 @@ from tests.serving import Served
 def test_the_reference_has_every_endpoint_and_schema(me: httpx.Client) -> None:
     document: dict[str, Any] = me.get("/api/v1/openapi.json").json()
     text = me.get("/api").text
+    assert "What create_crawl_job takes" in text
+    assert "What list_images answers" in text
+    assert len(text) < 350_000
     for methods in document["paths"].values():
         for operation in methods.values():
             assert f'id="{operation["operationId"]}"' in text
