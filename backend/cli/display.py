@@ -116,7 +116,7 @@ def as_json(now: Report, export_path: str | None) -> str:
             "valid_images": crawl.valid_images,
             "failures": now.failures,
             "invalid": now.invalid,
-            "seconds": round(now.seconds, 3),
+            "seconds": round(now.seconds_asked, 3),
             "images_per_second": round(now.images_per_second, 1),
             "export_path": export_path,
             "file_size": export.file_size if export else None,
@@ -134,12 +134,16 @@ def print_summary(now: Report, export_path: str | None) -> None:
     name = f"Crawl job {crawl.id}"
     if now.plan.refresh_of is not None:
         name += f", a refresh of job {now.plan.refresh_of},"
+    status = crawl.status if crawl.status == JobStatus.COMPLETED else now.status
     console.print(
-        f"{name} is {now.status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered"
+        f"{name} is {status}: {crawl.total_images:,} images met, {crawl.downloaded_images:,} gathered"
         f" ({decimal(now.bytes)}, {now.images_per_second:.0f}/s), "
         + (f"{crawl.valid_images:,} valid." if now.validation else "not validated yet."),
         soft_wrap=True,
     )
+    for noun, job in (("validation", now.validation), ("export", now.export)):
+        if job is not None and job.status != JobStatus.COMPLETED:
+            console.print(f"Its {noun} {job.id} is {job.status}.")
     words = {change.value: sentence for change, sentence in _CHANGES.items()}
     print_counts(console, f"Since job {now.plan.refresh_of}", now.changes, words)
     print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})

@@ -17,10 +17,12 @@ from backend.cli.display import as_json, print_summary
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import IllegalMove, NotFound
-from backend.models import CrawlJob
+from backend.models import CrawlJob, ExportJob
+from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import CrawlJobResponse
 from backend.services import crawl_jobs, crawl_requests, deliveries, profiles
 from backend.services.reports import report
+from backend.services.states import locked
 
 app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete crawl jobs.")
 
@@ -88,7 +90,10 @@ def show(job: JobNumber, *, json: Json = False) -> None:
 
 @app.command()
 def cancel(job: JobNumber) -> None:
-    """Stop a job, wherever it runs. What it has gathered stays; retry goes on with it."""
+    """Stop a job, wherever it runs. What it has gathered stays; retry goes on with it.
+
+    Of a job that has ended, its validations and exports that are under way.
+    """
 
     async def run() -> None:
         async with (
@@ -96,8 +101,18 @@ def cancel(job: JobNumber) -> None:
             database.transaction() as session,
         ):
             owner = await profiles.local_owner(session)
-            await crawl_jobs.cancel(session, job, user_id=owner.id)
-        typer.echo(f"Job {job} is cancelled. Go on with it: gleanset jobs retry {job}")
+            await locked(session, CrawlJob, job)
+            followers = await crawl_jobs.under_way(session, job)
+            stopped = await crawl_jobs.cancel(session, job, user_id=owner.id)
+        if stopped.status == JobStatus.CANCELLED:
+            typer.echo(f"Job {job} is cancelled. Go on with it: gleanset jobs retry {job}")
+            return
+        typer.echo(f"Job {job} had ended already and stays {stopped.status}. What hung from it is cancelled:")
+        for each in followers:
+            way, noun = (f"jobs retry {job}", "validation")
+            if isinstance(each, ExportJob):
+                way, noun = (f"exports retry {each.id}", "export")
+            typer.echo(f"{noun} {each.id}. Go on with it: gleanset {way}")
 
     asyncio.run(run())
 

@@ -237,11 +237,8 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) ->
     Raises IllegalMove when nothing of it is pending or running.
     """
     job = await locked(session, CrawlJob, job_id)
-    followers = [j for kind in (ValidationJob, ExportJob) for j in await _open(session, kind, job_id)]
-    if followers and job.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
-        for follower in followers:
-            await move(session, follower, JobStatus.CANCELLED, user_id=user_id)
-    else:
+    followers = await under_way(session, job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
         await move(session, job, JobStatus.CANCELLED, user_id=user_id)
         await session.execute(
             update(CrawlChunk)
@@ -252,6 +249,11 @@ async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) ->
             .values(status=JobStatus.CANCELLED.value)
         )
         job.active_chunks = 0
+    elif not followers:
+        what = f"The crawl job {job.id} is {job.status}, and no validation or export of it is under way"
+        raise IllegalMove(f"{what}: there is nothing to cancel.", current=job.status)
+    for follower in followers:
+        await move(session, follower, JobStatus.CANCELLED, user_id=user_id)
     await _abort_all(session, job_id)
     return job
 
@@ -320,15 +322,13 @@ async def _last(session: AsyncSession, kind: type[AnyFollower], job_id: int) -> 
     return await session.scalar(select(kind).filter_by(crawl_job_id=job_id).order_by(kind.id.desc()).limit(1))
 
 
-async def _open(
-    session: AsyncSession, kind: type[ValidationJob] | type[ExportJob], job_id: int
-) -> Sequence[ValidationJob | ExportJob]:
-    found = await session.scalars(
-        select(kind).where(
-            kind.crawl_job_id == job_id, kind.status.in_((JobStatus.PENDING.value, JobStatus.RUNNING.value))
-        )
-    )
-    return found.all()
+async def under_way(session: AsyncSession, job_id: int) -> list[ValidationJob | ExportJob]:
+    """The crawl job's validations and exports that are pending or running."""
+    found: list[ValidationJob | ExportJob] = []
+    for kind in (ValidationJob, ExportJob):
+        open_ = kind.status.in_((JobStatus.PENDING.value, JobStatus.RUNNING.value))
+        found += await session.scalars(select(kind).where(kind.crawl_job_id == job_id, open_).order_by(kind.id))
+    return found
 
 
 async def _abort_all(session: AsyncSession, job_id: int) -> None:

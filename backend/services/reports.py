@@ -80,6 +80,14 @@ class Report:
         return (end - self.crawl.started_at).total_seconds()
 
     @property
+    def seconds_asked(self) -> float:
+        """The same of what a person asked for after the run, for whoever did."""
+        later = next((job for job in (self.export, self.validation) if job is not None and job not in self.run), None)
+        if later is None or not self.asked:
+            return self.seconds
+        return ((later.completed_at or self.at) - (later.started_at or later.created_at)).total_seconds()
+
+    @property
     def images_per_second(self) -> float:
         """Downloads a second while the crawl ran."""
         if self.crawl.started_at is None:

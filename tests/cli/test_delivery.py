@@ -189,3 +189,24 @@ def test_an_export_is_cancelled_by_its_number(s3: str, s3_server: str, gathered:
     assert "is cancelled" in complaint(cli.run("exports", "cancel", "1"), 2)
     assert "no export job 9" in complaint(cli.run("exports", "cancel", "9"), 2)
     assert cli.ok("jobs", "show", "1", "--json").json["export_path"] is None
+
+
+def test_what_was_stopped_of_a_job_that_has_ended_is_told(s3: str, s3_server: str, gathered: Cli) -> None:
+    cli = gathered
+    way = SlowWay(s3_server, r"birds\.zip$")
+    with way.open() as address:
+        cli.environment["AWS_ENDPOINT_URL"] = address
+        running = cli.start("export", "1", "--out", f"{s3}/birds.zip")
+        assert way.held.wait(60)
+        told = cli.ok("jobs", "cancel", "1").out
+        assert "Job 1 had ended already and stays completed" in told
+        assert "export 1. Go on with it: gleanset exports retry 1" in told
+        out, _ = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert "Crawl job 1 is completed" in out
+    assert "Its export 1 is cancelled." in out
+    assert "there is nothing to cancel" in complaint(cli.run("jobs", "cancel", "1"), 2)
+    undo(cli, "UPDATE crawl_jobs SET started_at = started_at - interval '1 hour'")
+    assert cli.ok("validate", "1", "--json").json["seconds"] < 600
+    assert cli.ok("export", "1", "--json").json["seconds"] < 600
+    assert cli.ok("jobs", "show", "1", "--json").json["seconds"] > 3000, "the run's"

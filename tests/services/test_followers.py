@@ -188,3 +188,18 @@ async def test_a_report_is_one_snapshot(place: Place) -> None:
     async with place.database.transaction() as session:
         after = await report(session, job.id)
     assert (after.settled, after.crawl.valid_images) == (True, 2)
+
+
+async def test_cancelling_a_crawl_that_goes_on_cancels_its_exports_too(place: Place) -> None:
+    """A crawl that failed was exported as it is, and taken up again meanwhile."""
+    job = await crawled(place)
+    async with place.database.transaction() as session:
+        made = await exports.create(session, await locked(session, CrawlJob, job.id), place.owner_id)
+        (await session.get_one(CrawlJob, job.id)).status = "running"
+    async with place.database.transaction() as session:
+        await crawl_jobs.cancel(session, job.id, user_id=None)
+    assert (await place.job(job.id)).status == "cancelled"
+    assert (await latest(place, ExportJob)).status == "cancelled"
+    assert not await place.rows("SELECT FROM procrastinate_jobs WHERE status = 'todo'")
+    async with place.database.transaction() as session:
+        assert (await exports.retry(session, made.id, user_id=None)).status == "pending"
