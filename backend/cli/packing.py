@@ -15,8 +15,10 @@ import typer
 from pydantic import ValidationError
 
 from backend.errors import BadInput
-from backend.schemas.exports import MB, RELATIONS, ExportOptions
+from backend.schemas.base import Misplaced
+from backend.schemas.exports import MB, RELATIONS, ExportOptions, check_taken
 from backend.schemas.plans import ExportPlan
+from gleanset.export import TAKEN_BY
 
 _PANEL = "What is packed, and how"
 
@@ -92,7 +94,9 @@ Rename = Annotated[
 MaxShardSize = Annotated[
     str | None,
     typer.Option(
-        metavar="BYTES", help="How large a file of a format in several files becomes: 500MB.", rich_help_panel=_PANEL
+        metavar="BYTES",
+        help=f"How large a file becomes at most, for {' and '.join(TAKEN_BY['max_shard_size'])}: 500MB.",
+        rich_help_panel=_PANEL,
     ),
 ]
 Metadata = Annotated[
@@ -157,6 +161,11 @@ def with_options(plan: ExportPlan | None, options: ExportOptions) -> ExportPlan 
         if options.stored():
             raise BadInput("This says how to pack: give --export FORMAT or --out FILE too.")
         return None
+    try:
+        check_taken(plan.format, options, "options")
+    except Misplaced as error:
+        what = re.sub("`(.*?)`", lambda option: f"--{option[1].replace('_', '-')}", str(error))
+        raise BadInput(what) from None
     return plan.model_copy(update={"options": options})
 
 

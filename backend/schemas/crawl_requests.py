@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 
 from backend.schemas.base import Misplaced, Name, Request, RowId, storable
 from backend.schemas.crawl_jobs import LONGEST_KEYWORD, Keywords, MaxImages, check_keywords, labelled
-from backend.schemas.exports import ExportOptions, Format
+from backend.schemas.exports import ExportOptions, Format, check_taken
 from backend.schemas.plans import CrawlPlan, ExportPlan, UrlList, Website
 from backend.schemas.rules import GivenRules, check_name
 from gleanset.errors import GleansetError
@@ -116,6 +116,7 @@ class ExportChoice(Request):
         if split is not None and split.fixed_test is not None and split.fixed_test.sha256 is not None:
             what = "Hashes of a test set are given with an export: here name one by `export_job_id`."
             raise Misplaced(what, "options.split.fixed_test.sha256")
+        check_taken(self.format, self.options, "options")
         return self
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from backend.schemas.base import Name, Request, RowId, storable
+from backend.schemas.base import Misplaced, Name, Request, RowId, storable
 from gleanset.errors import ExportError
-from gleanset.export import DOWNLOADED
+from gleanset.export import DOWNLOADED, FORMATS, TAKEN_BY
 from gleanset.export.split import LEAST_SHARE, MOST_SHARE, MOST_SPLITS, SplitPlan, check_name
 
 MOST_HASHES = 50_000
@@ -155,6 +155,20 @@ class ExportOptions(Request):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+_MEANS = {
+    "max_shard_size": "has no files to be of that size at most. It is for",
+    "rename": "has no files to be named. It is for",
+}
+
+
+def check_taken(format_: str, options: ExportOptions, place: str) -> None:
+    """Raises Misplaced for an option that the format would ignore; `place` is that of the options."""
+    for option, formats in TAKEN_BY.items():
+        if option in options.stored() and format_ in FORMATS and format_ not in formats:
+            what = f"{format_} {_MEANS[option]} {', '.join(formats)}: leave out `{option}`."
+            raise Misplaced(what, f"{place}.{option}")
+
+
 class StoredOptions(ExportOptions):
     """What is kept with an export: whether it was `planned` with the crawl, and what only the command line may say.
 
@@ -188,3 +202,8 @@ class ExportRequest(Request):
     name: Name
     format: Format = "zip"
     export_options: ExportOptions = ExportOptions()
+
+    @model_validator(mode="after")
+    def _taken(self) -> Self:
+        check_taken(self.format, self.export_options, "export_options")
+        return self

@@ -19,6 +19,7 @@ __all__ = [
     "CONTAINERS",
     "DOWNLOADED",
     "FORMATS",
+    "TAKEN_BY",
     "About",
     "Entries",
     "Entry",
@@ -48,6 +49,12 @@ LAYOUTS = {
 }
 FORMATS = {name: ("plain", name) for name in CONTAINERS} | {name: (name, "zip") for name in LAYOUTS if name != "plain"}
 """What people ask for: a layout, and the container that it comes in when they do not say which."""
+
+TAKEN_BY = {
+    "max_shard_size": tuple(name for name, (layout, _) in FORMATS.items() if LAYOUTS[layout].has_shards),
+    "rename": tuple(name for name, (layout, _) in FORMATS.items() if LAYOUTS[layout].names_files),
+}
+"""The formats that an option means anything to; all other options mean something to all of them."""
 
 DOWNLOADED = tuple(name for name, (_, container) in FORMATS.items() if container != "folder")
 """Formats that come as one file when nothing else is said."""

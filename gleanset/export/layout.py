@@ -53,11 +53,14 @@ class Layout:
 
     A layout holds little in memory: what grows is a text of `files`. `is_at_rest`: whether an export that is killed now
     could go on from here, with what `state` says given to `restore` and the texts as they are. `packs_images`: whether
-    it wants the images' bytes at all.
+    it wants the images' bytes at all. `names_files`: whether an image has a name in it, `has_shards`: whether they come
+    in files that may be of some size at most.
     """
 
     is_at_rest = True
     packs_images = True
+    names_files = True
+    has_shards = False
 
     def __init__(self, files: Files, options: Options) -> None:
         self.files, self.options = files, options

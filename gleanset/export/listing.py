@@ -16,7 +16,7 @@ _NO_FILE = "file_name"
 
 
 class _Listing(Layout):
-    packs_images = False
+    packs_images = names_files = False
     name: str
     table: Csv | Jsonl
 

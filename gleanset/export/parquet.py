@@ -35,6 +35,8 @@ class Parquet(Layout):
     killed begins its shard again.
     """
 
+    has_shards = True
+
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         from gleanset.export.parquet_shard import Shard  # here, since pyarrow takes a while to import

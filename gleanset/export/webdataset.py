@@ -29,6 +29,8 @@ class WebDataset(Layout):
     metadata.jsonl too, for who does not go through the shards.
     """
 
+    has_shards = True
+
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
         self._names = Names(options.rename)

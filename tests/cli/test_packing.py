@@ -5,15 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from backend.cli.packing import export_options
+import backend.web
+from backend.cli.packing import export_options, with_options
 from backend.errors import BadInput
+from backend.schemas.exports import ExportOptions, ExportRequest
+from backend.schemas.plans import ExportPlan
+from gleanset.export import DOWNLOADED, FORMATS, TAKEN_BY
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import complaint
 from tests.cli.test_folder import rows_of
@@ -158,3 +164,34 @@ def test_the_same_command_gives_the_same_bytes(cli: Cli) -> None:
             cli.ok("export", "1", *wanted, "--out", out)
             made.append((cli.folder / out).read_bytes())
         assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_an_option_that_a_format_would_ignore_is_refused(format_: str) -> None:
+    plan = ExportPlan(format=format_)
+    shards, names = export_options(max_shard_size="2MB"), export_options(rename="number")
+    assert (format_ in ("webdataset", "parquet")) == is_taken(plan, shards, "--max-shard-size")
+    assert (format_ not in ("csv", "jsonl")) == is_taken(plan, names, "--rename")
+
+
+def is_taken(plan: ExportPlan, options: ExportOptions, named: str) -> bool:
+    """Whether by the command line; the API says the same, and where."""
+    body = {"crawl_job_id": 1, "name": "E", "format": plan.format, "export_options": options.stored()}
+    try:
+        with_options(plan, options)
+    except BadInput as refused:
+        said = str(refused)
+    else:
+        return plan.format not in DOWNLOADED or bool(ExportRequest.model_validate(body))
+    assert f"leave out {named}" in said
+    if plan.format in DOWNLOADED:
+        with pytest.raises(ValidationError, match="leave out"):
+            ExportRequest.model_validate(body)
+    return False
+
+
+def test_the_pages_hide_what_a_format_would_ignore() -> None:
+    rules = (Path(backend.web.__file__).parent / "static/app.css").read_text().partition("TAKEN_BY")[2]
+    shown, hidden = rules.partition(".of-shards")[::2]
+    assert set(re.findall(r'value="(\w+)"', shown)) == set(TAKEN_BY["max_shard_size"])
+    assert set(re.findall(r'value="(\w+)"', hidden.partition(".of-files")[0])) == set(FORMATS) - set(TAKEN_BY["rename"])

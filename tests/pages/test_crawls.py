@@ -84,7 +84,7 @@ def test_a_crawl_is_made_and_started(served: Served, me: httpx.Client, project: 
 
 def test_every_option_of_the_api_has_its_field(served: Served, me: httpx.Client, project: int) -> None:
     asked = {
-        **GOOD, "licence": "open", "rule_preset": "lenient", "export": "imagefolder",
+        **GOOD, "licence": "open", "rule_preset": "lenient", "export": "webdataset",
         "website": "https://example.org/birds/", "depth": "2", "max_pages": "30", "sitemaps": "yes", "label": "bird",
         "list_url": "https://example.org/list.csv", "url_column": "link", "label_column": "class",
         "kept_size": "256", "keep_original": "yes",

@@ -47,6 +47,7 @@ def test_every_field_is_sent_as_the_api_takes_it(served: Served, me: httpx.Clien
         "split": "ratios", "ratios": "train: 70, dev=30", "seed": "4", "related_series": "", "follow": "none",
         "resize": "pad", "size": "224", "height": "112", "resize_format": "webp", "quality": "80",
         "labels": 'cat, "big, dog"', "rename": "number", "max_shard": "250", "include_metadata": "",
+        "format": "parquet",
     }  # fmt: skip
     page = me.post(f"/jobs/{job}/exports", data=filled)
     assert (page.status_code, "The images are being packed." in page.text) == (200, True)
