@@ -57,7 +57,9 @@ def test_a_profile_is_shown_and_changed(served: Served, person: tuple[UUID, str]
         changed = me.patch("/api/v1/profile", json={"full_name": "Ann", "avatar_url": "https://example.org/a.png"})
         assert changed.status_code == 200
         shown = me.get("/api/v1/profile").json()
+        use = shown.pop("use")
         assert shown == changed.json()
+        assert use["bytes"] == {"had": 0, "allowed": None}
         assert (shown["full_name"], shown["email"], shown["role"]) == ("Ann", person[1], "user")
         assert me.patch("/api/v1/profile", json={"full_name": None}).json()["full_name"] is None
     assert actions(served, person[0])[-2:] == ["user.updated"] * 2

@@ -43,6 +43,8 @@ ELSEWHERE = {
     "demo": "a crawl",
     "jobs cancel": "tests/api/test_noted.py has what it calls",
     "jobs retry": "the same",
+    "exports cancel": "the same",
+    "exports retry": "the same",
     "up": "tests/cli/test_up.py",
     "worker": "what workers do is noted as theirs",
     "db upgrade": "the schema",
@@ -52,7 +54,7 @@ ELSEWHERE = {
     "db sweep": "tests/tasks/test_retention.py",
 }
 LOOKING = {
-    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "projects list", "users list",
+    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "projects list", "users list", "exports list", "exports show",
     "db url", "db current",
 }  # fmt: skip
 
