@@ -40,7 +40,7 @@ def diff(
     """What was added, removed and changed from one export to another.
 
     An image is the same when it has the same address, or else the same bytes. Of one that is in both it is told whether
-    its bytes, address, label, split, licence or decision are others now.
+    its bytes, address, label, split, licence, decision, or what is told for the credit are others now.
     """
     from gleanset.export.diff import diff as diff_packages  # numpy, which most commands do without
 

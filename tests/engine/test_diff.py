@@ -27,7 +27,7 @@ def row(number: int, **more: Any) -> dict[str, Any]:
 
 
 def compared(tmp_path: Path, before: Files, after: Files, listed: int = 100, kind: str = "tar") -> Diff:
-    (tmp_path / "old").mkdir(exist_ok=True)
+    (tmp_path / "old").mkdir(exist_ok=True, parents=True)
     (tmp_path / "new").mkdir(exist_ok=True)
     old, new = package(tmp_path / "old", kind, before), package(tmp_path / "new", kind, after)
     return diff(open_package(old), open_package(new), listed)
@@ -35,7 +35,7 @@ def compared(tmp_path: Path, before: Files, after: Files, listed: int = 100, kin
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_of_change(tmp_path: Path, kind: str) -> None:
-    before = [row(n) for n in range(10)]
+    before = [row(n, title="A cat", creator=None) if n == 6 else row(n) for n in range(10)]
     after = [
         row(0),
         row(1, sha256="f" * 64),
@@ -43,13 +43,14 @@ def test_each_kind_of_change(tmp_path: Path, kind: str) -> None:
         row(3, label="dog", split="test"),
         row(4, licence_version="3.0"),
         row(5, decision="keep"),
-        row(6, title="which is not compared"),
+        row(6, title="A cat", creator="Ann"),
         row(100),
     ]
     after.reverse()
     found = compared(tmp_path, rows(*before), rows(*after), kind=kind)
-    assert (found.added, found.removed, found.changed, found.same) == (1, 3, 5, 2)
-    assert found.by_change == {"bytes": 1, "address": 1, "label": 1, "split": 1, "licence": 1, "decision": 1}
+    assert (found.added, found.removed, found.changed, found.same) == (1, 3, 6, 1)
+    counts = {name: count for name, count in found.by_change.items() if count}
+    assert counts == dict.fromkeys(("bytes", "address", "label", "split", "licence", "decision", "creator"), 1)
     assert list(found.by_change) == list(CHANGES)
     told = {each.what: (each.before, each.after) for each in found.listed if each.what != ("removed",)}
     assert told == {
@@ -58,6 +59,7 @@ def test_each_kind_of_change(tmp_path: Path, kind: str) -> None:
         ("address",): (row(2), after[5]),
         ("label", "split"): (row(3), after[4]),
         ("licence",): (row(4), after[3]),
+        ("creator",): (before[6], after[1]),
         ("decision",): (row(5), after[2]),
     }
     assert [each.before for each in found.listed if each.what == ("removed",)] == [row(7), row(8), row(9)]
@@ -98,3 +100,19 @@ def test_of_many_rows_only_some_are_listed(tmp_path: Path) -> None:
     assert [each.what for each in found.listed] == [("added",)] * 3 + [("removed",)] * 3 + [("label",)] * 3
     assert found.listed[0].after == row(20_000)
     assert found.listed[3].before == row(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *((name, name) for name in ("title", "creator", "attribution", "source_page")),
+        *(("creator_url", "creator"), ("licence_url", "licence")),
+    ],
+)
+def test_what_cc_by_hangs_on_is_compared(tmp_path: Path, name: str, change: str) -> None:
+    told = {"title": "A cat", "creator": "Ann", "attribution": "Ann", "source_page": "https://example.org/"}
+    before, after = row(1, **told), row(1, **told | {name: "another"})
+    found = compared(tmp_path, rows(before), rows(after))
+    assert {name: count for name, count in found.by_change.items() if count} == {change: 1}
+    bare = compared(tmp_path / "bare", rows(before), rows(row(1)))
+    assert (bare.changed, bare.same) == (0, 1), "what is not told is not known to have changed"
