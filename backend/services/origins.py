@@ -10,7 +10,8 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlJob, Decision, ExportJob, ExportSplit, ValidationJob
+from backend.models import CrawlJob, Decision, ExportJob, ExportSplit, Image, ValidationJob
+from backend.models.enums import Choice, ImageOutcome
 from backend.schemas.exports import StoredOptions
 from backend.schemas.plans import CrawlPlan
 from gleanset.export.base import Origin, Splitting
@@ -46,6 +47,19 @@ def _lasting(option: Any) -> Any:
         return option
     parts = cast("dict[str, Any]", option)
     return {name: _lasting(value) for name, value in parts.items() if name not in _NUMBERS_OF_EXPORTS}
+
+
+async def left_out(session: AsyncSession, crawl_job: CrawlJob) -> int:
+    """How many images of the job people rejected."""
+    rejected = select(Decision.sha256).where(
+        Decision.project_id == crawl_job.project_id, Decision.choice == Choice.REJECT.value
+    )
+    query = select(func.count()).select_from(Image).where(
+        Image.crawl_job_id == crawl_job.id,
+        Image.outcome == ImageOutcome.DOWNLOADED.value,
+        Image.sha256.in_(rejected),
+    )  # fmt: skip
+    return (await session.scalars(query)).one()
 
 
 async def splitting(session: AsyncSession, job: ExportJob) -> Splitting | None:

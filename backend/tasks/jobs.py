@@ -132,6 +132,7 @@ async def _about(runtime: Runtime, job: ExportJob) -> tuple[About, str]:
             invalid=await validation.invalid(session, validated.id) if validated else {},
             created=crawl_job.completed_at or crawl_job.created_at,
             creator=owner.full_name if owner else None,
+            left_out=await origins.left_out(session, crawl_job),
             origin=await origins.origin(session, crawl_job, validated, job.export_options),
         )
     return about, json.dumps([job.format, job.export_options, taken_down, repr(about)])

@@ -92,7 +92,8 @@ class Splitting:
 class About:
     """What the papers tell of the run behind the export. `changes`: what a refresh found, by kind.
 
-    `creator`: the name of the person whose dataset it is, where they gave one.
+    `creator`: the name of the person whose dataset it is, where they gave one. `left_out`: images of the crawl job that
+    people rejected.
     """
 
     name: str
@@ -103,6 +104,7 @@ class About:
     created: datetime
     changes: Mapping[str, int] = field(default_factory=dict[str, int])
     creator: str | None = None
+    left_out: int = 0
     origin: Origin = Origin()
     splitting: Splitting | None = None
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 
 from gleanset.export import paper_names as names
 from gleanset.export.base import About, Splitting
 from gleanset.export.guide import Guide
 from gleanset.export.markdown import escaped, plain
+from gleanset.export.revision import revision
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import UNKNOWN, licence_name
 from gleanset.types import Licence
 
 _MOST_ROWS = 200
+_LONGEST_NAME = 100
 _LONGEST = 20_000
 _HUB_VERSIONED = {
     *("by-2.0", "by-2.5", "by-3.0", "by-4.0", "by-nc-2.0", "by-nc-3.0", "by-nc-4.0", "by-nc-nd-3.0", "by-nc-nd-4.0"),
@@ -66,7 +69,7 @@ Rules{_rules_name(about)}: `{_code(json.dumps(dict(about.rules), ensure_ascii=Fa
 {_changes(about.changes)}Images that could not be had, by reason:
 
 {_table("Reason", about.failures)}
-Images that broke a rule, by rule (one image may break several):
+Images that broke a rule, by rule (one image may break several{_kept_anyway(tally)}):
 
 {_table("Rule", about.invalid)}"""
 
@@ -143,7 +146,12 @@ def _named(tally: Tally) -> dict[str, int]:
 def _origin(about: About, tally: Tally) -> str:
     """Numbers of the jobs and what people did, as a list."""
     told = about.origin
-    lines = [f"Fingerprint of images, labels, splits, licences and decisions: `{tally.fingerprint}`"]
+    lines = [
+        f"Fingerprint of images, labels, splits, licences and decisions: `{tally.fingerprint}`",
+        f"Gleanset {version('gleanset')}, source revision {revision() or 'unknown'}",
+    ]
+    if about.left_out:
+        lines.append(f"{about.left_out:,} images of this job were left out by people")
     if told.crawl_job is not None:
         refreshed = f", which refreshed crawl job {told.refresh_of}" if told.refresh_of else ""
         lines.append(f"Crawl job {told.crawl_job}{refreshed}")
@@ -157,6 +165,11 @@ def _origin(about: About, tally: Tally) -> str:
     if tally.resized:
         lines.append(f"{tally.resized:,} images are resized copies of what the sources served")
     return "".join(f"- {line}\n" for line in lines)
+
+
+def _kept_anyway(tally: Tally) -> str:
+    kept = tally.decisions["keep"]
+    return f"; of the images here {kept:,} were kept by people, whatever rules they broke" if kept else ""
 
 
 def _rules_name(about: About) -> str:
@@ -198,7 +211,7 @@ def _table(head: str, counts: Mapping[str, int]) -> str:
     if not counts:
         return "None.\n"
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-    rows = "".join(f"| {escaped(name)} | {count:,} |\n" for name, count in ordered[:_MOST_ROWS])
+    rows = "".join(f"| {escaped(name, _LONGEST_NAME)} | {count:,} |\n" for name, count in ordered[:_MOST_ROWS])
     more = len(ordered) - _MOST_ROWS
     rest = f"\n{more:,} more are in `{names.ORIGIN}`.\n" if more > 0 else ""
     return f"| {head} | Images |\n|---|---:|\n{rows}{rest}"

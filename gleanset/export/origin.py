@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from gleanset.export.base import About
+from gleanset.export.revision import revision
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import UNKNOWN
 from gleanset.types import Licence
@@ -24,7 +25,7 @@ def _told(about: About, tally: Tally) -> dict[str, Any]:
     return {
         "name": about.name,
         "created": about.created.isoformat(),
-        "software": {"name": "gleanset", "version": version("gleanset")},
+        "software": {"name": "gleanset", "version": version("gleanset"), "revision": revision()},
         "fingerprint": tally.fingerprint,
         "crawl": {"job": origin.crawl_job, "refresh_of": origin.refresh_of, "keywords": about.keywords},
         "validation": {
@@ -45,6 +46,7 @@ def _told(about: About, tally: Tally) -> dict[str, Any]:
         "licences": _sorted({_code(licence): count for licence, count in tally.licences.items()}),
         "formats": _sorted(tally.formats),
         "kept_by_people": tally.decisions["keep"],
+        "left_out_by_people": about.left_out,
         "not_had": _sorted(about.failures),
         "not_valid": _sorted(about.invalid),
         "changes": _sorted(about.changes),

@@ -324,3 +324,24 @@ def test_a_hostile_name_ends_no_head() -> None:
     assert head["pretty_name"] == "x\n---\nlicense: mit\n# y"
     assert head["license"] == ["cc-by-4.0", "other", "unknown"]
     assert [line for line in text.splitlines() if line.startswith("# ")] == ["# x --- license: mit # y"]
+
+
+def test_the_card_tells_what_people_left_out_and_kept() -> None:
+    text = card(left_out=3)[1]
+    assert "3 images of this job were left out by people" in text
+    assert "left out by people" not in card()[1]
+    assert re.search(r"Gleanset \S+, source revision ([0-9a-f]{40}|unknown)", text)
+    tally = Tally()
+    tally.add(entry(decision="keep"))
+    kept = dataset_card(ABOUT, tally, guide_to_plain(METADATA_FIELDS, {}))
+    assert "of the images here 1 were kept by people, whatever rules they broke" in kept
+    told = json.loads(dataset_json(replace(ABOUT, left_out=3), tally))
+    assert (told["left_out_by_people"], "revision" in told["software"]) == (3, True)
+
+
+def test_a_long_label_is_cut_in_the_card() -> None:
+    tally = Tally()
+    tally.add(entry(label="a" * 300))
+    text = dataset_card(ABOUT, tally, guide_to_plain(METADATA_FIELDS, {}))
+    assert f"| {'a' * 99}… | 1 |" in text
+    assert "a" * 300 in json.loads(dataset_json(ABOUT, tally))["labels"]
