@@ -60,6 +60,7 @@ def _as_json(found: Verified) -> dict[str, Any]:
         "bytes": found.bytes,
         "manifest_sha256": found.manifest_sha256,
         "damage": found.damage,
+        "not_portable": {"count": found.not_portable.count, "files": found.not_portable.files},
         **lists,
     }
 
@@ -80,5 +81,9 @@ def _print(name: str, found: Verified) -> None:
             typer.echo(f"  {plain(file)}")
         if listing.count > _SHOWN:
             typer.echo(f"  and {listing.count - _SHOWN:,} more")
+    if (count := found.not_portable.count) > 0:
+        typer.echo(f"\nWarning: {count:,} names that Windows or macOS cannot unpack as they are:")
+        for file in found.not_portable.files[:_SHOWN]:
+            typer.echo(f"  {plain(file)}")
     if found.manifest_sha256:
         typer.echo(f"SHA-256 of the manifest: {found.manifest_sha256}")

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from gleanset.export.portable import DEVICES
 from gleanset.store import EXTENSIONS
 from gleanset.types import Licence
 
@@ -165,7 +166,6 @@ def _metadata(entry: Entry) -> dict[str, Any]:
     return theirs if entry.original is None else {**theirs, "original": dict(entry.original)}
 
 
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
 _HASHED = re.compile(r".*-[0-9a-f]{8}")
 
 
@@ -178,7 +178,7 @@ def folder_name(label: str) -> str:
     """
     name = unicodedata.normalize("NFC", label).casefold()
     plain = re.sub(r"[^\w\- ]", "_", name).strip(" _")[:60].strip()
-    if plain and plain == label and plain not in _RESERVED and not _HASHED.fullmatch(plain):
+    if plain and plain == label and plain not in DEVICES and not _HASHED.fullmatch(plain):
         return plain
     return f"{plain or 'label'}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 

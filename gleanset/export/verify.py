@@ -17,6 +17,7 @@ from typing import IO, cast
 
 from gleanset.errors import ExportDamaged, NotAnExport
 from gleanset.export.paper_names import MANIFEST
+from gleanset.export.portable import Alike, is_portable
 from gleanset.export.reading import Package, Part
 
 MOST_LISTED = 1000
@@ -47,6 +48,7 @@ class Verified:
     """What came of it. `files` and `bytes` were read; `damage` is why reading ended early.
 
     `unsafe`: links, devices, and names that lead elsewhere. `repeated`: names that the package holds twice.
+    `not_portable`: names that Windows or macOS cannot unpack as they are, which is no damage.
     """
 
     files: int = 0
@@ -58,6 +60,7 @@ class Verified:
     repeated: Listing = field(default_factory=Listing)
     unsafe: Listing = field(default_factory=Listing)
     damage: str | None = None
+    not_portable: Listing = field(default_factory=Listing)
 
     @property
     def listings(self) -> dict[str, Listing]:
@@ -74,19 +77,25 @@ def verify(package: Package, progress: Progress = lambda _files, _bytes: None) -
     """Read all of it. Raises NotAnExport when it holds no manifest; whatever else is wrong is in the answer."""
     found = Verified()
     with TemporaryFile() as seen, TemporaryFile() as manifest:
-        keys = _read(package, found, seen, manifest, progress)
+        alike = Alike()
+        keys = _read(package, found, alike, seen, manifest, progress)
         if found.manifest_sha256 is None:
             if found.damage is not None:
                 return found
             raise NotAnExport(f"{package.name} holds no {MANIFEST}: it is cut off, or no export of Gleanset.")
         try:
             _compare(found, keys, seen, manifest)
+            for _, name in _lines(seen):
+                if alike.has(_shown(name)):
+                    found.not_portable.add(_shown(name))
         except ExportDamaged as damage:
             found.damage = str(damage)
     return found
 
 
-def _read(package: Package, found: Verified, seen: IO[bytes], manifest: IO[bytes], progress: Progress) -> set[bytes]:
+def _read(
+    package: Package, found: Verified, alike: Alike, seen: IO[bytes], manifest: IO[bytes], progress: Progress
+) -> set[bytes]:
     """Hash every file. Gives a key of each name and hash; `seen` gets them in full, in the manifest's own form."""
     keys: set[bytes] = set()
     try:
@@ -102,9 +111,13 @@ def _read(package: Package, found: Verified, seen: IO[bytes], manifest: IO[bytes
                 digest = _hashed(part, found, None, progress)
             except ExportDamaged:
                 digest = _UNREADABLE  # which no file has, so the manifest says otherwise
+            if not is_portable(part.name):
+                found.not_portable.add(part.name)
             key = _key(digest.encode(), name)
             if key in keys:
                 found.repeated.add(part.name)
+            else:
+                alike.note(_shown(name))
             keys.add(key)
             seen.write(f"{digest}  ".encode() + name + b"\n")
     except ExportDamaged as damage:
