@@ -109,7 +109,7 @@ def add_problems(app: FastAPI) -> None:
 
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        fields = {_place(each): each["msg"] for each in error.errors()}
+        fields = {_place(each): each["msg"].removeprefix("Value error, ") for each in error.errors()}
         if _wants_page(request) and any(each["loc"][0] == "path" for each in error.errors()):
             return problem(request, 404, "not_found", "Not Found")
         first = next(iter(fields.items()), ("body", "not valid"))

@@ -54,8 +54,8 @@ ELSEWHERE = {
     "db sweep": "tests/tasks/test_retention.py",
 }
 LOOKING = {
-    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "projects list", "users list", "exports list", "exports show",
-    "db url", "db current",
+    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "projects list", "users list",
+    "exports list", "exports show", "db url", "db current",
 }  # fmt: skip
 
 

@@ -48,7 +48,7 @@ for (const form of document.querySelectorAll("[data-rules]")) {
     const found = await answer.json();
     form.querySelector("[data-verdict]").textContent = answer.ok
       ? `${say(found.valid)} of ${say(found.total)} images would be valid.`
-      : found.message.replace(/^body\.rules: (Value error, )?/, "");
+      : found.message.replace(/^body\.rules\S*: /, "");
     for (const output of form.querySelectorAll("[data-rule]")) {
       const refused = found.invalid?.[output.dataset.rule];
       output.textContent = refused ? `would refuse ${say(refused)}` : "";
