@@ -24,6 +24,8 @@ from backend.services.images import insert_outcomes
 from backend.services.quotas import hand_over, quotas
 from backend.services.refreshes import KNOWN
 from backend.services.states import announce, locked, move
+from gleanset.errors import RuleError
+from gleanset.rules import RuleSet
 from gleanset.types import Outcome, Query
 
 TASK = "crawl.chunk"
@@ -225,8 +227,15 @@ async def finish(session: AsyncSession, job: CrawlJob) -> None:
         error = f"{part if job.total_chunks > 1 else ''}{error}"
         await move(session, job, JobStatus.FAILED, user_id=None, error=error)
         return
-    await move(session, job, JobStatus.COMPLETED, user_id=None)
     plan = CrawlPlan.model_validate(job.options)
+    if plan.rules is not None:
+        try:
+            RuleSet.parse(plan.rules, plan.rules_name)
+        except RuleError as error:  # of an earlier version, which took them
+            sentence = f"The images are there, but cannot be judged by the job's rules: {error} Validate it by others."
+            await move(session, job, JobStatus.FAILED, user_id=None, error=sentence)
+            return
+    await move(session, job, JobStatus.COMPLETED, user_id=None)
     if plan.rules is not None:
         owner_id = (await session.get_one(Project, job.project_id)).user_id
         await validation.create(session, job, plan.rules, rules_name=plan.rules_name, user_id=owner_id, planned=True)

@@ -323,11 +323,12 @@ async def _last(session: AsyncSession, kind: type[AnyFollower], job_id: int) -> 
 
 
 async def under_way(session: AsyncSession, job_id: int) -> list[ValidationJob | ExportJob]:
-    """The crawl job's validations and exports that are pending or running."""
+    """The crawl job's validations and exports that are pending or running, locked: none of them ends meanwhile."""
     found: list[ValidationJob | ExportJob] = []
     for kind in (ValidationJob, ExportJob):
         open_ = kind.status.in_((JobStatus.PENDING.value, JobStatus.RUNNING.value))
-        found += await session.scalars(select(kind).where(kind.crawl_job_id == job_id, open_).order_by(kind.id))
+        query = select(kind).where(kind.crawl_job_id == job_id, open_).order_by(kind.id).with_for_update()
+        found += await session.scalars(query.execution_options(populate_existing=True))
     return found
 
 

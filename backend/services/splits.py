@@ -101,8 +101,10 @@ async def _check(session: AsyncSession, owner_id: UUID, export_job_id: int, name
         raise BadInput(f"The export {export_job_id} has no split {name!r}. It has: {', '.join(sorted(names))}.")
 
 
-async def _latest(session: AsyncSession, project_id: int, wanted: SplitOptions) -> int | None:
-    """The project's latest export that was divided by the same options."""
+async def _latest(
+    session: AsyncSession, project_id: int | None, wanted: SplitOptions, before: int | None = None
+) -> int | None:
+    """The project's latest export that was divided by the same options, or the latest `before` another."""
     same = wanted.model_dump(mode="json", exclude_defaults=True, exclude={"follow", "fixed_test"})
     split = ExportJob.export_options["split"].op("-")("follow").op("-")("fixed_test")
     query = select(ExportJob.id).join(CrawlJob).where(
@@ -111,6 +113,8 @@ async def _latest(session: AsyncSession, project_id: int, wanted: SplitOptions) 
         cast(split, JSONB) == cast(same, JSONB),
         exists().where(ExportSplit.export_job_id == ExportJob.id, ~ExportSplit.given),
     )  # fmt: skip
+    if before is not None:
+        query = query.where(ExportJob.id < before)
     return await session.scalar(query.order_by(ExportJob.id.desc()).limit(1))
 
 
@@ -181,7 +185,7 @@ async def _to_keep(
     """Where earlier versions had the images, and the fixed test set. Raises ExportError when they are gone."""
     earlier = await _splits(session, job.id)
     if not earlier and isinstance(wanted.follow, int):
-        earlier = await _followed(session, wanted.follow, images)
+        earlier = await _followed(session, wanted, wanted.follow, images)
     if wanted.fixed_test is None or wanted.fixed_test.export_job_id is None:
         return earlier, None
     number, name = wanted.fixed_test.export_job_id, wanted.fixed_test.name
@@ -191,21 +195,26 @@ async def _to_keep(
     return earlier, fixed
 
 
-async def _followed(session: AsyncSession, export_job_id: int, images: Hashes) -> Mapping[str, Hashes]:
+async def _followed(
+    session: AsyncSession, wanted: SplitOptions, export_job_id: int, images: Hashes
+) -> Mapping[str, Hashes]:
     """Where the images were in the export, and the rest of them in the one that it has followed, and so on.
 
-    An export may have other images than the one before: those of another job, or of some labels. So who follows it
-    keeps to all versions there were, and of two that differ to the later.
+    In the place of one that was deleted stands the latest before it. An export may have other images than the one
+    before: those of another job, or of some labels. So who follows it keeps to all versions there were, and of two that
+    differ to the later.
     """
     found: dict[str, Hashes] = {}
     missing = np.unique(as_text(images))
+    project_id = await session.scalar(select(CrawlJob.project_id).join(ExportJob).where(ExportJob.id == export_job_id))
     number: object = export_job_id
     while isinstance(number, int) and len(missing):
         splits = await _splits(session, number)
         if not splits:
             if number == export_job_id:
                 raise ExportError(f"The export {number}, whose splits this one is to keep, was deleted.")
-            break
+            number = await _latest(session, project_id, wanted, before=number)
+            continue
         for name, hashes in splits.items():
             here = hashes[np.isin(as_text(hashes), missing)]
             found[name] = np.concatenate([found[name], here]) if name in found else here

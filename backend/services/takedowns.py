@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Text, Uuid, cast, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -82,11 +82,23 @@ async def withdraw(session: AsyncSession, takedown_id: int, *, user_id: UUID | N
     if made is None:
         raise NotFound(f"There is no takedown {takedown_id}.")
     gone = Takedown.id == made.id
-    if made.url is not None:  # its hashes were entered in the same transaction
-        gone |= Takedown.sha256.is_not(None) & (Takedown.created_at == made.created_at)
+    if made.url is not None:
+        mine = await _hashes_named(session, Takedown.id == made.id)
+        others = await _hashes_named(session, Takedown.id != made.id)
+        gone |= Takedown.url.is_(None) & Takedown.sha256.in_(mine - others)
     hashes = await session.scalars(delete(Takedown).where(gone).returning(Takedown.sha256))
     told = {"url": made.url, "sha256": _hex(each for each in hashes if each)}
     note(session, user_id, "takedown.withdrawn", made, ("refused", None), **told)
+
+
+async def _hashes_named(session: AsyncSession, takedowns: ColumnElement[bool]) -> set[bytes]:
+    """The bytes that were refused by these, of those there are, as was noted then: each may have met others' hashes."""
+    named = select(ActivityLog.metadata_["sha256"]).where(
+        ActivityLog.resource_type == "takedowns",
+        ActivityLog.action == "takedown.made",
+        ActivityLog.resource_id.in_(select(cast(Takedown.id, Text)).where(takedowns)),
+    )
+    return {bytes.fromhex(each) for hashes in await session.scalars(named) for each in hashes or ()}
 
 
 async def found(session: AsyncSession, *, url: str | None, sha256: bytes | None) -> Takedown:

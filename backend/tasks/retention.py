@@ -6,7 +6,7 @@ import structlog
 from procrastinate import JobContext
 
 from backend import queue
-from backend.services.retention import PURGE_TASK, STORE_TASK, TASK, purge, sweep, sweep_store
+from backend.services.retention import PURGE_TASK, STORE_TASK, TASK, Swept, purge, sweep, sweep_store
 from backend.tasks.runtime import runtime_of
 
 log = structlog.get_logger(__name__)
@@ -20,8 +20,7 @@ async def hourly(context: JobContext, timestamp: int) -> None:  # noqa: ARG001 -
     """Exports and rows."""
     runtime = runtime_of(context)
     for swept in await sweep(runtime.settings, runtime.database):
-        if swept.count:
-            log.info("swept", what=swept.what, count=swept.count)
+        _tell(swept)
 
 
 @queue.app.periodic(cron="43 */6 * * *")
@@ -30,12 +29,17 @@ async def four_times_a_day(context: JobContext, timestamp: int) -> None:  # noqa
     """The image store, which has to be listed for it."""
     runtime = runtime_of(context)
     for swept in await sweep_store(runtime.settings, runtime.database):
-        if swept.count or swept.note:
-            log.info("swept", what=swept.what, count=swept.count, note=swept.note)
+        _tell(swept)
 
 
 @queue.app.task(name=PURGE_TASK, queue=QUEUE, lock=QUEUE, pass_context=True, retry=queue.RetryInterrupted())
 async def purge_project(context: JobContext, project_id: int) -> None:
     """A deleted project that an admin does not want to wait for."""
     runtime = runtime_of(context)
-    await purge(runtime.settings, runtime.database, project_id)
+    if trouble := await purge(runtime.settings, runtime.database, project_id):
+        log.warning("not purged", project=project_id, why=trouble)
+
+
+def _tell(swept: Swept) -> None:
+    if swept.count or swept.note:
+        log.info("swept", what=swept.what, count=swept.count, **({"note": swept.note} if swept.note else {}))

@@ -139,7 +139,7 @@ def _entry(row: ActivityLog, actor: Actor, paths: Mapping[tuple[str, str], str],
         path = "/account" if mine else "/admin/users" if actor.is_at_least(Role.ADMIN) else None
     return Entry(
         at=row.timestamp,
-        who=row.user.email if row.user else str(metadata.get("by", "somebody who is gone")),
+        who=_who(row, actor),
         user_id=row.user_id,
         action=row.action,
         about=f"{_noun(kind)} {named or ('' if kind == 'profiles' else key)}".strip(),
@@ -147,6 +147,15 @@ def _entry(row: ActivityLog, actor: Actor, paths: Mapping[tuple[str, str], str],
         history=urlencode({"resource_type": kind, "resource_id": key}) if path and _is_number(row) else None,
         details=_told({name: value for name, value in metadata.items() if name not in _ELSEWHERE}),
     )
+
+
+def _who(row: ActivityLog, actor: Actor) -> str:
+    """Whose doing it was. Who acts for the service is named to others who do, and not to those whose things it was."""
+    if row.user is None:
+        return str((row.metadata_ or {}).get("by", "somebody who is gone"))
+    if row.user_id == actor.user_id or actor.is_at_least(Role.MODERATOR):
+        return row.user.email
+    return {Role.ADMIN: "an admin", Role.MODERATOR: "a moderator"}.get(Role(row.user.role), "somebody else")
 
 
 def _is_number(row: ActivityLog) -> bool:

@@ -97,6 +97,21 @@ def test_a_takedown_is_withdrawn_and_what_was_erased_stays_erased(served: Served
     assert not served.run(lambda session: takedowns.refused_urls(session, asked))
 
 
+def test_bytes_that_were_taken_down_by_themselves_stay_refused_when_an_address_is_withdrawn(served: Served) -> None:
+    own = {"url": "https://example.org/both.jpg"}
+    job = gathered(served, served.person(), [picture("china", 223)], fields=lambda n: own if n == 0 else {})
+    digest = job.row(Image, job.images[0]).sha256
+    assert digest is not None
+    with served.browser(served.person(Role.MODERATOR)) as client:
+        by_url = client.post(PATH, json=own)
+        assert by_url.status_code == 201, by_url.text
+        assert client.post(PATH, json={"sha256": digest.hex()}).status_code == 201
+        [made] = [each for each in client.get(PATH).json()["items"] if each["url"] == own["url"]]
+        assert client.delete(f"{PATH}/{made['id']}").status_code == 204
+        [bytes_] = [each for each in client.get(PATH).json()["items"] if each["sha256"] == digest.hex()]
+        assert client.delete(f"{PATH}/{bytes_['id']}").status_code == 204
+
+
 def test_what_is_met_again_is_refused(served: Served) -> None:
     mine, by_url, other = downloaded("taken"), downloaded("also"), downloaded("other")
 

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from sqlalchemy import delete, select
 
 from backend.models import CrawlJob, ExportJob, Project
 from backend.models.enums import Choice, JobStatus
@@ -81,7 +82,9 @@ async def test_an_export_keeps_to_all_versions_there_were_not_only_to_the_latest
     for images in (first, other, [*first, *other, *(downloaded(f"n{n}") for n in range(60))]):
         async with place.database.transaction() as session:
             project = await session.get_one(Project, place.project_id)
-            crawl = await crawl_jobs.create(session, project, "A job", ["x"], crawl_jobs.CrawlPlan(), 1000)
+            crawl = await crawl_jobs.create(
+                session, project, "A job", ["x"], crawl_jobs.CrawlPlan(), 1000, user_id=place.owner_id
+            )
             await insert_outcomes(session, crawl.id, images, lambda key: f"file:///{key}", None)
             crawl.status = JobStatus.COMPLETED.value
             jobs.append(crawl.id)
@@ -105,7 +108,12 @@ async def test_an_export_keeps_to_all_versions_there_were_not_only_to_the_latest
             assert now.moved_images == 0
         return {url: names[number] for number, url in rows}
 
-    before, between, after = [await exported(job_id) for job_id in jobs]
+    before, between = [await exported(job_id) for job_id in jobs[:2]]
+    assert await exported(jobs[1]) == between
+    async with place.database.transaction() as session:
+        deleted = select(ExportJob.id).order_by(ExportJob.id).offset(1).limit(1).scalar_subquery()
+        await session.execute(delete(ExportJob).where(ExportJob.id == deleted))  # which led from one job to the other
+    after = await exported(jobs[2])
     assert set(before.values()) == {"train", "dev", "test"}
     assert {url: after[url] for url in before} == before
     assert {url: after[url] for url in between} == between

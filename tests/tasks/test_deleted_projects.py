@@ -170,12 +170,13 @@ async def test_one_that_was_restored_meanwhile_stays(database: Database, setting
     assert await counted(database) == before
 
 
-async def test_a_store_that_does_not_answer_keeps_no_row(database: Database, settings: Settings) -> None:
+async def test_what_a_store_does_not_let_go_is_gone_on_with(database: Database, settings: Settings) -> None:
     project = await a_project(database, settings, "Gone", [b"1"])
     await delete(database, project, days=8)
     elsewhere = settings.model_copy(update={"store_url": "s3://nobody/here"})
     swept = {each.what: each for each in await sweep(elsewhere, database)}["deleted projects"]
-    assert (swept.count, "until the store is swept" in swept.note) == (1, True)
+    assert (swept.count, "gone on with by the next sweep" in swept.note) == (0, True)
+    assert counts(await sweep(settings, database))["deleted projects"] == 1
     assert set((await counted(database)).values()) == {0}
 
 

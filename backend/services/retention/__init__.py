@@ -36,9 +36,7 @@ class Swept:
 
 
 async def sweep(settings: Settings, database: Database, *, dry_run: bool = False) -> list[Swept]:
-    """Deleted projects, expired exports, files among the exports of none, indexes of nothing, rows nobody needs."""
-    purging = Purging(database, Store(settings.store_place), settings.exports)
-    projects = await purging.overdue(settings.deleted_days, dry_run=dry_run)
+    """Expired exports, files among the exports of none, indexes of nothing, rows nobody needs, deleted projects."""
     before = datetime.now(UTC) - timedelta(hours=settings.orphan_hours)
     expired = await expired_exports(database, settings.exports, dry_run=dry_run)
     stray = await stray_files(database, settings.exports, before, dry_run=dry_run)
@@ -46,6 +44,8 @@ async def sweep(settings: Settings, database: Database, *, dry_run: bool = False
     rows = await old_rows(
         database, key_hours=settings.request_key_hours, queue_days=settings.queue_days, dry_run=dry_run
     )
+    purging = Purging(database, Store(settings.store_place), settings.exports)
+    projects = await purging.overdue(settings.deleted_days, dry_run=dry_run)  # the last, as it may take long
     return [
         Swept("deleted projects", projects, purging.trouble),
         Swept("files of expired exports", expired),

@@ -35,7 +35,7 @@ _DECISIONS = text(_SOME.format("decisions", "decisions", "project_id", "1"))
 class Purging:
     """Where what belongs to projects lies.
 
-    `at_once`: images or decisions in one transaction; `trouble`: why files stay until the store is swept.
+    `at_once`: images or decisions in one transaction; `trouble`: why a project is still there.
     """
 
     database: Database
@@ -54,12 +54,25 @@ class Purging:
             found = (await session.scalars(select(Project.id).where(_DELETED, _due(days)).order_by(Project.id))).all()
         if dry_run:
             return len(found)
-        return sum([await self.one(project_id, _due(days)) for project_id in found])
+        removed = 0
+        for project_id in found:
+            removed += await self.one(project_id, _due(days))
+            if self.trouble:  # what the store does not let go stays with its project, until the next sweep
+                break
+        return removed
 
     async def one(self, project_id: int, when: ColumnElement[bool]) -> bool:
-        """Remove it; false when it is not there, or is not to go any more."""
+        """Remove it; false when it is not there, is not to go any more, or the store does not answer."""
         if not await self._begin(project_id, when):
             return False
+        try:
+            await self._remove(project_id)
+        except StoreError as error:
+            self.trouble = f"the project {project_id} is gone on with by the next sweep: {error}"
+            return False
+        return True
+
+    async def _remove(self, project_id: int) -> None:
         async with self.database.transaction() as session:
             jobs = (await session.scalars(select(CrawlJob.id).filter_by(project_id=project_id))).all()
         for job_id in jobs:
@@ -73,7 +86,6 @@ class Purging:
                 note(session, None, "project.purged", project, (project.status, None), **told)
                 await session.flush()
                 await session.execute(delete(Project).where(Project.id == project_id))
-        return True
 
     async def _begin(self, project_id: int, when: ColumnElement[bool]) -> bool:
         try:
@@ -103,14 +115,10 @@ class Purging:
             return list(await session.execute(deleting, {"key": key, "at_once": self.at_once}))
 
     async def _erase(self, rows: list[Any]) -> None:
-        """Their files, where no other image has them. When the store does not answer, they are left to its sweep."""
+        """Their files, where no other image has them. Raises StoreError; these few are left to the store's sweep."""
         keys = {blob_key(row.sha256.hex(), row.format) for row in rows if row.outcome == "downloaded" and row.sha256}
         keys |= {blob_key(row.resized_sha256.hex(), "jpeg") for row in rows if row.resized_sha256}
-        try:
-            if not self.trouble:
-                await erase_unused(self.database, self.store, keys)
-        except StoreError as error:
-            self.trouble = f"some files stay until the store is swept: {error}"
+        await erase_unused(self.database, self.store, keys)
 
     def _discard(self, export: int) -> None:
         for path in self.exports.glob(f"export-{export}.*"):
