@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import httpx
 import pytest
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.http import middleware
 from backend.models import CrawlJob
 from tests.api.albums import gathered, picture
 from tests.serving import Served
@@ -41,14 +44,21 @@ def test_files_are_had_over_the_api_and_plans_tell_no_paths(served: Served) -> N
 
 
 def test_the_line_of_a_request_tells_who_asked(
-    served: Served, me: httpx.Client, capsys: pytest.CaptureFixture[str]
+    served: Served, me: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lines: list[dict[str, Any]] = []
+
+    def keep(_logger: object, _name: str, line: dict[str, Any]) -> None:
+        lines.append(line)
+        raise structlog.DropEvent
+
+    recorder = structlog.wrap_logger(None, processors=[keep])  # whatever level others have configured
+    monkeypatch.setattr(middleware, "log", recorder)
     who = me.get("/api/v1/profile").json()["id"]
     with served.anonymous() as nobody:
         nobody.get("/api/v1/profile")
-    lines: list[str] = []
     deadline = time.monotonic() + 10
-    while len(lines) < 2:  # the line is written behind the answer
-        lines += [line for line in capsys.readouterr().out.splitlines() if "path=/api/v1/profile" in line]
+    while len(asked := [line for line in lines if line["path"] == "/api/v1/profile"]) < 2:  # behind the answer
         assert time.monotonic() < deadline, lines
-    assert [f"user_id={who}" in line for line in lines] == [True, False]
+        time.sleep(0.01)
+    assert [line.get("user_id") for line in asked] == [who, None]

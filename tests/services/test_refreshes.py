@@ -39,7 +39,13 @@ async def refreshed(
         old = await crawl_jobs.finished(session, old.id)
         plan = CrawlPlan.model_validate(old.options)
         job = await crawl_jobs.refresh(
-            session, old, plan, WORDS, max_images=max_images or old.max_images, rows_per_chunk=rows
+            session,
+            old,
+            plan,
+            WORDS,
+            max_images=max_images or old.max_images,
+            rows_per_chunk=rows,
+            user_id=place.owner_id,
         )
     return job, await place.chunks(job.id)
 

@@ -12,11 +12,11 @@ import pytest
 
 from backend.config import Settings
 from backend.db import Database
+from backend.errors import BadInput
 from backend.schemas.plans import CrawlPlan, UrlList, Website
 from backend.schemas.previews import PreviewResponse
 from backend.services.lists import keep_list
 from backend.tasks.preview import open_preview
-from gleanset.errors import SourceError
 from gleanset.store import Store
 from tests.engine.sources.fake_openverse import FakeOpenverse, picture
 from tests.web import PictureWeb
@@ -105,5 +105,5 @@ async def test_an_uploaded_list_shows_its_first_rows(database: Database, tmp_pat
 
 
 async def test_what_cannot_be_planned_is_refused(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="GLEANSET_SOURCE_KEYS"):
+    with pytest.raises(BadInput, match="GLEANSET_SOURCE_KEYS"):
         await look(database, asking(tmp_path), ["tern"], CrawlPlan(sources=["flickr"]))
