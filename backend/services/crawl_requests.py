@@ -81,6 +81,8 @@ async def refresh(
         raise IllegalMove(f"The crawl job {old.id} is {old.status}; refresh it when it has ended.", current=old.status)
     plan = CrawlPlan.model_validate(old.options)
     _check_refreshable(old, plan)
+    if plan.export is not None:  # the place was the command's, and holds the old dataset
+        plan.export.out = plan.export.container = None
     project = await session.get_one(Project, old.project_id)
     job = await crawl_jobs.create(
         session,

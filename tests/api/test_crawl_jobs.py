@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import ActivityLog
+from backend.models import ActivityLog, CrawlJob
 from tests.api.working import ended, trust_loopback, until, worker
 from tests.serving import Served
 from tests.web import PictureWeb, expected
@@ -257,6 +257,7 @@ def test_a_job_that_is_cancelled_while_it_is_planned_does_not_start(
 
 def test_a_refresh_is_a_job_of_its_own(served: Served, me: httpx.Client, site: PictureWeb) -> None:
     path = made(me)
+    placed = {"format": "zip", "container": "tar", "out": "s3://bucket/birds.tar"}
     assert me.post(f"{path}/refresh", json={}).json()["details"] == {"current": "pending"}
     old = site_job(served, me, site)
     me.post(f"{old}/start")
@@ -264,7 +265,7 @@ def test_a_refresh_is_a_job_of_its_own(served: Served, me: httpx.Client, site: P
         ended(me, old)
         refused = me.post(f"{old}/refresh", json={})  # made with private addresses, as only the command line may
         assert refused.status_code == 422
-        trust_loopback(served, number_of(old), allow_private=False, own_hosts=[])
+        trust_loopback(served, number_of(old), allow_private=False, own_hosts=[], export=placed)
         answer = me.post(f"{old}/refresh", json={"name": "Again"}, headers={"Idempotency-Key": "again"})
         assert answer.status_code == 201
         twin = me.post(f"{old}/refresh", json={"name": "Again"}, headers={"Idempotency-Key": "again"})
@@ -272,6 +273,8 @@ def test_a_refresh_is_a_job_of_its_own(served: Served, me: httpx.Client, site: P
         job = ended(me, f"/api/v1/crawl-jobs/{answer.json()['id']}")
     assert (job["name"], job["options"]["refresh_of"]) == ("Again", number_of(old))
     assert job["total_chunks"] == 2
+    plan = served.run(lambda session: session.get_one(CrawlJob, job["id"])).options["export"]
+    assert (plan["format"], plan.get("out"), plan.get("container")) == ("zip", None, None)
 
 
 def test_a_job_that_is_not_under_way_is_deleted(served: Served, me: httpx.Client, site: PictureWeb) -> None:
