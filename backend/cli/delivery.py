@@ -71,6 +71,11 @@ async def deliver(database: Database, job: ExportJob | None) -> str | None:
     path, out = dataset_path(job), deliveries.destination(job) if job else None
     if job is None or path is None or out is None or job.delivery != Delivery.WANTED or deliveries.remote(job):
         return path
+    if job.taken_down_images:
+        raise BadInput(
+            f"{job.taken_down_images} of the images in export {job.id} were taken down since."
+            f" Export again: gleanset export {job.crawl_job_id} --out {out}"
+        )
     if not await asyncio.to_thread(_place, Path(path), Path(out), job):
         note(f"The dataset was packed elsewhere, as {job.download_url}. There: gleanset exports retry {job.id}")
         return None

@@ -14,10 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.models import ExportJob
 from backend.models.enums import Delivery, JobStatus
 from backend.services.states import announce, locked
+from gleanset.errors import ExportError
 from gleanset.export import Packed
 
 PACKED_PERCENT = 50
 """Of an export that is sent when it is packed."""
+
+
+class TakenDown(ExportError):
+    """Images that an export packs, or has packed, were taken down before it was done."""
 
 
 def destination(job: ExportJob) -> str | None:
@@ -35,25 +40,44 @@ def is_waiting(job: ExportJob) -> bool:
     return job.status == JobStatus.COMPLETED and job.delivery == Delivery.WANTED
 
 
+def check_not_taken_down(job: ExportJob) -> None:
+    """Raises TakenDown when the locked job may hold images that were taken down since this attempt at it began."""
+    if job.taken_down_images:
+        raise TakenDown(f"Images were taken down meanwhile. Without them: gleanset exports retry {job.id}")
+
+
 async def begin(session: AsyncSession, job_id: int, attempt: int, packed: Packed) -> bool | None:
-    """Note that these bytes go out, so that an attempt behind this one goes on. None when this one has lost the job;
-    otherwise whether an attempt before has sent some of the same bytes."""
+    """Note that bytes go out, so that an attempt behind this one goes on. None when this one has lost the job;
+    otherwise whether all that attempts before have sent is of these bytes. If not, no bytes are noted until all that
+    is deleted and `bring` says so: who is killed between the two leaves what is not trusted. Raises TakenDown."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return None
-    sha256 = bytes.fromhex(packed.sha256)
-    same = job.delivery == Delivery.BEGUN and job.sha256 == sha256
-    job.delivery, job.sha256 = Delivery.BEGUN.value, sha256
+    check_not_taken_down(job)
+    same = job.delivery == Delivery.BEGUN and job.sha256 == bytes.fromhex(packed.sha256)
+    job.delivery = Delivery.BEGUN.value
+    if not same:
+        job.sha256 = None
     job.exported_images, job.file_size = packed.images, packed.file_size
     await announce(session, job.crawl_job_id)
     return same
 
 
-async def progress(session: AsyncSession, job_id: int, attempt: int, sent: int) -> bool:
-    """Note how many bytes are there; whether the task may go on."""
+async def bring(session: AsyncSession, job_id: int, attempt: int, packed: Packed) -> bool:
+    """Note which bytes go out, now that no others are there; whether the task may go on."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
+    job.sha256 = bytes.fromhex(packed.sha256)
+    return True
+
+
+async def progress(session: AsyncSession, job_id: int, attempt: int, sent: int) -> bool:
+    """Note how many bytes are there; whether the task may go on. Raises TakenDown."""
+    job = await locked(session, ExportJob, job_id)
+    if job.status != JobStatus.RUNNING or job.attempts != attempt:
+        return False
+    check_not_taken_down(job)
     job.progress = min(99, PACKED_PERCENT + (100 - PACKED_PERCENT) * sent // max(1, job.file_size or 0))
     await announce(session, job.crawl_job_id)
     return True

@@ -228,10 +228,11 @@ async def begin(session: AsyncSession, job_id: int) -> ExportJob | None:
 
 
 async def progress(session: AsyncSession, job_id: int, attempt: int, exported: int) -> bool:
-    """Note how many images are packed; whether the task may go on."""
+    """Note how many images are packed; whether the task may go on. Raises TakenDown."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
+    deliveries.check_not_taken_down(job)
     job.exported_images = exported
     percent = deliveries.PACKED_PERCENT if deliveries.remote(job) else 100
     job.progress = min(99, percent * exported // max(1, job.total_images))
@@ -240,10 +241,12 @@ async def progress(session: AsyncSession, job_id: int, attempt: int, exported: i
 
 
 async def finish(session: AsyncSession, job_id: int, attempt: int, packed: Packed, url: str, *, days: int) -> bool:
-    """Complete the job; whether the file may be put at `url`, which the caller does before it commits."""
+    """Complete the job; whether the file may be put at `url`, which the caller does before it commits.
+    Raises TakenDown."""
     job = await locked(session, ExportJob, job_id)
     if job.status != JobStatus.RUNNING or job.attempts != attempt:
         return False
+    deliveries.check_not_taken_down(job)
     job.exported_images, job.file_size, job.download_url = packed.images, packed.file_size, url
     job.sha256 = bytes.fromhex(packed.sha256)
     job.expires_at = datetime.now(UTC) + timedelta(days=days)

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from backend import queue
 from backend.models import CrawlJob, ExportJob, Profile, Takedown, ValidationJob
-from backend.services import crawl_jobs, exports, origins, validation
+from backend.services import crawl_jobs, deliveries, exports, origins, validation
 from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 from backend.tasks.sending import Sending
@@ -83,10 +83,14 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):
                 raise _Stopped  # noqa: TRY301 - it ends the transaction, too
+            await sending.end()
             exports.discard(target)  # of a finish that was not committed
             packed.path.replace(target)
     except asyncio.CancelledError:
         keep = not cancelled()
+        raise
+    except deliveries.TakenDown:
+        await sending.withdraw()
         raise
     except Exception as failure:
         # When the database, the store or the place to send it to was away, who tries again goes on.

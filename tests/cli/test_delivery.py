@@ -17,7 +17,7 @@ from backend.db import libpq_url
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import complaint
 from tests.stores import SlowWay, s3, s3_server
-from tests.web import picture
+from tests.web import picture, sha256_of
 
 __all__ = ["s3", "s3_server"]
 
@@ -60,6 +60,7 @@ def test_an_upload_that_is_killed_is_gone_on_with(s3: str, s3_server: str, gathe
         assert out not in (shown["export_path"] or "")
         assert "MANIFEST.sha256" not in lying(out if name == "birds" else s3)
         before = lying(s3)
+        [marker] = (path for path in before if "gleanset-export" in path)
 
         way.released.set()
         sent = len(way.puts)
@@ -69,7 +70,7 @@ def test_an_upload_that_is_killed_is_gone_on_with(s3: str, s3_server: str, gathe
     assert len(again) == 1, "what was there already is not sent again"
     cli.environment["AWS_ENDPOINT_URL"] = s3_server
     there = lying(s3)
-    assert before.items() <= there.items()
+    assert before.items() - there.items() == {(marker, before[marker])}, "and what told whose it is, is gone"
     assert cli.ok("verify", out, "--json").json["sound"]
     assert out in cli.ok("jobs", "show", "1").out
     assert "nothing left to do" in complaint(cli.run("jobs", "retry", "1"), 2)
@@ -185,7 +186,7 @@ def test_an_export_is_cancelled_by_its_number(s3: str, s3_server: str, gathered:
         assert "gleanset exports retry 1" in cli.ok("exports", "cancel", "1").out
         out, _ = running.communicate(timeout=30)
         assert (running.returncode, json.loads(out)["status"]) == (1, "cancelled")
-        assert lying(s3) == {}
+        assert set(lying(s3)) == {".birds.zip.gleanset-export"}
     assert "is cancelled" in complaint(cli.run("exports", "cancel", "1"), 2)
     assert "no export job 9" in complaint(cli.run("exports", "cancel", "9"), 2)
     assert cli.ok("jobs", "show", "1", "--json").json["export_path"] is None
@@ -210,3 +211,80 @@ def test_what_was_stopped_of_a_job_that_has_ended_is_told(s3: str, s3_server: st
     assert cli.ok("validate", "1", "--json").json["seconds"] < 600
     assert cli.ok("export", "1", "--json").json["seconds"] < 600
     assert cli.ok("jobs", "show", "1", "--json").json["seconds"] > 3000, "the run's"
+
+
+def killed_on_its_way(cli: Cli, s3_server: str, out: str, hold: str) -> None:
+    way = SlowWay(s3_server, hold)
+    with way.open() as address:
+        cli.environment["AWS_ENDPOINT_URL"] = address
+        running = cli.start("export", "1", "--out", out)
+        assert way.held.wait(60)
+        running.kill()
+        running.communicate()
+    cli.environment["AWS_ENDPOINT_URL"] = s3_server
+
+
+def test_what_others_put_to_a_place_that_was_cleared_stays(s3: str, s3_server: str, gathered: Cli) -> None:
+    cli, out = gathered, f"{s3}/birds"
+    killed_on_its_way(cli, s3_server, out, r"birds/MANIFEST\.sha256$")
+    undo(cli, "UPDATE export_jobs SET status = 'failed'; DELETE FROM procrastinate_jobs")
+    obstore.delete(from_url(out), list(lying(out)))
+    obstore.put(from_url(out), "theirs.jpg", b"theirs")
+    failed = cli.run("exports", "retry", "1")
+    assert failed.code == 1
+    assert "exists already" in failed.out
+    assert lying(out) == {"theirs.jpg": 6}
+    obstore.delete(from_url(out), "theirs.jpg")
+    assert cli.ok("exports", "retry", "1", "--json").json["export_path"] == out
+    assert cli.ok("verify", out, "--json").json["sound"]
+
+
+def test_bytes_of_another_attempt_do_not_stay(s3: str, s3_server: str, gathered: Cli) -> None:
+    """The second attempt, at other bytes, was killed when it had begun: what is there has the sizes, not the bytes."""
+    cli, out = gathered, f"{s3}/birds"
+    killed_on_its_way(cli, s3_server, out, r"birds/MANIFEST\.sha256$")
+    name, size = next((path, size) for path, size in lying(out).items() if path.endswith(".jpg"))
+    obstore.put(from_url(out), name, b"x" * size)
+    undo(cli, "UPDATE export_jobs SET sha256 = NULL")
+    assert cli.ok("exports", "retry", "1", "--json").json["export_path"] == out
+    assert cli.ok("verify", out, "--json").json["sound"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hold"), [("birds.zip", r"birds\.zip$"), ("birds", r"birds/MANIFEST\.sha256$")], ids=["zip", "folder"]
+)
+def test_what_is_taken_down_while_it_is_sent_does_not_go_out(
+    s3: str, s3_server: str, gathered: Cli, name: str, hold: str
+) -> None:
+    cli, out = gathered, f"{s3}/{name}"
+    way = SlowWay(s3_server, hold)
+    with way.open() as address:
+        cli.environment["AWS_ENDPOINT_URL"] = address
+        running = cli.start("export", "1", "--out", out)
+        assert way.held.wait(60)
+        cli.ok("takedown", sha256_of(2))
+        way.released.set()
+        told, _ = running.communicate(timeout=60)
+    cli.environment["AWS_ENDPOINT_URL"] = s3_server
+    assert running.returncode == 1
+    assert "Images were taken down meanwhile" in told
+    assert "gleanset exports retry 1" in told
+    [marker] = lying(s3)
+    assert marker.endswith("gleanset-export")
+
+    again = cli.ok("exports", "retry", "1", "--json").json
+    assert (again["status"], again["export_path"]) == ("completed", out)
+    assert cli.ok("exports", "show", "1", "--json").json["exported_images"] == 5
+    assert cli.ok("verify", out, "--json").json["sound"]
+    assert not any("gleanset-export" in path for path in lying(s3))
+
+
+def test_what_was_taken_down_since_is_not_put_into_place(gathered: Cli) -> None:
+    cli, out = gathered, gathered.folder / "birds.zip"
+    cli.ok("export", "1", "--out", "birds.zip")
+    out.unlink()
+    undo(cli, "UPDATE export_jobs SET delivery = 'wanted'")
+    cli.ok("takedown", sha256_of(2))
+    refused = complaint(cli.run("exports", "retry", "1"), 2)
+    assert "1 of the images in export 1 were taken down since" in refused
+    assert not out.exists()
