@@ -79,7 +79,8 @@ def _person(url: str) -> str:
     host, path = parts.netloc.lower().removeprefix("www."), parts.path.rstrip("/")
     if host == "flickr.com":  # their pictures are at one of these, their profile at the other
         path = _FLICKR.sub(r"/people/\1", path)
-    return f"{host}{path}?{parts.query}" if parts.query else f"{host}{path}"
+    query, fragment = parts.query and f"?{parts.query}", parts.fragment and f"#{parts.fragment}"
+    return f"{host}{path}{query}{fragment}"  # behind a # some sites have the whole path
 
 
 _FLICKR = re.compile(r"^/(?:photos|people)/([^/]+).*")

@@ -292,6 +292,8 @@ FLICKR = "https://www.flickr.com"
             False,
         ),
         (("urls", "A", "https://f.example/?user=1"), ("urls", "A", "https://f.example/?user=2"), False),
+        (("urls", "A", "https://f.example/#/u/1"), ("urls", "A", "https://f.example/#/u/2"), False),
+        (("urls", "A", "https://f.example/#/u/1"), ("urls", "B", "http://www.f.example#/u/1"), True),
         (("urls", "A", "https://[x/ann"), ("urls", "B", " https://[x/ann"), True),
     ],
 )
