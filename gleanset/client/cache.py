@@ -41,18 +41,19 @@ class Cache:
             return self._placed(http, export, place, threads, told)
 
     def opened(self, path: Path) -> Path:
-        """The file itself where it can be read in place, or else the plain tar that it is unpacked to, which is made
-        anew when the file has changed. Raises DatasetError for what cannot be unpacked."""
+        """The file itself where it can be read in place, or else the plain tar that it is unpacked to. When the file
+        has changed, another one takes that one's place. Raises DatasetError for what cannot be unpacked."""
         how = packing(path) if path.is_file() else None
         if how is None:
             return path
+        path = path.resolve()
         now = path.stat()
-        known = f"{path.resolve()} {now.st_size} {now.st_mtime_ns}"
-        place = self.folder / f"opened-{hashlib.sha256(known.encode()).hexdigest()}"
+        place = self.folder / f"opened-{hashlib.sha256(os.fsencode(path)).hexdigest()}"
         with _locked(Path(f"{place}.lock")):
-            ready = place / path.stem
+            ready = place / f"{now.st_size}-{now.st_mtime_ns}" / path.stem
             if not ready.exists():
-                _made(place)
+                shutil.rmtree(place, ignore_errors=True)
+                _made(ready.parent)
                 try:
                     unpack(path, place / "unpacked", how)
                     (place / "unpacked").replace(ready)

@@ -19,7 +19,7 @@ class Folder(Archive):
         self.path = path
         self._zipped = False
         try:
-            found = sorted(self._files(""))
+            found = sorted(self._files())
         except OSError as error:
             raise DatasetError(f"{path} cannot be read: {error.strerror or error}.") from error
         self._names = [name for name, _ in found]
@@ -28,15 +28,18 @@ class Folder(Archive):
             name: Member(at, size, size, False) for (name, size), at in zip(found, self._starts, strict=False)
         }
 
-    def _files(self, folder: str) -> Iterator[tuple[str, int]]:
-        with os.scandir(self.path / folder) as entries:
-            for each in entries:
-                name = f"{folder}{each.name}"
-                if each.is_dir(follow_symlinks=False):
-                    yield from self._files(f"{name}/")
-                    continue
-                self.check(name, not each.is_file(follow_symlinks=False))
-                yield name, each.stat(follow_symlinks=False).st_size
+    def _files(self) -> Iterator[tuple[str, int]]:
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(self.path / folder) as entries:
+                for each in entries:
+                    name = f"{folder}{each.name}"
+                    if each.is_dir(follow_symlinks=False):
+                        folders.append(f"{name}/")
+                        continue
+                    self.check(name, not each.is_file(follow_symlinks=False))
+                    yield name, each.stat(follow_symlinks=False).st_size
 
     def close(self) -> None:
         """Nothing is kept open."""

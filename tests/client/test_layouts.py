@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from gleanset.client import Dataset
+from gleanset.client.folders import Folder
 from gleanset.errors import DatasetError
 from gleanset.export import Entry, Options, Resize
 from gleanset.store import Store
@@ -104,6 +107,34 @@ async def test_packed_tars_and_folders_that_are_here(
     with Dataset.open(path, cache=cache) as dataset:
         assert len(dataset) == 12
     assert [path for path in cache.rglob("*") if path.is_file()] == kept, "it is not unpacked again"
+
+
+def test_a_packed_tar_that_changes(tmp_path: Path) -> None:
+    """The newer one takes the room of the older."""
+    path, cache = tmp_path / "set.tar.gz", tmp_path / "cache"
+    for count in (1, 2, 3, 2):
+        path.write_bytes(gzip.compress(write_tar(tmp_path / "plain.tar", dataset_files(count)).read_bytes()))
+        with Dataset.open(path, cache=cache) as dataset:
+            assert len(dataset) == count
+        assert len([path for path in cache.rglob("*") if path.is_file()]) == 1
+    path.write_bytes(gzip.compress(bytes(1000))[:-9])
+    with pytest.raises(DatasetError, match="cannot be unpacked"):
+        Dataset.open(path, cache=cache)
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_folder_as_deep_as_can_be(tmp_path: Path) -> None:
+    depth = sys.getrecursionlimit() + 100
+    folders = [tmp_path / ("a/" * n) for n in range(1, depth + 1)]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        (folders[-1] / "x").touch()
+        assert list(Folder(tmp_path).members) == ["a/" * depth + "x"]
+    finally:
+        (folders[-1] / "x").unlink(missing_ok=True)
+        for folder in reversed(folders):  # what pytest removes them with goes down by recursion
+            folder.rmdir()
 
 
 async def test_a_folder_that_is_damaged_or_leads_out_of_itself(entries: list[Entry], tmp_path: Path) -> None:
