@@ -9,6 +9,7 @@ Struct: TypeAlias = "dict[int, Value]"
 """Values by the numbers of their fields."""
 
 _DEEPEST = 16
+_FIELDS = 1 << 15
 _TRUE, _FALSE, _BYTE, _NUMBERS, _DOUBLE, _TEXT, _LISTS, _STRUCT = 1, 2, 3, (4, 5, 6), 7, 8, (9, 10), 12
 
 
@@ -16,10 +17,11 @@ class ThriftBroken(ValueError):
     """The bytes are no such struct."""
 
 
-def struct_in(data: bytes) -> tuple[Struct, int]:
+def struct_in(data: bytes, most: int) -> tuple[Struct, int]:
     """The struct with which the bytes begin, and how many it takes. Truth and fractions, for which nobody here asks,
-    are None. Raises ThriftBroken."""
-    compact = _Compact(data)
+    are None, and no field comes twice: others might take the other one. Raises ThriftBroken, also for more than `most`
+    values: an empty struct is a byte here, and 72 in memory."""
+    compact = _Compact(data, most)
     try:
         return compact.struct(0), compact.at
     except IndexError:
@@ -27,20 +29,30 @@ def struct_in(data: bytes) -> tuple[Struct, int]:
 
 
 class _Compact:
-    def __init__(self, data: bytes) -> None:
-        self._data, self.at = data, 0
+    def __init__(self, data: bytes, most: int) -> None:
+        self._data, self.at, self._left = data, 0, most
 
     def struct(self, depth: int) -> Struct:
         found: Struct = {}
         field = 0
         while (byte := self._byte()) != 0:
             field = field + (byte >> 4) if byte >> 4 else self._signed()
-            found[field] = None if byte & 15 in (_TRUE, _FALSE) else self._value(byte & 15, depth + 1)
+            if field in found:
+                raise ThriftBroken("it has a field twice")
+            if not -_FIELDS <= field < _FIELDS:  # others cut it to 16 bits
+                raise ThriftBroken("it has a field of no number")
+            found[field] = self._value(byte & 15, depth + 1, stated=True)
         return found
 
-    def _value(self, kind: int, depth: int) -> Value:
+    def _value(self, kind: int, depth: int, *, stated: bool = False) -> Value:
+        """Truth is `stated` where the kind itself tells it: in a struct, not in a list."""
+        self._left -= 1
+        if self._left < 0:
+            raise ThriftBroken("it has too many values")
         if depth > _DEEPEST:
             raise ThriftBroken("it is too deep")
+        if stated and kind in (_TRUE, _FALSE):
+            return None
         if kind in _NUMBERS:
             return self._signed()
         if kind == _TEXT:
@@ -67,13 +79,13 @@ class _Compact:
         return number >> 1 ^ -(number & 1)
 
     def _varint(self) -> int:
-        number = shift = 0
-        while True:
+        number = 0
+        for shift in range(0, 64, 7):  # without an end it would take time by the square of its length
             byte = self._byte()
             number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
+            if byte < 128 and number < 1 << 64:
                 return number
+        raise ThriftBroken("it has a number that is too long")
 
     def _byte(self) -> int:
         byte = self._data[self.at]
