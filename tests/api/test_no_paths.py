@@ -52,7 +52,8 @@ def test_the_line_of_a_request_tells_who_asked(
         lines.append(line)
         raise structlog.DropEvent
 
-    recorder = structlog.wrap_logger(None, processors=[keep])  # whatever level others have configured
+    # Whatever level others have configured.
+    recorder = structlog.wrap_logger(None, processors=[keep], wrapper_class=structlog.BoundLogger)
     monkeypatch.setattr(middleware, "log", recorder)
     who = me.get("/api/v1/profile").json()["id"]
     with served.anonymous() as nobody:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.models import CrawlJob, ExportJob, Image, Project
 from backend.models.enums import Choice, JobStatus, Role
-from backend.services import crawl_jobs, decisions, exports, takedowns, validation
+from backend.services import crawl_jobs, decisions, deliveries, exports, takedowns, validation
 from backend.services.images import insert_outcomes
 from gleanset.export import Packed
 from gleanset.store import Store, blob_key, thumbnail_key
@@ -215,10 +215,11 @@ def test_an_export_is_marked_whose_image_was_kept_when_it_was_packed(served: Ser
     assert served.run(lambda session: finish(session, completed))
     served.run(undo)
     assert served.run(take).exports == 2
-    assert served.run(lambda session: finish(session, running))
-    for made in (completed, running):
+    with pytest.raises(deliveries.TakenDown, match="taken down meanwhile"):
+        served.run(lambda session: finish(session, running))
+    for made, status in ((completed, JobStatus.COMPLETED), (running, JobStatus.RUNNING)):
         row = job.row(ExportJob, made.id)
-        assert (row.status, row.taken_down_images) == (JobStatus.COMPLETED, 1)
+        assert (row.status, row.taken_down_images) == (status, 1)
 
 
 async def project_of(session: AsyncSession, job: Gathered) -> Project:
