@@ -19,7 +19,7 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import allowances, crawl_jobs
 from backend.services.activity import note
 from backend.services.allowances import Allowance
-from backend.services.states import announce, locked
+from backend.services.states import announce, ended, locked
 from gleanset.sources import SourceOptions
 
 _OPEN = (JobStatus.PENDING.value, JobStatus.RUNNING.value)
@@ -76,9 +76,7 @@ async def refresh(
 ) -> CrawlJob:
     """A started job that visits the images of `old` again. Raises IllegalMove, BadInput, TooMany or NotAllowed."""
     await allowances.hold(session, old)  # before the lock, here as everywhere
-    old = await locked(session, CrawlJob, old.id)
-    if old.status in _OPEN:
-        raise IllegalMove(f"The crawl job {old.id} is {old.status}; refresh it when it has ended.", current=old.status)
+    old = await ended(session, old.id, "refresh it")
     plan = CrawlPlan.model_validate(old.options)
     _check_refreshable(old, plan)
     if plan.export is not None:  # the place was the command's, and holds the old dataset

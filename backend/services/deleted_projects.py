@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import queue
 from backend.errors import Conflict, NotFound
-from backend.models import CrawlChunk, CrawlJob, Profile, Project
+from backend.models import ActivityLog, CrawlChunk, CrawlJob, Profile, Project
 from backend.models.enums import ProjectStatus
 from backend.schemas.projects import DeletedProjectResponse, ProjectResponse
 from backend.services.activity import note
@@ -68,10 +68,22 @@ async def restore(session: AsyncSession, project_id: int, user_id: UUID | None) 
     project = await held(session, project_id)
     if project.purge_began_at is not None:
         raise Conflict(f"The project {project.name} is being removed for good; part of it is gone.")
-    project.status, project.deleted_at = ProjectStatus.ACTIVE.value, None
+    project.status, project.deleted_at = await _before(session, project), None
     await session.flush()
     note(session, user_id, "project.restored", project, ("deleted", project.status), name=project.name)
     return project
+
+
+async def _before(session: AsyncSession, project: Project) -> str:
+    """What it was when it was deleted."""
+    said = ActivityLog.metadata_
+    noted = select(said["from"]["status"].as_string()).where(
+        ActivityLog.resource_type == Project.__tablename__,
+        ActivityLog.resource_id == str(project.id),
+        said["to"]["status"].as_string() == ProjectStatus.DELETED.value,
+    )
+    status = await session.scalar(noted.order_by(ActivityLog.id.desc()).limit(1))
+    return ProjectStatus.ARCHIVED.value if status == ProjectStatus.ARCHIVED else ProjectStatus.ACTIVE.value
 
 
 async def give_up(session: AsyncSession, project_id: int, user_id: UUID | None) -> Project:

@@ -25,7 +25,7 @@ from backend.services.activity import note
 from backend.services.allowances import Allowance
 from backend.services.decisions import chosen
 from backend.services.splits import Division
-from backend.services.states import announce, locked, move
+from backend.services.states import announce, ended, locked, move
 from gleanset.export import FORMATS, Entry, Options, Packed, Resize
 from gleanset.store import blob_key
 from gleanset.types import Licence
@@ -77,10 +77,7 @@ async def order(session: AsyncSession, wanted: ExportRequest, user_id: UUID, all
     TooMany or NotAllowed."""
     asked = await session.get_one(CrawlJob, wanted.crawl_job_id)
     await allowances.check_follower(session, asked, allowance, packing=True)
-    crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
-    if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        what = f"The crawl job {crawl_job.id} is {crawl_job.status}; it can be exported when it has ended."
-        raise IllegalMove(what, current=crawl_job.status)
+    crawl_job = await ended(session, wanted.crawl_job_id, "it can be exported")
     options = StoredOptions.model_validate(wanted.export_options.stored())
     return await create(session, crawl_job, user_id, wanted.format, options, wanted.name)
 

@@ -45,6 +45,14 @@ async def locked(session: AsyncSession, kind: type[AnyJob], job_id: int) -> AnyJ
     return job
 
 
+async def ended(session: AsyncSession, crawl_job_id: int, wish: str) -> CrawlJob:
+    """The crawl job, locked. Raises NotFound, and IllegalMove while it is under way: its `wish` has to wait."""
+    job = await locked(session, CrawlJob, crawl_job_id)
+    if job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
+        raise IllegalMove(f"The crawl job {job.id} is {job.status}; {wish} when it has ended.", current=job.status)
+    return job
+
+
 async def move(
     session: AsyncSession, job: Job, to: JobStatus, *, user_id: UUID | None, error: str | None = None
 ) -> None:

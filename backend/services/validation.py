@@ -35,7 +35,7 @@ from backend.services.judging import (
     judge_each,
     judge_labels,
 )
-from backend.services.states import announce, locked, move
+from backend.services.states import announce, ended, locked, move
 from gleanset.rules import Rules, RuleSet
 from gleanset.types import Reason
 
@@ -83,10 +83,7 @@ async def order(session: AsyncSession, wanted: ValidationRequest, user_id: UUID,
     """A validation as the API asks for it. Raises IllegalMove while the crawl is under way, TooMany."""
     asked = await session.get_one(CrawlJob, wanted.crawl_job_id)
     await allowances.check_follower(session, asked, allowance, packing=False)
-    crawl_job = await locked(session, CrawlJob, wanted.crawl_job_id)
-    if crawl_job.status in {JobStatus.PENDING, JobStatus.RUNNING}:
-        what = f"The crawl job {crawl_job.id} is {crawl_job.status}; judge its images when it has ended."
-        raise IllegalMove(what, current=crawl_job.status)
+    crawl_job = await ended(session, wanted.crawl_job_id, "judge its images")
     rules, name = wanted.validation_rules, wanted.name
     return await create(session, crawl_job, rules, name, wanted.rules_name, user_id=user_id)
 

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlChunk, Image, Project, ValidationJob
+from backend.models import CrawlChunk, Decision, Image, Project, ValidationJob
 from backend.schemas.plans import CrawlPlan
 from backend.services import chunks, crawl_jobs, validation
 from gleanset.inspect import inspect
@@ -57,6 +57,16 @@ class Gathered:
         number = self.served.run(create)
         self.served.do(validation.judge(self.served.database, number))
         return number
+
+    def decided(self) -> dict[int, str]:
+        """What the database has of decisions, by the image's place."""
+
+        async def look(session: AsyncSession) -> dict[int, str]:
+            query = select(Image.id, Decision.choice).join(Decision, Decision.sha256 == Image.sha256)
+            mine = (Image.crawl_job_id == self.job_id, Decision.project_id == self.project_id)
+            return {self.images.index(number): choice for number, choice in await session.execute(query.where(*mine))}
+
+        return self.served.run(look)
 
     def row(self, kind: type[Any], key: Any) -> Any:
         return self.served.run(lambda session: session.get_one(kind, key))

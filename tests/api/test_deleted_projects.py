@@ -67,6 +67,15 @@ def test_an_admin_sees_and_restores_it(me: httpx.Client, admin: httpx.Client, jo
     assert "project.restored" in [entry["action"] for entry in log]
 
 
+def test_what_was_archived_comes_back_archived(me: httpx.Client, admin: httpx.Client, job: str) -> None:
+    path = f"/api/v1/projects/{project_of(me, job)}"
+    for before in ("archived", "active"):
+        assert me.patch(path, json={"status": before}).status_code == 200
+        assert me.delete(path).status_code == 200
+        back = admin.post(f"{DELETED}/{path.rpartition('/')[2]}/restore").json()
+        assert back["status"] == me.get(path).json()["status"] == before
+
+
 def test_an_admin_removes_it_without_waiting(served: Served, me: httpx.Client, admin: httpx.Client, job: str) -> None:
     project = project_of(me, job)
     assert admin.delete(f"{DELETED}/{project}").status_code == 404, "it has to be deleted first"

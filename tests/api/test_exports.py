@@ -5,10 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -27,6 +23,7 @@ from backend.models import ActivityLog, ExportJob
 from backend.models.enums import JobStatus
 from gleanset.store import Store, blob_key
 from tests.api.helpers import Jobs
+from tests.api.working import worker
 from tests.services.helpers import downloaded
 from tests.serving import Served
 
@@ -34,21 +31,9 @@ JOBS = "/api/v1/export-jobs"
 
 
 @pytest.fixture(scope="module")
-def worker(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A worker process beside the web process."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": served.database.url,
-        "GLEANSET_HOME": str(served.settings.home),
-        "GLEANSET_HEARTBEAT": "0.3",
-    }
-    with (tmp_path_factory.mktemp("worker") / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker"], env=environment, stdout=log, stderr=log
-        )
-    yield
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+def packing(served: Served) -> Iterator[None]:
+    with worker(served):
+        yield
 
 
 @pytest.fixture
@@ -84,7 +69,7 @@ def settled(client: httpx.Client, job_id: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def export(worker: None, me: httpx.Client, crawled: int) -> dict[str, Any]:
+def export(packing: None, me: httpx.Client, crawled: int) -> dict[str, Any]:
     made = me.post(JOBS, json={"crawl_job_id": crawled, "name": 'Ça/va "bien"\r\n'})
     assert made.status_code == 201, made.text
     job = settled(me, made.json()["id"])
@@ -195,7 +180,7 @@ def test_a_link_ends_with_its_export(served: Served, me: httpx.Client, export: d
     ("name", "kind"), [("zip", "application/zip"), ("tar", "application/x-tar"), ("tar.gz", "application/gzip")]
 )
 def test_every_format_is_told_by_name_and_type(
-    worker: None, me: httpx.Client, crawled: int, name: str, kind: str
+    packing: None, me: httpx.Client, crawled: int, name: str, kind: str
 ) -> None:
     made = me.post(JOBS, json={"crawl_job_id": crawled, "name": "Birds", "format": name}).json()
     job = settled(me, made["id"])

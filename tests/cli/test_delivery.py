@@ -6,7 +6,10 @@ import hashlib
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
 
 import obstore
 import psycopg
@@ -43,16 +46,30 @@ def undo(cli: Cli, sql: str) -> None:
         connection.execute(sql)
 
 
+@contextmanager
+def sending(cli: Cli, s3_server: str, hold: str, out: str, *more: str) -> Iterator[tuple[SlowWay, Popen[str]]]:
+    """Job 1 exported, up to where what `hold` names is on its way."""
+    way = SlowWay(s3_server, hold)
+    with way.open() as address:
+        cli.environment["AWS_ENDPOINT_URL"] = address
+        running = cli.start("export", "1", "--out", out, *more)
+        assert way.held.wait(60)
+        yield way, running
+    cli.environment["AWS_ENDPOINT_URL"] = s3_server
+
+
+def killed_on_its_way(cli: Cli, s3_server: str, hold: str, out: str, *more: str) -> None:
+    with sending(cli, s3_server, hold, out, *more) as (_, running):
+        running.kill()
+        running.communicate()
+
+
 @pytest.mark.parametrize(
     ("name", "hold"), [("birds.zip", r"birds\.zip$"), ("birds", r"birds/MANIFEST\.sha256$")], ids=["zip", "folder"]
 )
 def test_an_upload_that_is_killed_is_gone_on_with(s3: str, s3_server: str, gathered: Cli, name: str, hold: str) -> None:
     cli, out = gathered, f"{s3}/{name}"
-    way = SlowWay(s3_server, hold)
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", out)
-        assert way.held.wait(60)
+    with sending(cli, s3_server, hold, out) as (way, running):
         running.send_signal(signal.SIGKILL)
         running.communicate()
         shown = cli.ok("exports", "show", "1", "--json").json
@@ -68,7 +85,6 @@ def test_an_upload_that_is_killed_is_gone_on_with(s3: str, s3_server: str, gathe
         assert (run["status"], run["export_path"]) == ("completed", out)
         again = [path for path in way.puts[sent:] if "probe" not in path]
     assert len(again) == 1, "what was there already is not sent again"
-    cli.environment["AWS_ENDPOINT_URL"] = s3_server
     there = lying(s3)
     assert before.items() - there.items() == {(marker, before[marker])}, "and what told whose it is, is gone"
     assert cli.ok("verify", out, "--json").json["sound"]
@@ -93,14 +109,7 @@ def test_a_place_is_looked_at_before_anything_is_packed(s3: str, gathered: Cli) 
 def test_an_upload_that_fails_is_no_success_and_can_be_tried_again(s3: str, s3_server: str, gathered: Cli) -> None:
     """The bucket takes what the trial puts there, and is gone when the dataset comes."""
     cli = gathered
-    way = SlowWay(s3_server, r"birds\.zip$")
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", f"{s3}/birds.zip")
-        assert way.held.wait(60)
-        running.kill()
-        running.communicate()
-    cli.environment["AWS_ENDPOINT_URL"] = s3_server
+    killed_on_its_way(cli, s3_server, r"birds\.zip$", f"{s3}/birds.zip")
     undo(cli, "UPDATE export_jobs SET export_options = jsonb_set(export_options, '{out}', '\"s3://gone/birds.zip\"')")
     failed = cli.run("exports", "retry", "1")
     assert failed.code == 1
@@ -145,14 +154,7 @@ def digest(path: Path) -> str:
 
 def test_an_earlier_export_is_gone_on_with_by_its_number(s3: str, s3_server: str, gathered: Cli) -> None:
     cli, out = gathered, f"{s3}/first.zip"
-    way = SlowWay(s3_server, r"first\.zip$")
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", out, "--name", "The first")
-        assert way.held.wait(60)
-        running.kill()
-        running.communicate()
-    cli.environment["AWS_ENDPOINT_URL"] = s3_server
+    killed_on_its_way(cli, s3_server, r"first\.zip$", out, "--name", "The first")
     cli.ok("validate", "1", "--rule", "min_width=9999")
     undo(cli, "UPDATE export_jobs SET status = 'cancelled'; DELETE FROM procrastinate_jobs")
     assert cli.run("export", "1", "--out", "second.zip").code == 1, "nothing is valid any more"
@@ -178,11 +180,7 @@ def test_an_earlier_export_is_gone_on_with_by_its_number(s3: str, s3_server: str
 
 def test_an_export_is_cancelled_by_its_number(s3: str, s3_server: str, gathered: Cli) -> None:
     cli = gathered
-    way = SlowWay(s3_server, r"birds\.zip$")
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", f"{s3}/birds.zip", "--json")
-        assert way.held.wait(60)
+    with sending(cli, s3_server, r"birds\.zip$", f"{s3}/birds.zip", "--json") as (_, running):
         assert "gleanset exports retry 1" in cli.ok("exports", "cancel", "1").out
         out, _ = running.communicate(timeout=30)
         assert (running.returncode, json.loads(out)["status"]) == (1, "cancelled")
@@ -194,11 +192,7 @@ def test_an_export_is_cancelled_by_its_number(s3: str, s3_server: str, gathered:
 
 def test_what_was_stopped_of_a_job_that_has_ended_is_told(s3: str, s3_server: str, gathered: Cli) -> None:
     cli = gathered
-    way = SlowWay(s3_server, r"birds\.zip$")
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", f"{s3}/birds.zip")
-        assert way.held.wait(60)
+    with sending(cli, s3_server, r"birds\.zip$", f"{s3}/birds.zip") as (_, running):
         told = cli.ok("jobs", "cancel", "1").out
         assert "Job 1 had ended already and stays completed" in told
         assert "export 1. Go on with it: gleanset exports retry 1" in told
@@ -213,20 +207,9 @@ def test_what_was_stopped_of_a_job_that_has_ended_is_told(s3: str, s3_server: st
     assert cli.ok("jobs", "show", "1", "--json").json["seconds"] > 3000, "the run's"
 
 
-def killed_on_its_way(cli: Cli, s3_server: str, out: str, hold: str) -> None:
-    way = SlowWay(s3_server, hold)
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", out)
-        assert way.held.wait(60)
-        running.kill()
-        running.communicate()
-    cli.environment["AWS_ENDPOINT_URL"] = s3_server
-
-
 def test_what_others_put_to_a_place_that_was_cleared_stays(s3: str, s3_server: str, gathered: Cli) -> None:
     cli, out = gathered, f"{s3}/birds"
-    killed_on_its_way(cli, s3_server, out, r"birds/MANIFEST\.sha256$")
+    killed_on_its_way(cli, s3_server, r"birds/MANIFEST\.sha256$", out)
     undo(cli, "UPDATE export_jobs SET status = 'failed'; DELETE FROM procrastinate_jobs")
     obstore.delete(from_url(out), list(lying(out)))
     obstore.put(from_url(out), "theirs.jpg", b"theirs")
@@ -242,7 +225,7 @@ def test_what_others_put_to_a_place_that_was_cleared_stays(s3: str, s3_server: s
 def test_bytes_of_another_attempt_do_not_stay(s3: str, s3_server: str, gathered: Cli) -> None:
     """The second attempt, at other bytes, was killed when it had begun: what is there has the sizes, not the bytes."""
     cli, out = gathered, f"{s3}/birds"
-    killed_on_its_way(cli, s3_server, out, r"birds/MANIFEST\.sha256$")
+    killed_on_its_way(cli, s3_server, r"birds/MANIFEST\.sha256$", out)
     name, size = next((path, size) for path, size in lying(out).items() if path.endswith(".jpg"))
     obstore.put(from_url(out), name, b"x" * size)
     undo(cli, "UPDATE export_jobs SET sha256 = NULL")
@@ -257,15 +240,10 @@ def test_what_is_taken_down_while_it_is_sent_does_not_go_out(
     s3: str, s3_server: str, gathered: Cli, name: str, hold: str
 ) -> None:
     cli, out = gathered, f"{s3}/{name}"
-    way = SlowWay(s3_server, hold)
-    with way.open() as address:
-        cli.environment["AWS_ENDPOINT_URL"] = address
-        running = cli.start("export", "1", "--out", out)
-        assert way.held.wait(60)
+    with sending(cli, s3_server, hold, out) as (way, running):
         cli.ok("takedown", sha256_of(2))
         way.released.set()
         told, _ = running.communicate(timeout=60)
-    cli.environment["AWS_ENDPOINT_URL"] = s3_server
     assert running.returncode == 1
     assert "Images were taken down meanwhile" in told
     assert "gleanset exports retry 1" in told

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import ActivityLog, CrawlJob, Decision, Image
+from backend.models import ActivityLog, CrawlJob
 from tests.api.albums import Gathered, gathered, picture
 from tests.serving import Served
 
@@ -28,19 +28,6 @@ def me(served: Served, job: Gathered) -> Iterator[httpx.Client]:
     with served.browser(job.user_id, follow_redirects=True) as client:
         client.headers["Accept"] = "text/html"
         yield client
-
-
-def decided(job: Gathered) -> dict[int, str]:
-    """What was decided, by the image's place."""
-
-    async def look(session: AsyncSession) -> dict[int, str]:
-        query = select(Image.id, Decision.choice).join(Decision, Decision.sha256 == Image.sha256)
-        rows = await session.execute(
-            query.where(Image.crawl_job_id == job.job_id, Decision.project_id == job.project_id)
-        )
-        return {job.images.index(number): choice for number, choice in rows}
-
-    return job.served.run(look)
 
 
 def activity(job: Gathered) -> list[str]:
@@ -63,18 +50,18 @@ def test_the_best_is_kept_and_the_others_are_rejected(me: httpx.Client, job: Gat
 
     done = me.post(f"/jobs/{job.job_id}/copies/{best}", data={"keep": str(best)})
     assert f"Image {best} is kept, 2 copies rejected." in done.text
-    assert decided(job) == {0: "reject", 1: "keep", 3: "reject", 4: "reject"}
+    assert job.decided() == {0: "reject", 1: "keep", 3: "reject", 4: "reject"}
     assert activity(job) == ["decisions.made", "decisions.made"]
 
     me.post(f"/jobs/{job.job_id}/copies/{best}", data={"keep": str(middle)})
-    assert decided(job) == {0: "reject", 1: "reject", 3: "reject", 4: "keep"}
+    assert job.decided() == {0: "reject", 1: "reject", 3: "reject", 4: "keep"}
     assert job.row(CrawlJob, job.job_id).valid_images == 2
     me.post(f"/jobs/{job.job_id}/copies/{best}", data={"undo": str(best)})
     me.post(f"/jobs/{job.job_id}/copies/{best}", data={"reject": str(twin)})
-    assert decided(job) == {0: "reject", 3: "reject", 4: "keep"}
+    assert job.decided() == {0: "reject", 3: "reject", 4: "keep"}
 
     me.post(f"/jobs/{job.job_id}/copies/{small}", data={"keep": str(twin)})  # of the same bytes: no other to reject
-    assert decided(job) == {0: "keep", 3: "keep", 4: "keep"}
+    assert job.decided() == {0: "keep", 3: "keep", 4: "keep"}
 
 
 def test_what_is_no_group_is_left_alone(me: httpx.Client, job: Gathered) -> None:
@@ -88,7 +75,7 @@ def test_what_is_no_group_is_left_alone(me: httpx.Client, job: Gathered) -> None
         assert "are no group any more" in me.post(f"/jobs/{job.job_id}/copies/{original}", data=asked).text
     for asked in ({}, {"keep": "x"}, {"keep": str(10**30)}, {"keep": "-1"}):
         assert "Choose one of the copies first." in me.post(f"/jobs/{job.job_id}/copies/{best}", data=asked).text
-    assert decided(job) == {}
+    assert job.decided() == {}
     assert me.post(f"/jobs/{job.job_id}/copies/{10**30}", data={"keep": "1"}).status_code in {404, 422}
     assert me.get(f"/jobs/{job.job_id}/validation?place={10**30}").status_code == 422
     assert "There are no more groups." in me.get(f"/jobs/{job.job_id}/validation?place=900").text
@@ -105,7 +92,7 @@ def test_nobody_else_decides(served: Served, job: Gathered) -> None:
             f"/jobs/{job.job_id}/copies/{job.images[1]}", data={"keep": str(job.images[1]), "csrf_token": "x"}
         )
     assert answer.status_code == 403
-    assert decided(job) == {}
+    assert job.decided() == {}
 
 
 def test_what_stands_for_a_copy_may_be_of_an_earlier_job(served: Served, me: httpx.Client, job: Gathered) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import CrawlJob, Decision, Image
+from backend.models import CrawlJob
 from tests.api.albums import Gathered, gathered, picture, pictures
 from tests.browser import Visit, chromium, opened
 from tests.serving import Served
@@ -50,19 +49,6 @@ def choices(page: Page) -> list[str]:
     """What each tile says of its decision, as far as any is decided."""
     found = page.eval_on_selector_all(".tile", "tiles => tiles.map(tile => tile.dataset.choice)")
     return [str(choice) for choice in found]
-
-
-def decided(job: Gathered) -> dict[int, str]:
-    """What the server knows of decisions, by the image's place."""
-
-    async def look(session: AsyncSession) -> dict[int, str]:
-        query = select(Image.id, Decision.choice).join(Decision, Decision.sha256 == Image.sha256)
-        rows = await session.execute(
-            query.where(Image.crawl_job_id == job.job_id, Decision.project_id == job.project_id)
-        )
-        return {job.images.index(number): choice for number, choice in rows}
-
-    return job.served.run(look)
 
 
 def focused(page: Page) -> int:
@@ -125,7 +111,7 @@ def test_undo_takes_back_what_was_decided_last(visit: Visit, job: Gathered) -> N
         assert (focused(page), choices(page)[:4]) == (place, left)
     page.keyboard.press("u")
     expect(says).to_have_text("There was nothing to undo.")
-    assert decided(job) == {}
+    assert job.decided() == {}
 
 
 def test_undo_goes_back_in_the_large_too(visit: Visit, job: Gathered) -> None:
@@ -137,7 +123,7 @@ def test_undo_goes_back_in_the_large_too(visit: Visit, job: Gathered) -> None:
     expect(picture).to_have_attribute("src", f"/api/v1/images/{job.images[1]}/file")
     page.keyboard.press("u")
     expect(picture).to_have_attribute("src", f"/api/v1/images/{job.images[0]}/file")
-    assert decided(job) == {}
+    assert job.decided() == {}
 
 
 def test_several_are_selected_and_undone_together(visit: Visit, job: Gathered) -> None:
@@ -157,7 +143,7 @@ def test_several_are_selected_and_undone_together(visit: Visit, job: Gathered) -
     assert choices(page)[:6] == ["reject", "", "", "reject", "reject", ""]
     page.keyboard.press("u")
     expect(says).to_have_text("3 pictures undone.")
-    assert decided(job) == {}
+    assert job.decided() == {}
 
     everything = page.get_by_label("Select all on this page")
     shown = boxes.count()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import html
-import os
 import re
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +15,7 @@ import pytest
 
 from gleanset.export import DOWNLOADED, FORMATS, TAKEN_BY
 from tests.api.albums import Gathered, gathered, picture
+from tests.api.working import worker
 from tests.serving import Served
 
 # The libraries leave files to the collector, and warn of what others do.
@@ -33,19 +31,13 @@ SHARDS = 3
 
 
 @pytest.fixture(scope="module")
-def worker(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    environment = {**os.environ, "DATABASE_URL": served.database.url, "GLEANSET_HOME": str(served.settings.home)}
-    with (tmp_path_factory.mktemp("worker") / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker"], env=environment, stdout=log, stderr=log
-        )
+def packing(served: Served) -> Iterator[None]:
+    with worker(served):
         yield
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
 
 @pytest.fixture(scope="module")
-def job(served: Served, worker: None) -> Gathered:
+def job(served: Served, packing: None) -> Gathered:
     """Pictures of several formats and labels, some MB of them."""
     files = [picture("china", 640 + n, "png") for n in range(6)]
     files += [picture("flower", 200 + n, ("jpeg", "webp")[n % 2]) for n in range(12)]
