@@ -93,10 +93,10 @@ def test_texts_as_long_as_arrow_tells_of_them() -> None:
     ids=range(10),
 )
 def test_structs_that_are_none(data: bytes, says: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ThriftBroken, match=says):
         struct_in(data, 40_000)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_directory_of_nothing_but_empty_structs() -> None:
@@ -128,7 +128,7 @@ def test_no_damage_raises_anything_else() -> None:
     directory = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     chance = random.Random(7)
     told = 0
-    began = time.monotonic()
+    began = time.process_time()
     for _ in range(4000):
         data = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
@@ -139,7 +139,7 @@ def test_no_damage_raises_anything_else() -> None:
         except ParquetBroken:
             told += 1
     assert told > 1000
-    assert time.monotonic() - began < 30
+    assert time.process_time() - began < 30
 
 
 @pytest.mark.parametrize("options", [{}, {"use_dictionary": False}, {"data_page_version": "2.0"}], ids=range(3))
