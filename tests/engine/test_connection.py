@@ -30,7 +30,8 @@ OPTIONS = FetchOptions(
     total_timeout=20,
     max_bytes=10_000_000,
 )
-SOON = 3  # seconds; everything here would else last until the total timeout
+SOON = 10  # seconds, on a busy machine; everything here would else last until the total timeout
+LITTLE = 3  # seconds of the processor
 HEAD = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIPPED = HEAD + b"Content-Encoding: gzip\r\n\r\n"
@@ -100,7 +101,7 @@ FLOODS = {
 async def test_a_flood_of_anything_but_body_ends_soon(name: str) -> None:
     began = time.process_time()
     assert await failure(FLOODS[name]) == (Reason.BAD_RESPONSE, 1)
-    assert time.process_time() - began < SOON
+    assert time.process_time() - began < LITTLE
 
 
 async def test_wasteful_answers_pass() -> None:
