@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 from tests.cli.conftest import Cli, Inside
 from tests.cli.test_refresh import rows
 from tests.cli.test_runs import write_list
@@ -27,6 +30,10 @@ def test_what_is_decided_holds_in_all_jobs_of_the_project(cli: Cli, inside: Insi
     assert done.json == {"pictures": 2, "images": 3}
     assert valid(cli) == [count - 1 for count in before]
     assert rows(cli, "SELECT DISTINCT choice, note FROM decisions") == [("reject", "blurred")]
+    packed = cli.folder / "one.zip"
+    inside("export", "1", "--out", str(packed))
+    with zipfile.ZipFile(packed) as archive:
+        assert json.loads(archive.read("dataset.json"))["left_out_by_people"] == 1
     assert "1 picture is kept." in inside("decide", "keep", str(second)).out
     assert valid(cli) == [*before[:2], before[2] - 1]
     assert "2 pictures are as the rules say again." in inside("decide", "undo", str(first), str(other)).out
