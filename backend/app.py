@@ -9,7 +9,6 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from backend import api, web
-from backend.api import operation
 from backend.api.document import complete_document, operation_id
 from backend.config import Settings
 from backend.db import Database
@@ -67,8 +66,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     app.add_middleware(RequestLine)
     app.add_middleware(Measured, metrics)
     add_problems(app)
-    app.include_router(api.router)
-    app.include_router(operation.router)
+    api.mount(app)
     web.mount(app)
     check_routes(app)
     complete_document(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from backend.web import (
@@ -31,11 +31,9 @@ from backend.web.render import STATIC
 
 def mount(app: FastAPI) -> None:
     """Add the pages and what they load."""
-    router = APIRouter(include_in_schema=False)
     for page in (login, theme, account, keys, people, projects, crawls, jobs, gallery, validation, copies):
-        router.include_router(page.router)
+        app.include_router(page.router, include_in_schema=False)
     for page in (comparison, exports, activity, deleted_projects, takedowns, reasons, reference):
-        router.include_router(page.router)
-    app.include_router(router)
+        app.include_router(page.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
