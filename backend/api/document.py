@@ -43,6 +43,50 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """Bodies by the name of the operation."""
 
+PARAMETERS: dict[str, Any] = {
+    "project_id": 1,
+    "deleted_id": 2,
+    "crawl_job_id": 20,
+    "validation_job_id": 3,
+    "export_job_id": 5,
+    "image_id": 17,
+    "takedown_id": 4,
+    "key_id": 6,
+    "user_id": "6e0f3a4e-1f0c-4d8b-9a57-2f5a1c0b7d31",
+    "session_id": "5b0cfe0a2c4d4e61" * 4,
+    "name": "Cats and dogs",
+    "search": "ada@example.org",
+    "cursor": "MTc",
+    "limit": 50,
+    "status": "running",
+    "outcome": "downloaded",
+    "reason": "too_small",
+    "verdict": "too_small",
+    "label": "tabby cat",
+    "source": "openverse",
+    "licence": "cc0",
+    "text": "sunset",
+    "valid": True,
+    "decision": "keep",
+    "min_width": 512,
+    "max_width": 4096,
+    "min_height": 512,
+    "max_height": 4096,
+    "min_file_size": 10_000,
+    "max_file_size": 5_000_000,
+    "within": 31,
+    "since": 2,
+    "change": "became_invalid",
+    "expires": 1_798_761_600,
+    "signature": "q1w2e3r4t5y6u7i8o9p0",
+    "action": "crawl_job.started",
+    "resource_type": "crawl_job",
+    "resource_id": 20,
+    "Idempotency-Key": "cats-2026-11-28",
+    "last-event-id": "20-7",
+}
+"""Parameters by their name, whichever operation they are of."""
+
 SECURITY: dict[str, Any] = {
     "bearer": {
         "type": "http",
@@ -94,6 +138,8 @@ def complete_document(app: FastAPI) -> None:
 
 
 def _complete(operation: dict[str, Any], answers: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        parameter["example"] = PARAMETERS[parameter["name"]]
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and operation["operationId"] in EXAMPLES:
         body["example"] = EXAMPLES[operation["operationId"]]

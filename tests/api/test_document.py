@@ -6,10 +6,11 @@ import json
 import re
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter
 
-from backend.api.document import EXAMPLES
+from backend.api.document import EXAMPLES, PARAMETERS
 from backend.app import create_app
 from backend.config import Settings
 from backend.db import Database
@@ -60,6 +61,17 @@ def test_examples_are_of_operations_with_bodies_and_of_all_of_them() -> None:
     for name in WITH_BODY:
         content = OPERATIONS[name][2]["requestBody"]["content"]["application/json"]
         assert content["example"] == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_parameters_have_examples_that_are_of_their_shape(name: str) -> None:
+    for parameter in OPERATIONS[name][2].get("parameters", ()):
+        jsonschema_rs.validate(parameter["schema"] | {"components": DOCUMENT["components"]}, parameter["example"])
+
+
+def test_no_parameter_is_described_that_is_not_there() -> None:
+    there = {each["name"] for _, _, operation in OPERATIONS.values() for each in operation.get("parameters", ())}
+    assert PARAMETERS.keys() == there
 
 
 ANSWERING = {
