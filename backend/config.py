@@ -92,7 +92,8 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None,
         min_length=32,
-        description="What signs links to downloads, the same for all web processes. Default: made once, HOME/secret.",
+        description="What signs links to downloads, 32 characters or more, the same for all web processes. "
+        "Default: made once, HOME/secret.",
     )
     accounts: Literal["local", "team"] = Field(
         default="local", description="One owner who logs in by a link (local), or people with accounts (team)."

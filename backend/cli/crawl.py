@@ -54,7 +54,8 @@ def crawl(
     ] = None,
     url_column: Annotated[str | None, typer.Option(help="The list's column with the URL; guessed otherwise.")] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="The list's column with the label; guessed otherwise.")
+        str | None,
+        typer.Option(help="The list's column with the label; else one named label, if there is one."),
     ] = None,
     website: Annotated[
         list[str] | None,
@@ -304,7 +305,8 @@ def export(
 
     In three parts, without leaks: gleanset export 1 --split 80/10/10 --out birds.zip
 
-    The next version, with the same test set: gleanset export 2 --split 80/10/10 --fixed-test 1 --out birds-2.zip
+    The next version, with the test set of export 3 (`gleanset exports list` tells the number): gleanset export 2
+    --split 80/10/10 --fixed-test 3 --out birds-2.zip
 
     For cross-validation, two labels, small squares: gleanset export 1 --folds 5 --labels gull,tern --resize crop:224
     """

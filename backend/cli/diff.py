@@ -84,13 +84,17 @@ def _print(found: Diff) -> None:
 
 
 def _line(each: Difference) -> str:
+    from gleanset.export.diff import TOGETHER
+
     row = each.after or each.before or {}
     line = f"{', '.join(each.what):<10} {_shown(row.get('label'))}  {_shown(row.get('file_name'))}"
     if each.before is None or each.after is None:
         return f"{line}  {_shown(row.get('original_url'))}"
     for what in each.what:
-        column = _COLUMN_OF.get(what, what)
-        line += f"  {what}: {_shown(each.before.get(column))} -> {_shown(each.after.get(column))}"
+        first, *others = TOGETHER.get(what, (_COLUMN_OF.get(what, what),))
+        column = next((name for name in (first, *others) if each.before.get(name) != each.after.get(name)), first)
+        name = what if column == first else column
+        line += f"  {name}: {_shown(each.before.get(column))} -> {_shown(each.after.get(column))}"
     return line
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import undelivered
+from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import NotFound
@@ -43,7 +44,7 @@ def list_exports(
     *,
     job: Annotated[int | None, typer.Option(help="Only those of this crawl job.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
-    json: Json = False,
+    json: JsonList = False,
 ) -> None:
     """The latest exports: of which job, how far they are, and where they lie.
 

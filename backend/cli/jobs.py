@@ -14,6 +14,7 @@ from sqlalchemy import select
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import as_json, print_summary
+from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import IllegalMove, NotFound
@@ -39,7 +40,7 @@ def _list_by_default(context: typer.Context) -> None:
 def list_jobs(
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
-    json: Json = False,
+    json: JsonList = False,
 ) -> None:
     """The latest crawl jobs."""
 

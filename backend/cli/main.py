@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -12,6 +13,7 @@ import typer
 from procrastinate.exceptions import ConnectorException
 from psycopg import Error as PsycopgError
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 from sqlalchemy.exc import DBAPIError
 
@@ -87,6 +89,13 @@ def _root(
     logs.configure(get_settings(), logging.INFO if verbose else logging.ERROR)
 
 
+def _wrong(error: ErrorDetails) -> str:
+    """What is wrong with a setting; pydantic counts the characters of a secret as items."""
+    if error["type"] == "too_short":
+        return f"it needs {error.get('ctx', {}).get('min_length')} characters or more"
+    return error["msg"].removeprefix("Value error, ").rstrip(".")
+
+
 def main() -> NoReturn:
     """Run the command line; every expected failure ends in one sentence and an exit code."""
     try:
@@ -100,10 +109,12 @@ def main() -> NoReturn:
     except ValidationError as error:  # of a setting: nothing else reads pydantic models from outside here
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        complain(f"The setting GLEANSET_{name} is not right: {first['msg']}. See docs/settings.md.")
+        complain(f"The setting GLEANSET_{name} is not right: {_wrong(first)}. See docs/settings.md.")
         sys.exit(2)
     except SettingsError as error:
-        complain(f"A setting cannot be read: {error}. See docs/settings.md.")
+        named = re.search(r'field "(\w+)"', str(error))  # of lists and tables, which are written as JSON
+        which = f"The setting GLEANSET_{named[1].upper()}" if named else "A setting"
+        complain(f"{which} is not JSON. See docs/settings.md.")
         sys.exit(2)
     except (BadInput, NotFound, IllegalMove, RuleError, SourceError, NotAnExport) as error:
         complain(str(error))

@@ -47,7 +47,8 @@ Follow = Annotated[
     str | None,
     typer.Option(
         metavar="EXPORT",
-        help="The export whose splits are kept: its number, latest (of the project, by the same options), or none.",
+        help="The export whose splits are kept: its number, latest (of the project, by the same options;"
+        " so when nothing is said), or none.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -59,7 +60,7 @@ Related = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Another number, another split.", rich_help_panel=_PANEL)]
+Seed = Annotated[int | None, typer.Option(help="Another number, another split; 0 otherwise.", rich_help_panel=_PANEL)]
 Labels = Annotated[
     list[str] | None,
     typer.Option(metavar="LABELS", help="Only images of these labels: gull,tern. Repeatable.", rich_help_panel=_PANEL),
@@ -87,7 +88,7 @@ Rename = Annotated[
     typer.Option(
         metavar="SCHEME",
         help="Name files by sha256 (of their content), number (counted for each label), or original (as where they come"
-        " from).",
+        " from); sha256 otherwise.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -15,7 +15,7 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.cli.crawl import Json
+from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import NotFound
@@ -43,7 +43,7 @@ def list_projects(
     deleted: Annotated[
         bool, typer.Option("--deleted", help="Those that are deleted and can still be restored.")
     ] = False,
-    json: Json = False,
+    json: JsonList = False,
 ) -> None:
     """The latest projects that are not deleted, or those that are."""
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json as jsonlib
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from backend.cli.rules import JsonList
 from backend.config import get_settings
 from gleanset.sources import SOURCES, SourceInfo, SourceOptions
 
 
 def sources(
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print them as a JSON list, and nothing else.")] = False,
+    json: JsonList = False,
 ) -> None:
     """Where pictures can come from: what each source needs, what it allows, and under which terms.
 

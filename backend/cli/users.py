@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.crawl import Json
 from backend.cli.display import note
+from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput, NotFound
@@ -42,7 +43,7 @@ def _list_by_default(context: typer.Context) -> None:
 
 @app.command("list")
 def list_users(
-    *, limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 100, json: Json = False
+    *, limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 100, json: JsonList = False
 ) -> None:
     """Everybody, by e-mail."""
 

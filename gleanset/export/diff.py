@@ -20,7 +20,8 @@ from gleanset.export.table_reading import Row, Rows
 
 _CREDIT = ("title", "creator", "attribution", "source_page")
 _FIELDS = ("original_url", "sha256", "label", "split", "licence", "decision", *_CREDIT)
-_TOGETHER = {"licence": ("licence", "licence_version", "licence_url"), "creator": ("creator", "creator_url")}
+TOGETHER = {"licence": ("licence", "licence_version", "licence_url"), "creator": ("creator", "creator_url")}
+"""Columns that are told as one, by the first of them."""
 CHANGES = ("bytes", "address", "label", "split", "licence", "decision", *_CREDIT)
 """What may be another for one image."""
 _MOST_ORIGIN = 64 * 1024 * 1024
@@ -135,7 +136,7 @@ def _hashes(row: Row) -> Iterator[int]:
         if name in _CREDIT and name not in row:
             yield _UNTOLD
             continue
-        together = _TOGETHER.get(name)
+        together = TOGETHER.get(name)
         told = [row.get(each) or None for each in together] if together else row.get(name) or None
         yield hash(told if isinstance(told, str) else repr(told)) & _MASK  # within a process it stays what it is
 

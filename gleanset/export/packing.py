@@ -68,7 +68,10 @@ async def pack(
         read = _reader(store, options.resize) if dataset.packs_images or options.resize else _unread
         await _pack(entries, read, dataset, progress, readers)
         if not dataset.images:
-            raise ExportError("There is no valid image to export: `gleanset jobs show` tells why.")
+            raise ExportError(
+                "There is no valid image to export, or none with the labels asked for: `gleanset jobs show` tells what"
+                " is not valid, and why."
+            )
         while await _in_thread(dataset.settle):
             await progress(dataset.images)
         whole = await _in_thread(dataset.finish)

@@ -162,7 +162,14 @@ def test_a_database_of_a_newer_version(inside: Inside, database_url: str) -> Non
 
 def test_a_setting_that_is_none(inside: Inside) -> None:
     assert "GLEANSET_PER_HOST" in complaint(inside("jobs", "list", GLEANSET_PER_HOST="many"), 2)
-    assert "hosts" in complaint(inside("jobs", "list", GLEANSET_HOSTS="no json"), 2)
+    assert "The setting GLEANSET_HOSTS is not JSON." in complaint(inside("jobs", "list", GLEANSET_HOSTS="no json"), 2)
+    good = {"GLEANSET_HOSTS": "{}", "GLEANSET_PER_HOST": "2"}
+    short = complaint(inside("jobs", "list", GLEANSET_SECRET_KEY="short", **good), 2)
+    assert "GLEANSET_SECRET_KEY is not right: it needs 32 characters or more." in short
+    good["GLEANSET_SECRET_KEY"] = "x" * 32
+    lonely = complaint(inside("jobs", "list", GLEANSET_OIDC_JWKS_URL="https://id.example/jwks", **good), 2)
+    assert "Value error" not in lonely
+    assert ".." not in lonely
 
 
 @pytest.fixture
