@@ -40,7 +40,7 @@ class Readiness(BaseModel):
     """`ok`, or in a few words what is wrong; the log has the details."""
 
     database: str
-    schema_: str
+    migration: str
     store: str
 
 
@@ -53,10 +53,10 @@ async def live() -> Alive:
 @router.get("/health/ready", dependencies=[Depends(public)], responses={503: {"model": Readiness}})
 async def ready(service: CurrentService, response: Response) -> Readiness:
     """It can do its work. A load balancer that gets 503 sends requests elsewhere."""
-    (database, schema), store = await asyncio.gather(_database(service.database), _store(service.store))
-    if {database, schema, store} != {"ok"}:
+    (database, migration), store = await asyncio.gather(_database(service.database), _store(service.store))
+    if {database, migration, store} != {"ok"}:
         response.status_code = 503
-    return Readiness(database=database, schema_=schema, store=store)
+    return Readiness(database=database, migration=migration, store=store)
 
 
 async def _database(database: Database) -> tuple[str, str]:

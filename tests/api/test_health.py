@@ -45,7 +45,7 @@ def test_not_ready_with_an_older_schema(alone: Served) -> None:
     with alone.anonymous() as nobody:
         answer = nobody.get("/health/ready")
     assert answer.status_code == 503
-    assert answer.json()["schema_"].startswith("at 001, not ")
+    assert answer.json()["migration"].startswith("at 001, not ")
 
 
 def test_not_ready_without_its_store(alone: Served) -> None:
