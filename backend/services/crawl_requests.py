@@ -132,7 +132,8 @@ async def delete(session: AsyncSession, job: CrawlJob, user_id: UUID) -> None:
     Raises IllegalMove while anything of it is under way, Conflict while it is being refreshed.
     """
     job = await locked(session, CrawlJob, job.id)
-    states = [job.status]
+    not_begun = job.status == JobStatus.PENDING and not job.total_chunks and not await queue.has_tasks(session, job.id)
+    states = [] if not_begun else [job.status]
     for kind in (ValidationJob, ExportJob):
         states += await session.scalars(select(kind.status).where(kind.crawl_job_id == job.id))
     current = next((state for state in states if state in _OPEN), None)

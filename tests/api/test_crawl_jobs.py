@@ -278,7 +278,11 @@ def test_a_refresh_is_a_job_of_its_own(served: Served, me: httpx.Client, site: P
 
 
 def test_a_job_that_is_not_under_way_is_deleted(served: Served, me: httpx.Client, site: PictureWeb) -> None:
+    draft = made(me)
+    assert me.delete(draft).status_code == 204, "nobody has started it"
+    assert me.get(draft).status_code == 404
     path = made(me)
+    me.post(f"{path}/start")
     assert me.delete(path).json()["details"] == {"current": "pending"}
     me.post(f"{path}/cancel")
     assert me.delete(path).status_code == 204
