@@ -158,13 +158,30 @@ def print_summary(now: Report, export_path: str | None) -> None:
         console.print(Text(export_path), soft_wrap=True)
         for line in _division(now.export):
             console.print(line, soft_wrap=True)
-    for line in undelivered(now.export):
+    for line in (*taken_down(now.export), *undelivered(now.export)):
         console.print(Text(line), soft_wrap=True)
+
+
+def is_taken_down(export: ExportJob) -> bool:
+    """Whether images in its file were taken down since, so that nobody is given it."""
+    return export.status == JobStatus.COMPLETED and export.taken_down_images > 0
+
+
+def taken_down(export: ExportJob | None) -> Iterator[str]:
+    """That a dataset is not given out any more, and how it comes again without what was taken down."""
+    if export is not None and is_taken_down(export):
+        were = f"{export.taken_down_images:,} of its images {'was' if export.taken_down_images == 1 else 'were'}"
+        yield (
+            f"{were} taken down since, so its file is not given out any more;"
+            f" export again: gleanset export {export.crawl_job_id}"
+        )
 
 
 def undelivered(export: ExportJob | None) -> Iterator[str]:
     """That a dataset does not lie where it was asked for, and how it comes there."""
     if export is None or (out := deliveries.destination(export)) is None or export.delivery == Delivery.DONE:
+        return
+    if is_taken_down(export):
         return
     if export.status not in {JobStatus.PENDING, JobStatus.RUNNING}:
         yield f"It does not lie in {out} yet: gleanset exports retry {export.id}"

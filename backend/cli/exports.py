@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
-from backend.cli.display import undelivered
+from backend.cli.display import is_taken_down, taken_down, undelivered
 from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
@@ -85,7 +85,7 @@ def show(export: ExportNumber, *, json: Json = False) -> None:
         console.print(Text(f"Error: {job.error_message}"), soft_wrap=True)
     if path := dataset_path(job):
         console.print(Text(f"{decimal(job.file_size or 0)} in\n{path}"), soft_wrap=True)
-    for line in undelivered(job):
+    for line in (*taken_down(job), *undelivered(job)):
         console.print(Text(line), soft_wrap=True)
 
 
@@ -158,6 +158,7 @@ def _table(jobs: list[ExportJob]) -> Table:
     for job in jobs:
         created = f"{job.created_at.astimezone():%Y-%m-%d %H:%M}"
         size = decimal(job.file_size) if job.file_size else ""
-        counts = (job.format, job.status, f"{job.exported_images:,}", size, created)
+        status = "taken down" if is_taken_down(job) else job.status
+        counts = (job.format, status, f"{job.exported_images:,}", size, created)
         table.add_row(str(job.id), str(job.crawl_job_id), Text(job.name), *counts, Text(dataset_path(job) or ""))
     return table

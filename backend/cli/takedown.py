@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -14,7 +15,7 @@ from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
 from backend.schemas.takedowns import TakedownCreate, asked_of
-from backend.services import profiles, takedowns
+from backend.services import deliveries, profiles, takedowns
 from backend.services.takedowns import TakenDown
 from gleanset.store import Store
 
@@ -40,9 +41,27 @@ def takedown(
         return
     done = asyncio.run(_take_down(wanted))
     if json:
-        typer.echo(jsonlib.dumps({"id": done.takedown.id, "images": done.images, "exports": done.exports}))
+        marked = {"marked": [job.id for job in done.marked], "copies": _copies(done)}
+        typer.echo(jsonlib.dumps({"id": done.takedown.id, "images": done.images, "exports": done.exports} | marked))
     else:
-        typer.echo(f"Taken down: {done.images} images gone, {done.exports} exports marked. It is refused from now on.")
+        for line in _told(done):
+            typer.echo(line)
+
+
+def _told(done: TakenDown) -> Iterator[str]:
+    gone = f"{done.images} {'image' if done.images == 1 else 'images'} gone"
+    marked = f"{done.exports} {'export' if done.exports == 1 else 'exports'} marked"
+    yield f"Taken down: {gone}, {marked}. It is refused from now on."
+    if done.marked:
+        yield f"Not given out any more: export {', '.join(str(job.id) for job in done.marked)}. Export again."
+    if copies := _copies(done):
+        yield "Gleanset has put copies to these places, which are yours to remove:"
+        yield from copies
+
+
+def _copies(done: TakenDown) -> list[str]:
+    """Where exports that hold it were delivered to, each place once."""
+    return list(dict.fromkeys(place for job in done.marked if (place := deliveries.delivered(job))))
 
 
 def _wanted(image: str, why: str | None) -> TakedownCreate:

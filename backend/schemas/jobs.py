@@ -99,7 +99,7 @@ def export_response(job: ExportJob) -> ExportJobResponse:
     """The export as others than its machine see it: the address of its file is on the web, not on the disk."""
     shown = ExportJobResponse.model_validate(job)
     is_file = job.export_options.get("container") != "folder" and job.format != "folder"
-    there = job.status == JobStatus.COMPLETED and job.download_url is not None and is_file
+    there = job.status == JobStatus.COMPLETED and job.download_url is not None and not job.taken_down_images and is_file
     options = {name: value for name, value in shown.export_options.items() if name != "out"}
     url = f"/api/v1/export-jobs/{job.id}/download" if there else None
     return shown.model_copy(update={"download_url": url, "export_options": options})

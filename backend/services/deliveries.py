@@ -35,6 +35,11 @@ def remote(job: ExportJob) -> bool:
     return "://" in (destination(job) or "")
 
 
+def delivered(job: ExportJob) -> str | None:
+    """Where Gleanset has put a copy of it that is the person's own."""
+    return destination(job) if job.delivery == Delivery.DONE else None
+
+
 def is_waiting(job: ExportJob) -> bool:
     """Whether it is packed, and does not lie where it was asked for."""
     return job.status == JobStatus.COMPLETED and job.delivery == Delivery.WANTED

@@ -39,12 +39,17 @@ _CLEARED = (
 
 @dataclass(frozen=True, slots=True)
 class TakenDown:
-    """`keys` are blobs to erase when the transaction is committed; taking down again gives them again."""
+    """`marked` are the exports that hold it. `keys` are blobs to erase when the transaction is committed; taking down
+    again gives them again."""
 
     takedown: Takedown
     images: int
-    exports: int
+    marked: Sequence[ExportJob]
     keys: frozenset[str]
+
+    @property
+    def exports(self) -> int:
+        return len(self.marked)
 
 
 async def take_down(
@@ -59,17 +64,17 @@ async def take_down(
     having = select(Image.crawl_job_id).where(condition)
     locked = select(CrawlJob).where(CrawlJob.id.in_(having)).order_by(CrawlJob.id).with_for_update()
     jobs = (await session.scalars(locked.execution_options(populate_existing=True))).all()
-    exports = await _mark_exports(session, condition)
+    marked = await _mark_exports(session, condition)
     had = select(Image.resized_sha256).where(Image.sha256.in_(hashes), Image.resized_sha256.is_not(None))
     copies = {each for each in await session.scalars(had) if each} | await _earlier(session, made, "copies")
     images = await _clear(session, jobs, hashes, condition)
     for job in jobs:
         note(session, user_id, "crawl_job.image_taken_down", job, ("downloaded", "refused"), takedown_id=made.id)
-    metadata = {"url": url, "sha256": _hex(hashes), "copies": _hex(copies), "images": images, "exports": exports}
+    metadata = {"url": url, "sha256": _hex(hashes), "copies": _hex(copies), "images": images, "exports": len(marked)}
     note(session, user_id, "takedown.made", made, (None, "refused"), **metadata | ({"note": why} if why else {}))
     keys = {blob_key(each.hex(), name) for each in hashes for name in EXTENSIONS}
     keys |= {blob_key(each.hex(), "jpeg") for each in copies - await in_use(session, copies)}
-    return TakenDown(made, images, exports, frozenset(keys))
+    return TakenDown(made, images, marked, frozenset(keys))
 
 
 async def withdraw(session: AsyncSession, takedown_id: int, *, user_id: UUID | None) -> None:
@@ -195,7 +200,7 @@ async def _earlier(session: AsyncSession, made: Takedown, name: str) -> set[byte
     return {bytes.fromhex(each) for each in await session.scalars(noted)}
 
 
-async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -> int:
+async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -> Sequence[ExportJob]:
     """Count in each export that is made, or being made, the images that it may hold.
 
     All downloads of its job but those rejected before it began: decisions and verdicts of then may be forgotten.
@@ -211,7 +216,8 @@ async def _mark_exports(session: AsyncSession, condition: ColumnElement[bool]) -
     for number, count in rows:
         counted = ExportJob.taken_down_images + count
         await session.execute(update(ExportJob).where(ExportJob.id == number).values(taken_down_images=counted))
-    return len(rows)
+    marked = select(ExportJob).where(ExportJob.id.in_([number for number, _ in rows])).order_by(ExportJob.id)
+    return (await session.scalars(marked.execution_options(populate_existing=True))).all()
 
 
 async def _clear(

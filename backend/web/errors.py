@@ -18,6 +18,7 @@ _HEADINGS = {
     403: "Not allowed",
     404: "Not found",
     409: "Not possible now",
+    410: "No longer there",
     422: "Not quite right",
     429: "Too much for now",
     500: "Something went wrong",
@@ -52,4 +53,4 @@ def _came_from(request: Request) -> str | None:
     """The page of this site whose form did not work."""
     parts = urlsplit(request.headers.get("Referer", ""))
     same = parts.netloc == request.url.netloc and request.method not in SAFE
-    return own_path(parts.path) if same else None
+    return own_path(parts.path + (f"?{parts.query}" if parts.query else "")) if same else None

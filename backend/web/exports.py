@@ -52,7 +52,8 @@ _TOLD = {
 class Packed:
     """An export. `path`: where its file is had, while it is there; a `folder` has none.
 
-    `unpacking` and `loading`: commands, and Python by the client's name, once it is completed.
+    `taken_down`: how many images of a completed one were taken down since. `unpacking` and `loading`: commands, and
+    Python by the client's name, while it can be had.
     """
 
     id: int
@@ -202,13 +203,14 @@ async def _page(
 
 def _packed(job: ExportJob) -> Packed:
     shown = export_response(job)
-    there = shown.download_url is not None and not shown.is_expired and not job.taken_down_images
+    there = shown.download_url is not None and not shown.is_expired
     container = exports.container_of(job)
     name = file_name(job).removesuffix(f".{container}")
     if container == "folder":
         name = job.export_options.get("out") or exports.file_of(Path(), job).name
     unpacking, loading = usage.unpacking(name, container), _loading(job, name, container)
-    completed = job.status == JobStatus.COMPLETED and not shown.is_expired
+    taken_down = job.taken_down_images if job.status == JobStatus.COMPLETED else 0
+    usable = job.status == JobStatus.COMPLETED and not shown.is_expired and not taken_down
     return Packed(
         id=job.id,
         name=job.name,
@@ -223,14 +225,14 @@ def _packed(job: ExportJob) -> Packed:
         folder=container == "folder",
         expires_at=job.expires_at,
         expired=shown.is_expired,
-        taken_down=job.taken_down_images,
+        taken_down=taken_down,
         splits=dict(sorted(job.splits.items(), key=lambda split: (-split[1], split[0]))),
         left_out=job.left_out_images,
         moved=job.moved_images,
         error=job.error_message,
         open=job.status in {JobStatus.PENDING, JobStatus.RUNNING},
-        unpacking=unpacking if completed else None,
-        loading=loading if completed else {},
+        unpacking=unpacking if usable else None,
+        loading=loading if usable else {},
     )
 
 

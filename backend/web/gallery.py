@@ -28,6 +28,7 @@ from backend.services.search import page as images_page
 from backend.web.forms import checked, chosen_of, fields_of
 from backend.web.narrowing import Narrowing, narrowing
 from backend.web.render import go, page
+from gleanset.types import Reason
 
 router = APIRouter()
 _ON_A_PAGE = 60
@@ -137,7 +138,7 @@ async def show_image(request: Request, session: Session, actor: Reader, image_id
         before=before,
         after=after,
         neighbours=(await neighbours(session, image)).items,
-        may_take_down=actor.is_at_least(Role.MODERATOR),
+        may_take_down=actor.is_at_least(Role.MODERATOR) and image.reason != Reason.TAKEN_DOWN.value,
     )
     return page(request, "image.html", context)
 

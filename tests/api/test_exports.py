@@ -216,6 +216,16 @@ def test_a_lost_file_is_gone(served: Served, me: httpx.Client, export: dict[str,
     assert me.get(export["download_url"]).status_code == 410
 
 
+def test_what_was_taken_down_is_not_offered_for_download(
+    served: Served, me: httpx.Client, export: dict[str, Any]
+) -> None:
+    change(served, export["id"], taken_down_images=1)
+    shown = me.get(f"{JOBS}/{export['id']}").json()
+    assert (shown["status"], shown["download_url"], shown["taken_down_images"]) == ("completed", None, 1)
+    [listed] = [each for each in me.get(JOBS).json()["items"] if each["id"] == export["id"]]
+    assert listed["download_url"] is None
+
+
 def test_a_folder_is_not_offered_for_download(served: Served, me: httpx.Client, export: dict[str, Any]) -> None:
     change(served, export["id"], export_options={"container": "folder"})
     assert me.get(f"{JOBS}/{export['id']}").json()["download_url"] is None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import psycopg
 import pytest
 
+from backend.db import libpq_url
 from tests.cli.conftest import Cli, Inside
 from tests.cli.test_refresh import rows
 from tests.cli.test_runs import write_list
-from tests.web import ChangingWeb, sha256_of
+from tests.web import ChangingWeb, picture, sha256_of
 
 GONE = 1
 
@@ -47,6 +50,37 @@ def test_what_is_taken_down_is_gone_and_stays_away(cli: Cli, by: str) -> None:
         assert (GONE in web.sent) == (by == "hash")  # by its address it is not even asked for
         assert not files[GONE].exists()
         assert cli.ok("takedown", target, "--json").json["images"] == 0
+
+
+def test_what_was_marked_and_put_elsewhere_is_named(cli: Cli, inside: Inside) -> None:
+    (cli.folder / "pets" / "cat").mkdir(parents=True)
+    for n in range(5):
+        (cli.folder / "pets" / "cat" / f"{n}.jpg").write_bytes(picture(n))
+    cli.ok("crawl", "--folder", "pets", "--rule", "min_width=1", "--out", "a.zip")
+    inside("export", "1")
+    out = str(cli.folder / "a.zip")
+
+    told = inside("takedown", sha256_of(1)).out
+    assert "Taken down: 1 image gone, 2 exports marked." in told
+    assert "Not given out any more: export 1, 2. Export again." in told
+    assert told.splitlines()[-2:] == ["Gleanset has put copies to these places, which are yours to remove:", out]
+    more = json.loads(inside("takedown", sha256_of(2), "--json").out)
+    assert (more["exports"], more["marked"], more["copies"]) == (2, [1, 2], [out])
+    none = inside("takedown", sha256_of(2)).out
+    assert none == "Taken down: 0 images gone, 0 exports marked. It is refused from now on.\n"
+
+    said = (
+        "2 of its images were taken down since, so its file is not given out any more; export again: gleanset export 1"
+    )
+    assert said in inside("exports", "show", "1").out.splitlines()
+    assert said in inside("jobs", "show", "1").out.splitlines()
+    lines = inside("exports", COLUMNS="200").out.splitlines()
+    assert ["taken down" in line for line in lines] == [False, True, True]
+    with psycopg.connect(libpq_url(cli.environment["DATABASE_URL"])) as connection:
+        connection.execute("UPDATE export_jobs SET taken_down_images = 1, delivery = 'wanted' WHERE id = 1")
+    shown = inside("exports", "show", "1").out
+    assert "1 of its images was taken down since" in shown
+    assert "retry" not in shown, "it would be refused"
 
 
 @pytest.mark.parametrize("target", ["", "cat.jpg", "ab" * 31, "ftp://example.org/a.jpg", "https://example.org/a b"])

@@ -110,6 +110,32 @@ def test_an_export_is_handed_on_by_a_link_and_removed(served: Served, me: httpx.
     assert me.post(f"{page}/{packed(job, 'running')}/delete").status_code == 409
 
 
+def test_an_export_with_what_was_taken_down_is_not_offered(served: Served, me: httpx.Client, job: Gathered) -> None:
+    number = packed(job)
+    page = f"/jobs/{job.job_id}/exports"
+    offered = ("Check it and load it", "A link to hand on", f"/export-jobs/{number}/download", "badge completed")
+    text = me.get(page).text
+    assert [words in text for words in offered] == [True] * 4
+
+    async def mark(session: AsyncSession) -> None:
+        (await session.get_one(ExportJob, number)).taken_down_images = 1
+
+    served.run(mark)
+    text = me.get(page).text
+    assert [words in text for words in offered] == [False] * 4
+    assert '<span class="badge taken down">taken down</span>' in text
+    assert "1 image of it was taken down since" in text
+
+    came = {"Referer": str(me.base_url.join(f"{page}?a=b"))}
+    for path, status in ((f"{page}/{number}/link", 410), (f"{page}/{number}/cancel", 409)):
+        refused = me.post(path, headers=came)
+        assert refused.status_code == status
+        assert f'href="{page}?a=b">Go back</a>' in refused.text
+        assert 'href="/">Go to the projects</a>' in refused.text
+    elsewhere = me.post(f"{page}/{number}/link", headers={"Referer": "https://example.org/evil"})
+    assert "Go back" not in elsewhere.text
+
+
 def test_a_moderator_takes_a_picture_down(served: Served, me: httpx.Client, job: Gathered) -> None:
     job = gathered(served, job.user_id, [picture("china", 333)])  # of no other test: it goes from all jobs
     page = f"/images/{job.images[0]}"
@@ -124,6 +150,7 @@ def test_a_moderator_takes_a_picture_down(served: Served, me: httpx.Client, job:
         assert job.row(Image, job.images[0]).outcome == "downloaded"
         done = moderator.post(f"{page}/takedown", data={"sure": "yes", "note": "Ann asked"})
         assert "Taken down, and refused from now on. It was in 0 exports." in done.text
+        assert "Take it down" not in done.text
     row = job.row(Image, job.images[0])
     assert (row.outcome, row.reason, row.sha256) == ("refused", "taken_down", None)
     assert me.get(f"/api/v1/images/{job.images[0]}/file").status_code == 404
