@@ -1,4 +1,4 @@
-"""`gleanset jobs`: look at runs, stop them, go on with them."""
+"""`gleanset jobs`: look at runs, start and stop them, go on with them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.cli.asking import asked, in_transaction
+from backend.cli.chunks import chunks
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import as_json, print_summary
+from backend.cli.images import images
 from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import IllegalMove, NotFound
 from backend.models import CrawlJob, ExportJob
 from backend.models.enums import JobStatus
-from backend.schemas.crawl_jobs import CrawlJobResponse
+from backend.schemas.crawl_jobs import CrawlJobResponse, CrawlJobUpdate
 from backend.services import crawl_jobs, crawl_requests, deliveries, profiles
+from backend.services.access import alive
+from backend.services.allowances import Allowance
 from backend.services.reports import report
 from backend.services.states import locked
 
-app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete crawl jobs.")
+app = typer.Typer(
+    invoke_without_command=True,
+    help="List, show, start, cancel, retry and delete crawl jobs, and look at their images.",
+)
 
 JobNumber = Annotated[int, typer.Argument(help="Number of the crawl job.")]
 
@@ -85,6 +94,48 @@ def show(job: JobNumber, *, json: Json = False) -> None:
             typer.echo(as_json(now, path))
         else:
             print_summary(now, path)
+
+    asyncio.run(run())
+
+
+app.command()(chunks)
+app.command()(images)
+
+
+@app.command()
+def rename(
+    job: JobNumber, name: Annotated[str, typer.Argument(help="What it is called: 1 to 100 characters.")]
+) -> None:
+    """Give a job another name, at any time. Datasets that are packed keep theirs.
+
+    For instance: gleanset jobs rename 1 "Terns and gulls"
+    """
+    wanted = asked(CrawlJobUpdate, name=name)
+
+    async def run(session: AsyncSession) -> str:
+        owner = await profiles.local_owner(session)
+        found = await alive(session, CrawlJob, job)
+        return (await crawl_requests.update(session, found, wanted, owner.id)).name
+
+    typer.echo(f"Renamed: {in_transaction(run)}")
+
+
+@app.command()
+def start(job: JobNumber, *, json: Json = False) -> None:
+    """Start a job that was made by the page or the API and not started yet, and follow it to its end.
+
+    It is worked on here, whether other workers are there or not. One that was started before goes on with: gleanset
+    jobs retry
+    """
+
+    async def run() -> None:
+        settings = get_settings()
+        async with await asyncio.to_thread(Database.ready, settings) as database:
+            async with database.transaction() as session:
+                owner = await profiles.local_owner(session)
+                found = await alive(session, CrawlJob, job)
+                await crawl_requests.start(session, found, owner.id, Allowance.of(settings))
+            await run_and_report(settings, database, job, json=json)
 
     asyncio.run(run())
 

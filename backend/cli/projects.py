@@ -1,12 +1,12 @@
-"""`gleanset projects`: look at projects, put them away, delete them and bring them back."""
+"""`gleanset projects`: make and look at projects, put them away, delete them and bring them back."""
 
 from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,19 +15,22 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.cli.rules import JsonList
+from backend.cli.asking import asked, in_transaction
+from backend.cli.rules import Json, JsonList
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import NotFound
 from backend.models import Project
 from backend.models.enums import ProjectStatus
-from backend.schemas.projects import DeletedProjectResponse, ProjectResponse, ProjectUpdate
+from backend.schemas.projects import DeletedProjectResponse, ProjectCreate, ProjectResponse, ProjectUpdate
 from backend.services import deleted_projects, profiles, projects, retention
 
-app = typer.Typer(invoke_without_command=True, help="List, archive, delete, restore and purge projects.")
+app = typer.Typer(
+    invoke_without_command=True, help="List, create, rename, archive, delete, restore and purge projects."
+)
 
-Answer = TypeVar("Answer")
 ProjectNumber = Annotated[int, typer.Argument(help="Number of the project.", min=1, max=2**31 - 1)]
+ProjectName = Annotated[str, typer.Argument(help="What it is called: 1 to 100 characters.")]
 
 
 @app.callback()
@@ -55,7 +58,7 @@ def list_projects(
         query = select(Project).where(Project.status != ProjectStatus.DELETED.value).order_by(Project.id.desc())
         return [ProjectResponse.model_validate(each) for each in await session.scalars(query.limit(limit))]
 
-    found = _run(read)
+    found = in_transaction(read)
     if json:
         typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
     elif found:
@@ -82,6 +85,44 @@ def _when(moment: datetime) -> str:
 
 
 @app.command()
+def create(
+    name: ProjectName,
+    *,
+    description: Annotated[str | None, typer.Option(help="What it is for, as its page shows it.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a project, which crawls then belong to by its name.
+
+    For instance: gleanset projects create Birds, and then: gleanset crawl tern --project Birds
+    """
+    wanted = asked(ProjectCreate, name=name, description=description)
+
+    async def run(session: AsyncSession) -> ProjectResponse:
+        owner = await profiles.local_owner(session)
+        return ProjectResponse.model_validate(await projects.create(session, owner.id, wanted))
+
+    made = in_transaction(run)
+    typer.echo(made.model_dump_json() if json else f"Made project {made.id}: {made.name}")
+
+
+@app.command()
+def rename(
+    project: ProjectNumber,
+    name: ProjectName,
+    *,
+    description: Annotated[
+        str | None, typer.Option(help="Another description; an empty one takes it away. It stays as it is otherwise.")
+    ] = None,
+) -> None:
+    """Give a project another name, or another description. What is in it stays as it is.
+
+    For instance: gleanset projects rename 3 "Sea birds" --description "For the poster"
+    """
+    described = {} if description is None else {"description": description or None}
+    typer.echo(f"Renamed: {_update(project, asked(ProjectUpdate, name=name, **described))}")
+
+
+@app.command()
 def archive(project: ProjectNumber) -> None:
     """Leave a project out of the first page of the web; nothing in it changes."""
     typer.echo(f"Archived: {_update(project, ProjectUpdate(status=ProjectStatus.ARCHIVED))}")
@@ -98,7 +139,7 @@ def restore(project: ProjectNumber) -> None:
             return (await deleted_projects.restore(session, project, owner.id)).name
         return (await _change(session, project, ProjectUpdate(status=ProjectStatus.ACTIVE))).name
 
-    typer.echo(f"Active again: {_run(run)}")
+    typer.echo(f"Active again: {in_transaction(run)}")
 
 
 @app.command()
@@ -139,7 +180,7 @@ def _update(number: int, change: ProjectUpdate) -> str:
     async def run(session: AsyncSession) -> str:
         return (await _change(session, number, change)).name
 
-    return _run(run)
+    return in_transaction(run)
 
 
 async def _change(session: AsyncSession, number: int, change: ProjectUpdate) -> Project:
@@ -148,14 +189,3 @@ async def _change(session: AsyncSession, number: int, change: ProjectUpdate) -> 
     if project is None or project.status == ProjectStatus.DELETED:
         raise NotFound(f"There is no project {number}. `gleanset projects list` shows those there are.")
     return await projects.update(session, project, change, owner.id)
-
-
-def _run(work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    async def run() -> Answer:
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            return await work(session)
-
-    return asyncio.run(run())

@@ -27,6 +27,9 @@ CHANGING = {
     ("decide", "undo", "1"): {"decisions.undone"},
     ("takedown", sha256_of(2)): {"takedown.made", "crawl_job.image_taken_down"},
     ("takedown", sha256_of(2), "--withdraw"): {"takedown.withdrawn"},
+    ("projects", "create", "Birds", "--description", "for a poster"): {"project.created"},
+    ("projects", "rename", "1", "Pets"): {"project.updated"},
+    ("jobs", "rename", "1", "Cats"): {"crawl_job.updated"},
     ("projects", "archive", "1"): {"project.updated"},
     ("projects", "restore", "1"): {"project.updated"},
     ("users", "add", "a@example.org"): {"user.created", "user.link_made"},
@@ -43,6 +46,7 @@ ELSEWHERE = {
     "demo": "a crawl",
     "jobs cancel": "tests/api/test_noted.py has what it calls",
     "jobs retry": "the same",
+    "jobs start": "tests/cli/test_made_elsewhere.py",
     "exports cancel": "the same",
     "exports retry": "the same",
     "up": "tests/cli/test_up.py",
@@ -54,8 +58,8 @@ ELSEWHERE = {
     "db sweep": "tests/tasks/test_retention.py",
 }
 LOOKING = {
-    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "projects list", "users list",
-    "exports list", "exports show", "db url", "db current",
+    "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "jobs chunks", "jobs images",
+    "projects list", "users list", "exports list", "exports show", "db url", "db current",
 }  # fmt: skip
 
 
