@@ -13,6 +13,7 @@ import typer
 from backend.cli import packing
 from backend.cli.delivery import deliver, export_plan
 from backend.cli.display import Display, as_json, note, print_summary
+from backend.cli.preview import preview
 from backend.cli.rules import Json, Rule, Rules, dry_run, parse_rules
 from backend.cli.run import Interrupted, run_to_end
 from backend.config import Settings, get_settings
@@ -137,6 +138,10 @@ def crawl(
             help="Visit a finished job's images again, and look for new ones; all else is taken from that job.",
         ),
     ] = None,
+    first_look: Annotated[
+        bool,
+        typer.Option("--preview", help="Only show what the sources offer first: 12, or -n up to 24. Starts nothing."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Gather images, judge them, and pack the valid ones.
@@ -148,6 +153,8 @@ def crawl(
     Or the pages of a site: gleanset crawl --website https://example.org/birds/ --depth 2 -n 500
 
     Or pictures you have, such as an unpacked dataset: gleanset crawl --folder pictures/ --out mine.zip
+
+    A first look, before anything is gathered: gleanset crawl tern --license commercial --preview
 
     What has changed since, in a job of its own: gleanset crawl --refresh 1
 
@@ -171,7 +178,7 @@ def crawl(
     packed = packing.with_options(export_plan(export, out), options)
     if refresh is not None:
         own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rules, rule, name)
-        if any(own_plan) or allow_private or own or project != "default":
+        if any(own_plan) or first_look or allow_private or own or project != "default":
             raise BadInput(
                 "A refresh takes its plan from the job: beside --refresh only -n, --json, and what is to be packed go."
             )
@@ -204,6 +211,9 @@ def crawl(
         rules_name=named.name,
         export=packed,
     )
+    if first_look:
+        asyncio.run(preview(get_settings(), words, plan, max_images, json=json))
+        return
     title = name or ", ".join([*words, *map(last_part, urls or []), *(website or []), *map(last_part, folder or [])])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 

@@ -48,12 +48,12 @@ def images(
     ] = None,
     decision: Annotated[Choice | None, typer.Option(help="What a person decided about it.")] = None,
     text: Annotated[str | None, typer.Option(help="In the title, the creator or the URL.")] = None,
-    min_width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    max_width: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    min_height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    max_height: Annotated[int | None, typer.Option(help="Pixels.")] = None,
-    min_file_size: Annotated[int | None, typer.Option(help="Bytes.")] = None,
-    max_file_size: Annotated[int | None, typer.Option(help="Bytes.")] = None,
+    min_width: Annotated[int | None, typer.Option(help="At least so many pixels wide.")] = None,
+    max_width: Annotated[int | None, typer.Option(help="At most so many pixels wide.")] = None,
+    min_height: Annotated[int | None, typer.Option(help="At least so many pixels high.")] = None,
+    max_height: Annotated[int | None, typer.Option(help="At most so many pixels high.")] = None,
+    min_file_size: Annotated[int | None, typer.Option(help="At least so many bytes.")] = None,
+    max_file_size: Annotated[int | None, typer.Option(help="At most so many bytes.")] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many, in the order they were met.")
     ] = 50,
@@ -64,7 +64,7 @@ def images(
 ) -> None:
     """The images of a job, with the numbers by which `gleanset decide` keeps and rejects them.
 
-    What a rule refuses, to look again: gleanset jobs images 1 --verdict sharpness --label tern
+    What a rule refuses, to look again: gleanset jobs images 1 --verdict min_sharpness --label tern
 
     What was not had, and why: gleanset jobs images 1 --outcome failed
     """

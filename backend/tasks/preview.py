@@ -98,7 +98,7 @@ class Preview:
         return found[:limit]
 
     async def _read_list(self, given: UrlList, plan: CrawlPlan, limit: int) -> list[Candidate]:
-        if given.key is None:
+        if given.key is None and "://" in given.path:
             raise SourceError("A list at an address is fetched when the job is started, and not for a first look.")
         file = ListFile(given.path, given.key, Store(self._settings.store_place))
         columns = {"url_column": given.url_column, "label_column": given.label_column, "label": given.label}
@@ -139,9 +139,14 @@ def _item(candidate: Candidate) -> PreviewItem:
 
 @asynccontextmanager
 async def open_preview(
-    settings: Settings, database: Database, *, seconds: float = SECONDS, allow_private: bool = False
+    settings: Settings,
+    database: Database,
+    *,
+    seconds: float = SECONDS,
+    allow_private: bool = False,
+    own_hosts: Sequence[str] = (),
 ) -> AsyncGenerator[Preview]:
-    """For as long as the web process runs."""
-    options = settings.fetch_options(allow_private=allow_private, own_hosts=())
+    """For as long as the web process runs, or a command that looks once."""
+    options = settings.fetch_options(allow_private=allow_private, own_hosts=own_hosts)
     async with Fetcher(options, SharedBook(database)) as fetcher:
         yield Preview(Client(settings, fetcher), settings, seconds)
