@@ -50,6 +50,10 @@ NEED_NO_CREDIT = ("cc0", "pdm")
 """Licences under which nobody has to be named."""
 MOST_DISTANCE = 64
 """Bits that near-duplicates may be asked to differ in: from about 90 on, pictures that have nothing in common do."""
+LARGEST = 2**31 - 1
+"""The largest whole number of a rule: no side is longer, and no database column counts further."""
+LARGEST_FILE = 2**63 - 1
+"""The same of the rules about bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +358,12 @@ def _whole(name: str, value: object) -> int:
     number = _number(name, value)
     if number != int(number):
         raise RuleError(f"The rule {name} wants a whole number, not {value!r}.", name)
-    return int(number)
+    exact = isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal())
+    whole = int(cast("int | str", value)) if exact else int(number)  # a float counts by ones only up to 2**53
+    most = LARGEST_FILE if name.endswith("_file_size") else LARGEST
+    if whole > most:
+        raise RuleError(f"The rule {name} wants a whole number up to {most}, not {value!r}.", name)
+    return whole
 
 
 def _truth(name: str, value: object) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from procrastinate import JobContext
-from procrastinate.exceptions import JobAborted
+from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.job_context import AbortReason
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from backend.errors import ServiceError
 from gleanset.errors import GleansetError, SourceError
@@ -35,11 +36,19 @@ def passing(failure: Exception) -> bool:
 
 
 def sentence(error: Exception) -> str:
-    """The error as one sentence for the job's row."""
+    """The error as one sentence for the job's row. What the database says is for the log."""
+    if isinstance(error, SQLAlchemyError | psycopg.Error | ConnectorException):
+        return "The database could not do its part. Try the job again; if that fails too, the worker's log tells why."
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 
 def told(error: Exception) -> dict[str, Any]:
     """What the log says of it: one line with the cause. Where in our code it arose is told of what nobody expected."""
-    return {"cause": sentence(error)} | ({} if isinstance(error, GleansetError | ServiceError) else {"exc_info": error})
+    return {"cause": _first_line(error)} | (
+        {} if isinstance(error, GleansetError | ServiceError) else {"exc_info": error}
+    )

@@ -115,7 +115,7 @@ async def show_validation(
     if preset in PRESETS:
         held = Rules.parse({"preset": preset}).as_dict()
     indexes = service_of(request).settings.indexes
-    context = await _page(session, indexes, await header_of(session, actor, job), rules.values_of(held), {}, place)
+    context = await _page(session, indexes, await header_of(session, actor, job), rules.values_of(held), place)
     return page(request, "validation.html", context)
 
 
@@ -127,7 +127,7 @@ async def judge(request: Request, service: CurrentService, session: Session, act
     asked, errors = rules.rules_of(given)
     if asked is None or given.get("action") == "count":
         indexes = service_of(request).settings.indexes
-        context = await _page(session, indexes, await header_of(session, actor, job), given, errors)
+        context = await _page(session, indexes, await header_of(session, actor, job), given)
         return page(request, "validation.html", context, 422 if errors else 200)
     wanted = ValidationRequest(crawl_job_id=job.id, validation_rules=asked)
     try:
@@ -159,12 +159,12 @@ async def _page(
     indexes: Path,
     header: JobHeader,
     values: Mapping[str, str],
-    errors: Mapping[str, str],
     place: int = 0,
 ) -> ValidationPage:
+    """Also of rules that an earlier version took: what is wrong with them stands beside them."""
     groups = await _groups(session, header.id, place)
     job = await session.get_one(CrawlJob, header.id)
-    asked, _ = rules.rules_of(values)
+    asked, errors = rules.rules_of(values)
     past = list(await session.scalars(_past(job.id).limit(_SHOWN)))
     latest = next((each.validation_rules for each in past if each.status == JobStatus.COMPLETED), None)
     return ValidationPage(

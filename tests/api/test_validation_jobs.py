@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,9 @@ import httpx
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.models import Image
+from backend.models import Image, ValidationJob
 from backend.services import validation
+from gleanset.rules import LARGEST, LARGEST_FILE, LIMITS
 from gleanset.types import Outcome
 from tests.api import albums
 from tests.api.gathered import gathered
@@ -289,3 +291,50 @@ def stored(served: Served, job_id: int) -> list[str]:
         return [f"{name[:2]}/{name}" for name in await session.scalars(query) if name]
 
     return served.run(keys)
+
+
+WHOLE = ("min_width", "max_width", "min_height", "max_height", "min_file_size", "max_file_size", "max_per_label")
+NUMBERS = [limit.rule for limit in LIMITS if limit.bound in {"min", "max"} and limit.most == math.inf]
+
+
+def test_numbers_that_no_column_holds_are_refused_and_the_largest_are_not(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, outcomes())
+    project_id = me.get(f"/api/v1/crawl-jobs/{job_id}").json()["project_id"]
+    preview = f"/api/v1/crawl-jobs/{job_id}/rules/preview"
+    for rule in WHOLE:
+        most = LARGEST_FILE if "file" in rule else LARGEST
+        assert me.post(preview, json={"rules": {rule: most}}).status_code == 200
+        rules = {rule: most + 1}
+        crawl = {"name": "J", "project_id": project_id, "keywords": ["cat"], "options": {"rules": rules}}
+        for answer, place in (
+            (me.post(preview, json={"rules": rules}), "body.rules"),
+            (create(me, job_id, validation_rules=rules), "body.validation_rules"),
+            (me.post("/api/v1/crawl-jobs", json=crawl), "body.options.rules"),
+        ):
+            assert (answer.status_code, [*answer.json()["details"]["fields"]]) == (422, [f"{place}.{rule}"])
+        shown = me.post(f"/jobs/{job_id}/validation", data={f"rule_{rule}": str(most + 1), "action": "count"})
+        assert (shown.status_code, f"up to {most}, not" in shown.text) == (422, True)
+    for rule in set(NUMBERS) - set(WHOLE):
+        for value in (1e308, 5e-324):
+            assert me.post(preview, json={"rules": {rule: value}}).status_code == 200, rule
+        for value in ("Infinity", "NaN"):
+            body = f'{{"rules": {{"{rule}": {value}}}}}'
+            refused = me.post(preview, content=body, headers={"Content-Type": "application/json"})
+            assert [*refused.json()["details"]["fields"]] == [f"body.rules.{rule}"]
+
+
+def test_rules_that_an_earlier_version_took_stand_beside_their_error(served: Served, me: httpx.Client) -> None:
+    job_id = gathered(served, me, outcomes())
+    number = create(me, job_id).json()["id"]
+
+    async def spoil(session: AsyncSession) -> None:
+        job = await session.get_one(ValidationJob, number)
+        job.validation_rules = {"min_width": 2**40}
+
+    served.run(spoil)
+    with worker(served):
+        job = ended(me, f"{JOBS}/{number}")
+    sentence = f"The rule min_width wants a whole number up to {LARGEST}, not "
+    assert (job["status"], job["error_message"]) == ("failed", f"{sentence}{2**40}.")
+    shown = me.get(f"/jobs/{job_id}/validation")
+    assert (shown.status_code, sentence in shown.text) == (200, True)

@@ -64,6 +64,7 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "cat", "--rules", "posing.json"], "strict is the name of a preset"),
         (["validate", "1", "--rules", "standard", "--rule", "keep_duplicates=true"], "drop one of them"),
         (["validate", "77", "--dry-run"], "77"),
+        (["validate", "1", "--rule", "min_width=9999999999", "--dry-run"], "a whole number up to 2147483647"),
         (["rules", "severe"], "lenient, standard, strict"),
         (["compare", "77", "78"], "77"),
         (["crawl", "cat", "--export", "rar"], "zip"),

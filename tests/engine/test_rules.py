@@ -16,7 +16,20 @@ from hypothesis import strategies as st
 
 from gleanset.errors import RuleError
 from gleanset.presets import PRESETS
-from gleanset.rules import ALPHA, ANIMATED, CODES, GREYSCALE, LIMITS, MOST_DISTANCE, SHAPES, Rules, RuleSet, shape
+from gleanset.rules import (
+    ALPHA,
+    ANIMATED,
+    CODES,
+    GREYSCALE,
+    LARGEST,
+    LARGEST_FILE,
+    LIMITS,
+    MOST_DISTANCE,
+    SHAPES,
+    Rules,
+    RuleSet,
+    shape,
+)
 from gleanset.sources.licence import parse_licences
 from gleanset.store import EXTENSIONS
 from gleanset.types import Candidate, Inspection, Licence
@@ -83,6 +96,22 @@ def test_pixels_and_bytes_are_whole(rule: str) -> None:
     for value in (256, 256.0, "256", " 256 ", "256.0", "2.56e2"):
         number = getattr(Rules.parse({rule: value}), rule)
         assert (number, type(number)) == (256, int)
+
+
+@pytest.mark.parametrize(
+    ("rule", "most"),
+    [
+        *((rule, LARGEST) for rule in ("min_width", "max_width", "min_height", "max_height", "max_per_label")),
+        *((rule, LARGEST_FILE) for rule in ("min_file_size", "max_file_size")),
+    ],
+)
+def test_whole_numbers_are_no_larger_than_a_database_counts(rule: str, most: int) -> None:
+    for value in (most, str(most)):
+        assert getattr(Rules.parse({rule: value}), rule) == most
+    for value in (most + 1, str(most + 1), float(most + 1), 2**70, "1e30", 1e308):
+        with pytest.raises(RuleError, match=f"The rule {rule} wants a whole number up to {most}, not") as caught:
+            Rules.parse({rule: value})
+        assert caught.value.rule == rule
 
 
 @pytest.mark.parametrize("value", ["perhaps", "", 1, 0, 2.0, [], {}])
@@ -323,7 +352,7 @@ def numbers(most: float) -> st.SearchStrategy[float]:
     return st.floats(0, min(most, 1e12), allow_nan=False) | st.integers(0, int(min(most, 2**53)))
 
 
-whole = st.integers(0, 2**53)
+whole = st.integers(0, LARGEST)
 formats = st.lists(st.sampled_from(sorted(EXTENSIONS)), min_size=1, unique=True)
 INTS = ("width", "height", "file_size")
 some_rules = st.fixed_dictionaries(
