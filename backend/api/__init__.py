@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from backend.api import (
     activity,
@@ -23,13 +23,15 @@ from backend.api import (
     users,
     validation_jobs,
 )
+from backend.http.queries import only_known
 
 
 def mount(app: FastAPI) -> None:
     """Add the endpoints, those first that are asked most: routes are tried in their order. Each router is the
     application's own, since one within another is gone through once more for every level."""
+    known = [Depends(only_known)]
     for noun in (projects, crawl_jobs, images, progress, validation_jobs, export_jobs, decisions):
-        app.include_router(noun.router, prefix="/api/v1")
+        app.include_router(noun.router, prefix="/api/v1", dependencies=known)
     for noun in (rules, sources, activity, takedowns, lists, profile, keys, users, deleted_projects):
-        app.include_router(noun.router, prefix="/api/v1")
+        app.include_router(noun.router, prefix="/api/v1", dependencies=known)
     app.include_router(operation.router)

@@ -21,6 +21,7 @@ from backend.http.downloads import (
 )
 from backend.http.idempotency import RequestKey
 from backend.http.paging import Cursor, Id, Limit, Page, paged
+from backend.http.problems import Problem
 from backend.http.service import CurrentService, Session
 from backend.models import CrawlJob, ExportJob
 from backend.models.enums import JobStatus
@@ -120,7 +121,7 @@ async def link_export_job(service: CurrentService, session: Session, actor: Read
         206: {"description": "The range of it that was asked for."},
         304: {"description": "The file with this ETag, which is its SHA-256."},
         410: {"description": "The link or the export has expired, or images in it were taken down."},
-        416: {"description": "The file has no such range."},
+        416: {"model": Problem, "description": "The file has no such part."},
     },
 )
 async def download_export(

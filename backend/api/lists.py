@@ -12,6 +12,7 @@ from backend.http.access import Writer
 from backend.http.service import CurrentService, Session, release
 from backend.http.uploads import kept_list
 from backend.schemas.lists import ListResponse
+from gleanset.errors import SourceError
 
 router = APIRouter(prefix="/lists", tags=["crawl jobs"])
 
@@ -42,4 +43,7 @@ async def upload_list(request: Request, service: CurrentService, session: Sessio
             raise BadInput(
                 "body.file: Send the list as a file in the field `file` of a form.", fields={"body.file": "missing"}
             )
-        return await kept_list(service, actor, file)
+        try:
+            return await kept_list(service, actor, file)
+        except SourceError as error:
+            raise BadInput(str(error), field="file") from error

@@ -22,6 +22,7 @@ from starlette.datastructures import Headers
 
 from backend.errors import Gone, NotFound
 from backend.http.access import Allow, actor_of
+from backend.http.files import part_of
 from backend.models import ExportJob
 from backend.services.access import Actor, Scope
 from backend.services.activity import note
@@ -42,7 +43,6 @@ class _ReaderOrLink(Allow):
 ReaderOrLink = Annotated[Actor | None, Depends(_ReaderOrLink(Scope.READ))]
 LINK_LASTS = timedelta(hours=1)
 KINDS = {".zip": "application/zip", ".tar": "application/x-tar", ".gz": "application/gzip", ".zst": "application/zstd"}
-_RANGE = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class DownloadLink(BaseModel):
@@ -100,13 +100,16 @@ class Download(FileResponse):
         if self.headers["ETag"] in wanted or "*" in wanted:
             await Response(status_code=304, headers={"ETag": self.headers["ETag"]})(scope, receive, send)
             return
-        kept = [(name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value)]
-        await super().__call__({**scope, "headers": kept}, receive, send)
+        if not self._has_part(headers):
+            scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+        await super().__call__(scope, receive, send)
 
-
-def _is_range(value: bytes) -> bool:
-    found = _RANGE.fullmatch(value.strip())
-    return found is not None and any(found.groups()) and (not all(found.groups()) or int(found[1]) <= int(found[2]))
+    def _has_part(self, headers: Headers) -> bool:
+        """Whether a range is asked for, of the file as it is now. Raises HTTPException for one that is not there."""
+        if headers.get("If-Range") not in {None, self.headers["ETag"], self.headers["Last-Modified"]}:
+            return False
+        assert self.stat_result is not None
+        return part_of(headers.get("Range", ""), self.stat_result.st_size) is not None
 
 
 async def download(file: Path, job: ExportJob) -> Download:

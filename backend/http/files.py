@@ -36,7 +36,7 @@ async def blob_answer(request: Request, store: Store, key: str, etag: str, media
     part = None
     if asked and request.headers.get("If-Range", etag) == etag:
         size = await store.length(key)
-        part = None if size is None else _part(asked, size)
+        part = None if size is None else part_of(asked, size)
     found = await store.stream(key, part)
     if found is None:
         raise NotFound("The file is gone from the image store; `gleanset db doctor` tells more.")
@@ -52,8 +52,11 @@ async def blob_answer(request: Request, store: Store, key: str, etag: str, media
     return StreamingResponse(found.blocks, 206, headers, media_type)
 
 
-def _part(asked: str, size: int) -> tuple[int, int] | None:
-    """From where to before where; None for ranges that RFC 9110 lets a server ignore, such as several at once."""
+def part_of(asked: str, size: int) -> tuple[int, int] | None:
+    """From where to before where; None for ranges that RFC 9110 lets a server ignore, such as several at once.
+
+    Raises HTTPException for a part that the file does not have.
+    """
     match = _RANGE.fullmatch(asked.strip())
     first, last = match.groups() if match else ("", "")
     if first and last and int(last) < int(first):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Path, Query
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import BigInteger, ColumnElement, Select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -40,10 +40,10 @@ def encode_cursor(key: int | str) -> str:
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> int:
-    """The place. Raises BadInput for what `encode_cursor` has not made."""
+def decode_cursor(cursor: str, most: int = 2**63 - 1) -> int:
+    """The place. Raises BadInput for what `encode_cursor` has not made, and for what is beyond `most`."""
     key = _decoded(cursor)
-    if not isinstance(key, int) or isinstance(key, bool) or not -(2**63) <= key < 2**63:
+    if not isinstance(key, int) or isinstance(key, bool) or not 0 <= key <= most:
         raise BadInput(_NOT_OURS, field="query.cursor")
     return key
 
@@ -66,7 +66,7 @@ async def paged(
 ) -> Page[Any]:
     """A page of the query's objects, ordered by an integer column that is unique, such as the id."""
     if cursor is not None:
-        place = decode_cursor(cursor)
+        place = decode_cursor(cursor, 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1)
         query = query.where(column < place if newest_first else column > place)
     query = query.order_by(column.desc() if newest_first else column).limit(limit + 1)
     rows = list((await session.scalars(query)).all())

@@ -28,8 +28,14 @@ _SOON = "5"
 _AWAY = ("08", "53", "57P")
 """Beginnings of SQLSTATE: no connection, no room for one, the server stops. A connection that broke has none at all."""
 
-_CODES = {401: "not_logged_in", 403: "not_allowed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
-
+_CODES = {
+    401: "not_logged_in",
+    403: "not_allowed",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    416: "range_not_satisfiable",
+}
 
 ErrorPage = Callable[[Request, int, str, Mapping[str, str]], Response]
 """Makes the page of a status, a message and headers. The pages set it, being above this module."""
@@ -120,7 +126,7 @@ def add_problems(app: FastAPI) -> None:
         if (
             error.status_code == 400
         ):  # a body that does not parse; to a caller it is no other thing than one that is wrong
-            return problem(request, 422, "bad_input", str(error.detail))
+            return problem(request, 422, "bad_input", str(error.detail), {"fields": {"body": str(error.detail)}})
         code = _CODES.get(error.status_code, "error")
         return problem(request, error.status_code, code, str(error.detail), headers=error.headers)
 

@@ -121,8 +121,13 @@ def test_parts_of_the_file(me: httpx.Client, export: dict[str, Any]) -> None:
         answer = part(wanted, If_Range=tag)
         assert (answer.status_code, answer.content) == (206, whole[start:stop])
         assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{size}"
-    beyond = part(f"bytes={size}-")
-    assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+    for wanted in (f"bytes={size}-", "bytes=99999999999-", "bytes=-0"):
+        beyond = part(wanted)
+        assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
+        told = beyond.json()
+        assert (told["code"], told["message"]) == ("range_not_satisfiable", "The file has no such part.")
+        assert part(wanted, If_Range='"another"').status_code == 200
+    assert part("bytes=0-9", If_Range=me.head(url).headers["Last-Modified"]).status_code == 206
     assert part("bytes=0-9", If_Range='"another"').status_code == 200
     for odd in ("bytes=0-1,4-5", "bytes=9-2", "lines=1-2", "bytes=-", "bytes=a-b", "bytes=" + "9" * 5000 + "-", "x"):
         answer = part(odd)

@@ -37,6 +37,9 @@ JOB = {"name": "J", "keywords": ["cat"]}
         ("POST", "/crawl-jobs", {"json": JOB | {"options": {"rules": {"no_such": 1}}}}, "body.options.rules.no_such"),
         ("POST", "/crawl-jobs", {"json": JOB | {"options": {"keep_original": True}}}, "body.options.resize"),
         ("POST", "/crawl-jobs", {"content": b"{'a"}, "body"),
+        ("POST", "/crawl-jobs", {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}}, "body"),
+        ("POST", "/lists", {"content": b"--x", "headers": {"Content-Type": "multipart/form-data"}}, "body"),
+        ("POST", "/lists", {"files": {"file": ("list.csv", b"")}}, "body.file"),
         (
             "POST",
             "/validation-jobs",

@@ -249,6 +249,7 @@ def test_a_part_that_is_not_there(client: httpx.Client, job: Gathered) -> None:
     for asked in (f"bytes={len(FILES[0])}-", "bytes=-0"):
         answer = client.get(path, headers={"Range": asked})
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(FILES[0])}")
+        assert answer.json()["code"] == "range_not_satisfiable"
     changed = client.get(path, headers={"Range": "bytes=0-9", "If-Range": '"another"'})
     assert (changed.status_code, changed.content) == (200, FILES[0])
 
