@@ -32,6 +32,6 @@ def test_every_line_has_a_page_and_the_api_and_commands_that_there_are() -> None
     there = {name for name, _ in commands()} | {"gleanset projects", "gleanset users"}
     for row in ROWS:
         assert all("`" in cell for cell in row[1:3]), row
-        assert row[3].strip(), row
+        assert "`gleanset " in row[3], row
     for command in named(3):
         assert command.partition(" --")[0] in there, command

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
-from backend.cli.display import is_taken_down, taken_down, undelivered
+from backend.cli.display import is_taken_down, note, taken_down, undelivered
+from backend.cli.people import Url, base_of, note_bare, print_json, when
 from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database
@@ -28,7 +29,7 @@ from backend.services import deliveries, exports, profiles
 
 T = TypeVar("T")
 
-app = typer.Typer(invoke_without_command=True, help="List, show, cancel and retry exports.")
+app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete exports, make links to them.")
 
 ExportNumber = Annotated[int, typer.Argument(metavar="EXPORT", help="Number of the export.")]
 
@@ -126,6 +127,52 @@ def retry(export: ExportNumber, *, json: Json = False) -> None:
             await run_and_report(settings, database, job.crawl_job_id, json=json, export_job_id=export)
 
     asyncio.run(run())
+
+
+@app.command()
+def delete(
+    export: ExportNumber, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False
+) -> None:
+    """Remove an export that has ended, and its file. What was put where --out said is yours, and stays."""
+    if not yes:
+        typer.confirm(f"Delete export {export} and its file?", abort=True)
+
+    async def forget(session: AsyncSession) -> ExportJob:
+        await _existing(session, export)
+        owner = await profiles.local_owner(session)
+        return await exports.delete(session, export, user_id=owner.id)
+
+    job = _in_transaction(forget)
+    exports.discard(exports.file_of(get_settings().exports, job))
+    out = deliveries.delivered(job)
+    stays = f" What was put to {out} stays." if out else ""
+    typer.echo(f"Export {export} is deleted.{stays}")
+
+
+@app.command()
+def link(export: ExportNumber, *, url: Url = None, json: Json = False) -> None:
+    """A link that downloads an export's file without a login, for an hour or until the export expires.
+
+    For whoever has no account: gleanset exports link 7 --url https://images.example.org
+    """
+    from backend.http.downloads import DownloadLink, make_link  # FastAPI takes its time, and no other command needs it
+    from backend.http.service import load_secret
+
+    base = base_of(url)
+
+    async def make(session: AsyncSession) -> DownloadLink:
+        job = await _existing(session, export)
+        owner = await profiles.local_owner(session)
+        return make_link(session, load_secret(get_settings()), job, owner.id)
+
+    made = _in_transaction(make)
+    made.url = base + made.url
+    if json:
+        print_json(made)
+        return
+    note(f"This link downloads the file without a login, until {when(made.expires_at)}:")
+    typer.echo(made.url)
+    note_bare(made.url)
 
 
 def _in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backend import logs
 from backend.cli import (
+    activity,
     crawl,
     database,
     decide,
@@ -26,6 +27,7 @@ from backend.cli import (
     diff,
     exports,
     jobs,
+    keys,
     projects,
     rules,
     serve,
@@ -39,7 +41,7 @@ from backend.cli import (
 from backend.cli.display import complain, note
 from backend.cli.run import Interrupted
 from backend.config import get_settings
-from backend.errors import BadInput, IllegalMove, NotFound, ServiceError
+from backend.errors import BadInput, Gone, IllegalMove, NotFound, ServiceError
 from gleanset.errors import GleansetError, NotAnExport, RuleError, SourceError
 
 app = typer.Typer(
@@ -67,6 +69,8 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(exports.app, name="exports")
 app.add_typer(projects.app, name="projects")
 app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.command("activity")(activity.activity)
 app.add_typer(database.app, name="db")
 app.command("takedown")(takedown.takedown)
 app.command("worker")(worker.worker)
@@ -116,7 +120,7 @@ def main() -> NoReturn:
         which = f"The setting GLEANSET_{named[1].upper()}" if named else "A setting"
         complain(f"{which} is not JSON. See docs/settings.md.")
         sys.exit(2)
-    except (BadInput, NotFound, IllegalMove, RuleError, SourceError, NotAnExport) as error:
+    except (BadInput, NotFound, Gone, IllegalMove, RuleError, SourceError, NotAnExport) as error:
         complain(str(error))
         sys.exit(2)
     except (ServiceError, GleansetError) as error:

@@ -9,31 +9,52 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.cli.crawl import Json
+from backend.cli.people import in_transaction, when
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
-from backend.schemas.takedowns import TakedownCreate, asked_of
+from backend.models import Takedown
+from backend.schemas.takedowns import TakedownCreate, TakedownResponse, asked_of
 from backend.services import deliveries, profiles, takedowns
 from backend.services.takedowns import TakenDown
 from gleanset.store import Store
 
 
 def takedown(
-    image: Annotated[str, typer.Argument(metavar="URL|SHA256", help="The image's address, or its SHA-256 in hex.")],
+    image: Annotated[
+        str | None, typer.Argument(metavar="URL|SHA256", help="The image's address, or its SHA-256 in hex.")
+    ] = None,
     *,
     note: Annotated[str | None, typer.Option(help="Why: who asked for it, and when.")] = None,
     withdraw: Annotated[
         bool, typer.Option("--withdraw", help="Refuse it no longer. What was erased stays erased.")
     ] = False,
-    json: Json = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Only tell what was taken down, and is refused since; the newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="With --list: how many.")] = 100,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, with --list a JSON list, and nothing else.")
+    ] = False,
 ) -> None:
     """Remove an image everywhere, and refuse it when it is met again.
 
     Its files go, in all projects; what is known of it stays as a refusal. Exports that hold it are marked and can no
     longer be downloaded: export again. Doing it twice does no harm.
     """
+    if listed:
+        if image is not None or note is not None or withdraw:
+            raise BadInput("--list only tells what was taken down; give it alone.")
+        _list(limit, json=json)
+        return
+    if image is None:
+        raise BadInput("Give the image's address or its SHA-256; gleanset takedown --list tells what was taken down.")
     wanted = _wanted(image, note)
     if withdraw:
         number = asyncio.run(_withdraw(wanted))
@@ -62,6 +83,24 @@ def _told(done: TakenDown) -> Iterator[str]:
 def _copies(done: TakenDown) -> list[str]:
     """Where exports that hold it were delivered to, each place once."""
     return list(dict.fromkeys(place for job in done.marked if (place := deliveries.delivered(job))))
+
+
+def _list(limit: int, *, json: bool) -> None:
+    async def read(session: AsyncSession) -> list[TakedownResponse]:
+        found = await session.scalars(select(Takedown).order_by(Takedown.id.desc()).limit(limit))
+        return [TakedownResponse.model_validate(each) for each in found]
+
+    found = in_transaction(read)
+    if json:
+        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
+    elif found:
+        table = Table("takedown", "when", "address or SHA-256", "note", box=None, pad_edge=False)
+        for each in found:
+            what = Text(each.url or each.sha256 or "", overflow="fold")
+            table.add_row(str(each.id), when(each.created_at), what, Text(each.note or ""))
+        Console(highlight=False).print(table)
+    else:
+        typer.echo("Nothing was taken down.")
 
 
 def _wanted(image: str, why: str | None) -> TakedownCreate:

@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.cli import account
 from backend.cli.crawl import Json
 from backend.cli.display import note
+from backend.cli.people import (
+    Email,
+    Url,
+    base_of,
+    found_person,
+    in_transaction,
+    note_bare,
+    note_passwords,
+    print_json,
+    wanted_user,
+    when,
+)
 from backend.cli.rules import JsonList
-from backend.config import get_settings
-from backend.db import Database
-from backend.errors import BadInput, NotFound
 from backend.models import Profile
 from backend.models.enums import Role
-from backend.schemas.accounts import LinkResponse, NewUserResponse, UserCreate, UserResponse
-from backend.services import accounts, people
+from backend.schemas.accounts import LinkResponse, NewUserResponse, UserResponse
+from backend.services import people
 
-app = typer.Typer(invoke_without_command=True, help="List and add people, give roles, disable, make log-in links.")
-
-Answer = TypeVar("Answer")
-Email = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail of the person, in whatever case.")]
-Url = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="Where people reach this Gleanset, such as https://images.example.org."),
-]
+app = typer.Typer(
+    invoke_without_command=True,
+    help="List, add, rename and remove people, give roles and passwords, disable, make log-in links, end sessions.",
+)
+app.command("remove")(account.remove)
+app.command("password")(account.password)
+app.command("rename")(account.rename)
+app.command("sessions")(account.sessions)
 
 
 @app.callback()
@@ -51,7 +59,7 @@ def list_users(
         found = await session.scalars(people.matching(None).order_by(people.BY_EMAIL).limit(limit))
         return [UserResponse.model_validate(person) for person in found]
 
-    found = _run(read)
+    found = in_transaction(read)
     if json:
         typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
     elif found:
@@ -70,19 +78,19 @@ def add(
     json: Json = False,
 ) -> None:
     """Add somebody, and print a link that logs them in once, within three days, to choose a password."""
-    base = _base(url)
-    wanted = _user(email, name, role)
+    base = base_of(url)
+    wanted = wanted_user(email, name, role)
 
     async def make(session: AsyncSession) -> NewUserResponse:
         person = await people.create(session, wanted, None)
         shown = UserResponse.model_validate(person)
         return NewUserResponse(**shown.model_dump(), link=await _link_of(session, person, base))
 
-    made = _run(make)
+    made = in_transaction(make)
     if json:
-        _print_json(made)
+        print_json(made)
         return
-    note(f"{made.email} is added as {made.role}. This link logs in once, until {_when(made.link)}:")
+    note(f"{made.email} is added as {made.role}. This link logs in once, until {when(made.link.expires_at)}:")
     _print_link(made.link)
 
 
@@ -112,62 +120,27 @@ def enable(email: Email) -> None:
 @app.command()
 def link(email: Email, *, url: Url = None, json: Json = False) -> None:
     """A link that logs somebody in once, within three days, for who forgot the password or lost the first link."""
-    base = _base(url)
+    base = base_of(url)
 
     async def make(session: AsyncSession) -> LinkResponse:
-        return await _link_of(session, await _found(session, email), base)
+        return await _link_of(session, await found_person(session, email), base)
 
-    made = _run(make)
+    made = in_transaction(make)
     if json:
-        _print_json(made)
+        print_json(made)
         return
-    note(f"This link logs in once, until {_when(made)}:")
+    note(f"This link logs in once, until {when(made.expires_at)}:")
     _print_link(made)
-
-
-def _run(work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    async def run() -> Answer:
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            return await work(session)
-
-    return asyncio.run(run())
 
 
 def _change(email: str, change: Callable[[AsyncSession, Profile], Awaitable[None]]) -> UserResponse:
     async def run(session: AsyncSession) -> UserResponse:
-        person = await _found(session, email)
+        person = await found_person(session, email)
         await change(session, person)
         await session.refresh(person)
         return UserResponse.model_validate(person)
 
-    return _run(run)
-
-
-async def _found(session: AsyncSession, email: str) -> Profile:
-    person = await accounts.by_email(session, _user(email, None, Role.USER).email)
-    if person is None:
-        raise NotFound(f"There is nobody with the e-mail {email}. Everybody who is there: gleanset users list")
-    return person
-
-
-def _user(email: str, name: str | None, role: Role) -> UserCreate:
-    try:
-        return UserCreate(email=email, full_name=name, role=role)
-    except ValidationError as error:
-        if error.errors()[0]["loc"][0] == "email":
-            raise BadInput(f"{email!r} is no e-mail address.") from None
-        raise BadInput("A name has 1 to 100 characters.") from None
-
-
-def _base(url: str | None) -> str:
-    if url is None:
-        return ""
-    if not url.startswith(("http://", "https://")) or any(each.isspace() for each in url):
-        raise BadInput(f"{url!r} is no address of a Gleanset; one begins with https:// or http://.")
-    return url.rstrip("/")
+    return in_transaction(run)
 
 
 async def _link_of(session: AsyncSession, person: Profile, base: str) -> LinkResponse:
@@ -175,26 +148,16 @@ async def _link_of(session: AsyncSession, person: Profile, base: str) -> LinkRes
     return LinkResponse(url=f"{base}/login/{token}", expires_at=until)
 
 
-def _print_json(made: BaseModel) -> None:
-    typer.echo(jsonlib.dumps(made.model_dump(mode="json")))
-
-
 def _print_link(made: LinkResponse) -> None:
     typer.echo(made.url)
-    if made.url.startswith("/"):
-        note("Put the address of your Gleanset in front of it, or say it with --url.")
-    if get_settings().accounts != "team":
-        note("The web process has to run with GLEANSET_ACCOUNTS=team for people to have passwords.")
-
-
-def _when(made: LinkResponse) -> str:
-    return f"{made.expires_at.astimezone():%Y-%m-%d %H:%M}"
+    note_bare(made.url)
+    note_passwords()
 
 
 def _table(found: list[UserResponse]) -> Table:
     table = Table("e-mail", "name", "role", "since", "disabled", box=None, pad_edge=False)
     for each in found:
         row: list[Any] = [Text(each.email), Text(each.full_name or ""), each.role.value]
-        disabled = f"{each.disabled_at.astimezone():%Y-%m-%d %H:%M}" if each.disabled_at else ""
+        disabled = when(each.disabled_at)
         table.add_row(*row, f"{each.created_at.astimezone():%Y-%m-%d}", disabled)
     return table

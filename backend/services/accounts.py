@@ -16,7 +16,7 @@ from backend.models import Credential, LoginSession, Profile
 from backend.schemas.accounts import SessionResponse
 from backend.schemas.profile import ProfileUpdate
 from backend.services import identity, passwords
-from backend.services.activity import note
+from backend.services.activity import note, note_own
 from backend.services.secrets import token_hash
 
 _WRONG = "E-mail and password do not belong together."
@@ -99,20 +99,35 @@ async def change_password(database: Database, person: Profile, old: str | None, 
         await identity.close_others(session, person.id, token)
 
 
+async def give_password(database: Database, person: Profile, new: str) -> None:
+    """Another password from whoever has the machine; all sessions and links of the person end. Raises BadInput."""
+    passwords.check_new(new, person.email)
+    hashed = await passwords.hashed(new)
+    async with database.transaction() as session:
+        found = await session.get(Profile, person.id, with_for_update=True)
+        if found is None:
+            raise NotFound(f"{person.email} was removed meanwhile.")
+        await set_password(session, found, hashed, None)
+        await identity.close_others(session, found.id, None)
+
+
 async def _kept(session: AsyncSession, user_id: UUID) -> str | None:
     return await session.scalar(select(Credential.password_hash).filter_by(user_id=user_id))
 
 
 async def set_password(session: AsyncSession, person: Profile, hashed: str, by: UUID | None) -> None:
-    """Let the person log in with the password that has this hash."""
+    """Let the person log in with the password that has this hash. by: who gave it; None for the command line."""
     values = {"password_hash": hashed, "changed_at": datetime.now(UTC)}
     giving = insert(Credential).values(user_id=person.id, **values)
     before = "set" if await _kept(session, person.id) else None
     await session.execute(giving.on_conflict_do_update(index_elements=["user_id"], set_=values))
-    note(session, by, "user.password_changed", person, (before, "set anew" if before else "set"))
+    change = (before, "set anew" if before else "set")
+    note_own(session, by or person.id, "user.password_changed", person, change, operator=by is None)
 
 
-async def update_profile(session: AsyncSession, person: Profile, wanted: ProfileUpdate) -> Profile:
+async def update_profile(
+    session: AsyncSession, person: Profile, wanted: ProfileUpdate, *, operator: bool = False
+) -> Profile:
     """Change what is given; null clears it."""
     before = {name: getattr(person, name) for name in wanted.model_fields_set}
     for name, value in wanted.model_dump(exclude_unset=True).items():
@@ -120,7 +135,7 @@ async def update_profile(session: AsyncSession, person: Profile, wanted: Profile
     await session.flush()
     after = {name: getattr(person, name) for name in before}
     if after != before:
-        note(session, person.id, "user.updated", person, (before, after))
+        note_own(session, person.id, "user.updated", person, (before, after), operator=operator)
     return person
 
 
@@ -141,10 +156,11 @@ async def sessions_of(session: AsyncSession, user_id: UUID, token: str | None) -
     ]
 
 
-async def end_others(session: AsyncSession, user_id: UUID, token: str | None) -> None:
+async def end_others(session: AsyncSession, user_id: UUID, token: str | None, *, operator: bool = False) -> None:
     """Log the person out everywhere but in the session of the token."""
     await identity.close_others(session, user_id, token)
-    note(session, user_id, "session.others_ended", await session.get_one(Profile, user_id), ("open", "ended"))
+    person = await session.get_one(Profile, user_id)
+    note_own(session, user_id, "session.others_ended", person, ("open", "ended"), operator=operator)
 
 
 async def end_session(session: AsyncSession, user_id: UUID, session_id: str) -> None:

@@ -39,6 +39,21 @@ def note(
     )
 
 
+def note_own(
+    session: AsyncSession,
+    person_id: UUID,
+    action: str,
+    on: Base,
+    change: tuple[Any, Any],
+    *,
+    operator: bool = False,
+    **metadata: Any,
+) -> None:
+    """`note` for what people do with their own account, or whoever has the machine does for them (`operator`)."""
+    by = {"by": "command line"} if operator else {}
+    note(session, None if operator else person_id, action, on, change, **by, **metadata)
+
+
 def _owner_of(on: Base | str) -> Any:
     """Whose the thing is, or a question to the database for it; None for what is nobody's."""
     match on:

@@ -12,7 +12,7 @@ from backend.errors import BadInput, Conflict, NotFound
 from backend.models import ApiKey, Profile
 from backend.models.enums import Scope
 from backend.schemas.accounts import ApiKeyCreate
-from backend.services.activity import note
+from backend.services.activity import note_own
 from backend.services.identity import KEY_PREFIX
 from backend.services.secrets import new_token, token_hash
 
@@ -20,7 +20,9 @@ MOST = 100
 _SHOWN = len(KEY_PREFIX) + 6
 
 
-async def create(session: AsyncSession, user_id: UUID, wanted: ApiKeyCreate) -> tuple[ApiKey, str]:
+async def create(
+    session: AsyncSession, user_id: UUID, wanted: ApiKeyCreate, *, operator: bool = False
+) -> tuple[ApiKey, str]:
     """A new key, and its secret. Raises BadInput for one that has expired, Conflict when there are too many."""
     now = datetime.now(UTC)
     if wanted.expires_at is not None and wanted.expires_at <= now:
@@ -41,16 +43,17 @@ async def create(session: AsyncSession, user_id: UUID, wanted: ApiKeyCreate) -> 
     )
     session.add(key)
     await session.flush()
-    note(session, user_id, "api_key.created", key, (None, "good"), name=key.name, scopes=key.scopes)
+    told = {"name": key.name, "scopes": key.scopes}
+    note_own(session, user_id, "api_key.created", key, (None, "good"), operator=operator, **told)
     return key, secret
 
 
-async def revoke(session: AsyncSession, user_id: UUID, key_id: int) -> None:
+async def revoke(session: AsyncSession, user_id: UUID, key_id: int, *, operator: bool = False) -> None:
     """It is good for nothing from now on. Raises NotFound; a key that was revoked already stays so."""
     key = await _mine(session, user_id, key_id)
     if key.revoked_at is None:
         key.revoked_at = datetime.now(UTC)
-        note(session, user_id, "api_key.revoked", key, ("good", "revoked"), name=key.name)
+        note_own(session, user_id, "api_key.revoked", key, ("good", "revoked"), operator=operator, name=key.name)
 
 
 async def delete(session: AsyncSession, user_id: UUID, key_id: int) -> None:

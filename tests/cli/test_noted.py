@@ -35,8 +35,16 @@ CHANGING = {
     ("users", "add", "a@example.org"): {"user.created", "user.link_made"},
     ("users", "role", "a@example.org", "moderator"): {"user.role_changed"},
     ("users", "link", "a@example.org"): {"user.link_made"},
+    ("users", "rename", "a@example.org", "Anna Berg"): {"user.updated"},
+    ("users", "sessions", "a@example.org", "--end"): {"session.others_ended"},
+    ("keys", "create", "mine"): {"api_key.created"},
+    ("keys", "revoke", "1"): {"api_key.revoked"},
+    ("keys", "create", "theirs", "--user", "a@example.org"): {"api_key.created"},
+    ("keys", "revoke", "2", "--user", "a@example.org"): {"api_key.revoked"},
     ("users", "disable", "a@example.org"): {"user.disabled"},
     ("users", "enable", "a@example.org"): {"user.enabled"},
+    ("users", "remove", "a@example.org", "--yes"): {"user.deleted"},
+    ("exports", "delete", "1", "--yes"): {"export_job.deleted"},
     ("jobs", "delete", "1", "--yes"): {"crawl_job.deleted"},
     ("projects", "delete", "1", "--yes"): {"project.updated"},
 }  # fmt: skip
@@ -49,6 +57,8 @@ ELSEWHERE = {
     "jobs start": "tests/cli/test_made_elsewhere.py",
     "exports cancel": "the same",
     "exports retry": "the same",
+    "exports link": "tests/cli/test_exports.py",
+    "users password": "tests/cli/test_accounts.py: it reads standard input",
     "up": "tests/cli/test_up.py",
     "worker": "what workers do is noted as theirs",
     "db upgrade": "the schema",
@@ -57,9 +67,10 @@ ELSEWHERE = {
     "db stop": "the server",
     "db sweep": "tests/tasks/test_retention.py",
 }
+GROUPS = {"exports", "jobs", "keys", "projects", "users"}
 LOOKING = {
     "rules", "compare", "verify", "diff", "sources", "serve", "jobs list", "jobs show", "jobs chunks", "jobs images",
-    "projects list", "users list", "exports list", "exports show", "db url", "db current",
+    "projects list", "users list", "exports list", "exports show", "keys list", "activity", "db url", "db current",
 }  # fmt: skip
 
 
@@ -78,9 +89,10 @@ def test_what_commands_change_is_noted(cli: Cli, inside: Inside) -> None:
         assert {action for _, _, action, _ in noted} == expected, command
         for _, who, action, metadata in noted:
             assert metadata["from"] != metadata["to"], (command, action)
-            assert who == OWNER or metadata["by"] == ("command line" if command[0] == "users" else "worker")
+            operator = command[0] == "users" or "--user" in command
+            assert who == OWNER or metadata["by"] == ("command line" if operator else "worker")
             asked = action.split(".")[1] not in {"running", "completed"}
-            assert who == OWNER or not asked or command[0] == "users", (command, action)
+            assert who == OWNER or not asked or operator, (command, action)
 
 
 def test_no_command_is_forgotten() -> None:
@@ -88,9 +100,7 @@ def test_no_command_is_forgotten() -> None:
         inner = getattr(command, "commands", None)
         return {path} if not inner else {name for each in inner.values() for name in names(each, f"{path} {each.name}")}
 
-    known = {
-        " ".join(command[:2]) if command[0] in {"jobs", "projects", "users"} else command[0] for command in CHANGING
-    }
+    known = {" ".join(command[:2]) if command[0] in GROUPS else command[0] for command in CHANGING}
     assert {name.strip() for each in get_command(app).commands.values() for name in names(each, each.name)} == (
         known | ELSEWHERE.keys() | LOOKING
     )

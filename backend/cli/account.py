@@ -1,0 +1,116 @@
+"""`gleanset users remove`, `password`, `rename` and `sessions`: what people do with their account, done for them."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.cli.people import Email, found_person, in_transaction, note_passwords, wanted_user, when
+from backend.cli.rules import JsonList
+from backend.config import get_settings
+from backend.db import Database
+from backend.errors import BadInput
+from backend.schemas.accounts import SessionResponse
+from backend.schemas.profile import ProfileUpdate
+from backend.services import accounts, passwords, people
+
+
+def remove(email: Email, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False) -> None:
+    """Remove somebody with all projects and what was gathered in them, for good. Cancel their jobs first.
+
+    To keep what is theirs, and only shut them out: gleanset users disable EMAIL
+    """
+    if not yes:
+        typer.confirm(f"Remove {email} with all projects for good? Nobody can bring them back then.", abort=True)
+
+    async def run(session: AsyncSession) -> str:
+        person = await found_person(session, email)
+        await people.remove(session, person, None)
+        return person.email
+
+    typer.echo(f"Removed for good, with all projects: {in_transaction(run)}. Files that nobody else needs go later.")
+
+
+def password(email: Email) -> None:
+    """Give somebody another password: typed twice and not shown, or the first line of standard input.
+
+    Sessions and log-in links of the person end; API keys stay. To let people choose one of their own, send them a
+    link: gleanset users link EMAIL
+    """
+
+    async def run() -> str:
+        async with await asyncio.to_thread(Database.ready, get_settings()) as database:
+            async with database.transaction() as session:
+                person = await found_person(session, email)
+            await accounts.give_password(database, person, _asked())
+            return person.email
+
+    typer.echo(f"{asyncio.run(run())} has another password now, and is logged out everywhere.")
+    note_passwords()
+
+
+def _asked() -> str:
+    """The new password; not as an argument, which others on the machine can read. Raises BadInput."""
+    if sys.stdin.isatty():
+        return typer.prompt("New password", hide_input=True, confirmation_prompt=True, err=True)
+    try:
+        # A line that is longer than any password is refused for its length, and need not be read whole.
+        given = sys.stdin.buffer.readline(4 * passwords.LONGEST + 8).decode()
+    except UnicodeDecodeError:
+        raise BadInput("The password on standard input is not UTF-8.") from None
+    return given.rstrip("\r\n")
+
+
+def rename(email: Email, name: Annotated[str, typer.Argument(metavar="FULL_NAME", help="The full name.")]) -> None:
+    """Change somebody's full name, as their profile has it: gleanset users rename anna@example.org "Anna Berg"."""
+    wanted = ProfileUpdate(full_name=wanted_user(email, name).full_name)
+
+    async def run(session: AsyncSession) -> str:
+        person = await accounts.update_profile(session, await found_person(session, email), wanted, operator=True)
+        return f"{person.email} is called {person.full_name} now."
+
+    typer.echo(in_transaction(run))
+
+
+def sessions(
+    email: Email,
+    *,
+    end: Annotated[
+        bool, typer.Option("--end", help="End all of them, and the log-in links that are under way.")
+    ] = False,
+    json: JsonList = False,
+) -> None:
+    """Where somebody is logged in, the latest seen first. API keys are no sessions: gleanset keys list --user EMAIL."""
+
+    async def run(session: AsyncSession) -> list[SessionResponse]:
+        person = await found_person(session, email)
+        open_ones = await accounts.sessions_of(session, person.id, None)
+        if end:
+            await accounts.end_others(session, person.id, None, operator=True)
+        return open_ones
+
+    found = in_transaction(run)
+    if json:
+        typer.echo(jsonlib.dumps([each.model_dump(mode="json", exclude={"current"}) for each in found]))
+    elif end:
+        typer.echo(f"{email} is logged out everywhere; sessions that were open: {len(found)}.")
+    elif found:
+        Console(highlight=False).print(_table(found))
+    else:
+        typer.echo(f"{email} is logged in nowhere.")
+
+
+def _table(found: list[SessionResponse]) -> Table:
+    table = Table("last seen", "since", "until", "browser", box=None, pad_edge=False)
+    for each in found:
+        days = (when(each.last_seen_at), when(each.created_at), when(each.expires_at))
+        table.add_row(*days, Text(each.user_agent or ""))
+    return table
