@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.cli.people import Email, found_person, in_transaction, note_passwords, wanted_user, when
+from backend.cli.asking import in_transaction
+from backend.cli.people import Email, found_person, note_passwords, wanted_user, when
 from backend.cli.rules import JsonList
 from backend.config import get_settings
 from backend.db import Database

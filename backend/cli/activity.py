@@ -14,7 +14,8 @@ from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
-from backend.cli.people import found_person, in_transaction, when
+from backend.cli.asking import in_transaction
+from backend.cli.people import found_person, when
 from backend.cli.rules import JsonList
 from backend.errors import BadInput
 from backend.models import ActivityLog

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +14,7 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import is_taken_down, note, taken_down, undelivered
@@ -26,8 +26,6 @@ from backend.errors import NotFound
 from backend.models import ExportJob
 from backend.schemas.jobs import ExportJobResponse
 from backend.services import deliveries, exports, profiles
-
-T = TypeVar("T")
 
 app = typer.Typer(invoke_without_command=True, help="List, show, cancel, retry and delete exports, make links to them.")
 
@@ -58,7 +56,7 @@ def list_exports(
     async def read(session: AsyncSession) -> list[ExportJob]:
         return list(await session.scalars(query))
 
-    found = _in_transaction(read)
+    found = in_transaction(read)
     if json:
         typer.echo(jsonlib.dumps([_told(each) for each in found]))
     elif found:
@@ -70,7 +68,7 @@ def list_exports(
 @app.command()
 def show(export: ExportNumber, *, json: Json = False) -> None:
     """Where an export stands: what it packs, how far it is, where it lies, and what went wrong."""
-    job = _in_transaction(lambda session: _existing(session, export))
+    job = in_transaction(lambda session: _existing(session, export))
     if json:
         typer.echo(jsonlib.dumps(_told(job)))
         return
@@ -102,7 +100,7 @@ def cancel(export: ExportNumber) -> None:
         owner = await profiles.local_owner(session)
         await exports.cancel(session, export, user_id=owner.id)
 
-    _in_transaction(stop)
+    in_transaction(stop)
     typer.echo(f"Export {export} is cancelled. Go on with it: gleanset exports retry {export}")
 
 
@@ -142,7 +140,7 @@ def delete(
         owner = await profiles.local_owner(session)
         return await exports.delete(session, export, user_id=owner.id)
 
-    job = _in_transaction(forget)
+    job = in_transaction(forget)
     exports.discard(exports.file_of(get_settings().exports, job))
     out = deliveries.delivered(job)
     stays = f" What was put to {out} stays." if out else ""
@@ -165,7 +163,7 @@ def link(export: ExportNumber, *, url: Url = None, json: Json = False) -> None:
         owner = await profiles.local_owner(session)
         return make_link(session, load_secret(get_settings()), job, owner.id)
 
-    made = _in_transaction(make)
+    made = in_transaction(make)
     made.url = base + made.url
     if json:
         print_json(made)
@@ -173,17 +171,6 @@ def link(export: ExportNumber, *, url: Url = None, json: Json = False) -> None:
     note(f"This link downloads the file without a login, until {when(made.expires_at)}:")
     typer.echo(made.url)
     note_bare(made.url)
-
-
-def _in_transaction(work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-    async def run() -> T:
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            return await work(session)
-
-    return asyncio.run(run())
 
 
 async def _existing(session: AsyncSession, export_job_id: int) -> ExportJob:

@@ -15,9 +15,10 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json
 from backend.cli.display import note
-from backend.cli.people import found_person, in_transaction, print_json, when
+from backend.cli.people import found_person, print_json, when
 from backend.cli.rules import JsonList
 from backend.errors import BadInput
 from backend.models import ApiKey

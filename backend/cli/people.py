@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -14,32 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.display import note
 from backend.config import get_settings
-from backend.db import Database
 from backend.errors import BadInput, NotFound
 from backend.models import Profile
 from backend.models.enums import Role
 from backend.schemas.accounts import UserCreate
 from backend.services import accounts
 
-Answer = TypeVar("Answer")
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="E-mail of the person, in whatever case.")]
 Url = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", help="Where people reach this Gleanset, such as https://images.example.org."),
 ]
-
-
-def in_transaction(work: Callable[[AsyncSession], Awaitable[Answer]]) -> Answer:
-    """What the work answers, once all that it changed is written."""
-
-    async def run() -> Answer:
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            return await work(session)
-
-    return asyncio.run(run())
 
 
 async def found_person(session: AsyncSession, email: str) -> Profile:

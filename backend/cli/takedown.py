@@ -15,7 +15,8 @@ from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.cli.people import in_transaction, when
+from backend.cli.asking import in_transaction
+from backend.cli.people import when
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput

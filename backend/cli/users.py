@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli import account
+from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json
 from backend.cli.display import note
 from backend.cli.people import (
@@ -20,7 +21,6 @@ from backend.cli.people import (
     Url,
     base_of,
     found_person,
-    in_transaction,
     note_bare,
     note_passwords,
     print_json,
