@@ -31,7 +31,7 @@ def test_what_is_decided_holds_in_all_jobs_of_the_project(cli: Cli, inside: Insi
     assert valid(cli) == [count - 1 for count in before]
     assert rows(cli, "SELECT DISTINCT choice, note FROM decisions") == [("reject", "blurred")]
     packed = cli.folder / "one.zip"
-    inside("export", "1", "--out", str(packed))
+    cli.ok("export", "1", "--out", str(packed))
     with zipfile.ZipFile(packed) as archive:
         assert json.loads(archive.read("dataset.json"))["left_out_by_people"] == 1
     assert "1 picture is kept." in inside("decide", "keep", str(second)).out
