@@ -6,6 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
 
 from backend.errors import BadInput
 from backend.http.access import Reader
@@ -30,6 +31,8 @@ async def list_activity(
         str | None, Query(pattern=r"^[a-z_]{1,50}$", description="With `resource_id`: only what was done to this.")
     ] = None,
     resource_id: Annotated[RowId | None, Query(description="Its number.")] = None,
+    since: Annotated[AwareDatetime | None, Query(alias="from", description="Only from then on.")] = None,
+    until: Annotated[AwareDatetime | None, Query(alias="to", description="Only what was done before.")] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[ActivityLogResponse]:
@@ -41,5 +44,7 @@ async def list_activity(
         missing = "resource_type" if resource_type is None else "resource_id"
         raise BadInput("Give resource_type and resource_id together.", field=f"query.{missing}")
     resource = (resource_type, resource_id) if resource_type and resource_id else None
-    query, entry = await activity.entries(session, actor, user_id=user_id, action=action, resource=resource)
+    query, entry = await activity.entries(
+        session, actor, user_id=user_id, action=action, resource=resource, since=since, until=until
+    )
     return await paged(session, query, entry.id, cursor, limit)

@@ -60,8 +60,9 @@ PARAMETERS: dict[str, Any] = {
     "limit": 50,
     "status": "running",
     "outcome": "downloaded",
-    "reason": "too_small",
-    "verdict": "too_small",
+    "reason": "not_found",
+    "list_verdicts.reason": "min_width",
+    "verdict": "min_width",
     "label": "tabby cat",
     "source": "openverse",
     "licence": "cc0",
@@ -80,12 +81,14 @@ PARAMETERS: dict[str, Any] = {
     "expires": 1_798_761_600,
     "signature": "q1w2e3r4t5y6u7i8o9p0",
     "action": "crawl_job.started",
-    "resource_type": "crawl_job",
+    "resource_type": "crawl_jobs",
     "resource_id": 20,
     "Idempotency-Key": "cats-2026-11-28",
-    "last-event-id": "20-7",
+    "from": "2026-11-01T00:00:00Z",
+    "to": "2026-12-01T00:00:00Z",
+    "last-event-id": "5b0cfe0a2c4d4e615b0c",
 }
-"""Parameters by their name, whichever operation they are of."""
+"""Parameters by their name, or by that of their operation too where one name means two things."""
 
 SECURITY: dict[str, Any] = {
     "bearer": {
@@ -139,7 +142,8 @@ def complete_document(app: FastAPI) -> None:
 
 def _complete(operation: dict[str, Any], answers: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
-        parameter["example"] = PARAMETERS[parameter["name"]]
+        name = parameter["name"]
+        parameter["example"] = PARAMETERS.get(f"{operation['operationId']}.{name}", PARAMETERS[name])
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None and operation["operationId"] in EXAMPLES:
         body["example"] = EXAMPLES[operation["operationId"]]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.asking import in_transaction
-from backend.cli.people import Email, found_person, note_passwords, wanted_user, when
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, print_list, when
+from backend.cli.people import Email, found_person, note_passwords, wanted_user
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
@@ -99,17 +98,18 @@ def sessions(
         return open_ones
 
     found = in_transaction(run)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json", exclude={"current"}) for each in found]))
-    elif end:
+    if end and not json:
         typer.echo(f"{email} is logged out everywhere; sessions that were open: {len(found)}.")
-    elif found:
-        Console(highlight=False).print(_table(found))
     else:
-        typer.echo(f"{email} is logged in nowhere.")
+        print_list(found, _table, f"{email} is logged in nowhere.", _told if json else None)
 
 
-def _table(found: list[SessionResponse]) -> Table:
+def _told(one: SessionResponse) -> dict[str, Any]:
+    """As the API tells it, but for which of them is the current one: a command has none."""
+    return one.model_dump(mode="json", exclude={"current"})
+
+
+def _table(found: Sequence[SessionResponse]) -> Table:
     table = Table("last seen", "since", "until", "browser", box=None, pad_edge=False)
     for each in found:
         days = (when(each.last_seen_at), when(each.created_at), when(each.expires_at))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
 
 from backend.cli.asking import in_transaction
-from backend.cli.people import found_person, when
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, print_list, when
+from backend.cli.people import found_person
 from backend.errors import BadInput
 from backend.models import ActivityLog
 from backend.models.enums import Role
@@ -60,22 +60,18 @@ def activity(
     async def read(session: AsyncSession) -> list[ActivityLog]:
         person = await found_person(session, user) if user is not None else None
         query, entry = await log.entries(
-            session, _READER, user_id=person.id if person else None, action=action, resource=on
+            session,
+            _READER,
+            user_id=person.id if person else None,
+            action=action,
+            resource=on,
+            since=first,
+            until=last,
         )
-        if first is not None:
-            query = query.where(entry.timestamp >= first)
-        if last is not None:
-            query = query.where(entry.timestamp < last)
         query = query.options(joinedload(entry.user)).order_by(entry.id.desc()).limit(limit)
         return list(await session.scalars(query))
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([_told(each) for each in found]))
-    elif found:
-        Console(highlight=False).print(_table(found))
-    else:
-        typer.echo("Nothing of the kind was done yet.")
+    print_list(in_transaction(read), _table, "Nothing of the kind was done yet.", _told if json else None)
 
 
 def _resource(given: str | None) -> tuple[str, int] | None:
@@ -106,7 +102,7 @@ def _told(entry: ActivityLog) -> dict[str, Any]:
     return told | {"user": entry.user.email if entry.user else None}
 
 
-def _table(found: list[ActivityLog]) -> Table:
+def _table(found: Sequence[ActivityLog]) -> Table:
     table = Table("when", "who", "what", "on", "from -> to", box=None, pad_edge=False)
     for each in found:
         metadata = each.metadata_ or {}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.asking import in_transaction
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, as_api, print_list
 from backend.models import CrawlChunk, CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import ChunkResponse
@@ -42,17 +41,12 @@ def chunks(
             query = query.where(CrawlChunk.status == status.value)
         return [ChunkResponse.model_validate(each) for each in await session.scalars(query)]
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
-    elif found:
-        Console(highlight=False).print(_table(found))
-    else:
-        that = "" if status is None else f" that is {status.value}"
-        typer.echo(f"Job {job} has no part{that}. The parts are made when a job is started.")
+    that = "" if status is None else f" that is {status.value}"
+    nothing = f"Job {job} has no part{that}. The parts are made when a job is started."
+    print_list(in_transaction(read), _table, nothing, as_api if json else None)
 
 
-def _table(found: list[ChunkResponse]) -> Table:
+def _table(found: Sequence[ChunkResponse]) -> Table:
     columns = ("chunk", "source", "label", "keyword", "status", "met", "gathered", "error")
     table = Table(*columns, box=None, pad_edge=False)
     for each in found:

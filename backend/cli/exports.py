@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,8 +19,8 @@ from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import is_taken_down, note, taken_down, undelivered
-from backend.cli.people import Url, base_of, note_bare, print_json, when
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, print_list, when
+from backend.cli.people import Url, base_of, note_bare, print_json
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import NotFound
@@ -56,13 +57,8 @@ def list_exports(
     async def read(session: AsyncSession) -> list[ExportJob]:
         return list(await session.scalars(query))
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([_told(each) for each in found]))
-    elif found:
-        Console(highlight=False).print(_table(found))
-    else:
-        typer.echo("There are no exports yet. Make one with: gleanset export JOB")
+    nothing = "There are no exports yet. Make one with: gleanset export JOB"
+    print_list(in_transaction(read), _table, nothing, _told if json else None)
 
 
 @app.command()
@@ -186,7 +182,7 @@ def _told(job: ExportJob) -> dict[str, Any]:
     return told | {"delivery": job.delivery, "export_path": dataset_path(job)}
 
 
-def _table(jobs: list[ExportJob]) -> Table:
+def _table(jobs: Sequence[ExportJob]) -> Table:
     columns = ("export", "job", "name", "format", "status", "packed", "size", "created", "in")
     table = Table(*columns, box=None, pad_edge=False)
     for job in jobs:

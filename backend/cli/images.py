@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.asking import asked, in_transaction
 from backend.cli.display import note
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, as_api, print_list
 from backend.errors import NotFound
 from backend.models import CrawlJob, ValidationJob
 from backend.models.enums import Choice, ImageOutcome
@@ -23,7 +22,6 @@ from backend.services import search
 from backend.services.access import alive
 
 _PAGE = 200
-_ITEMS = TypeAdapter(list[ImageItem])
 
 
 def images(
@@ -88,14 +86,10 @@ def images(
         max_file_size=max_file_size,
     )
     found, more = in_transaction(lambda session: _found(session, job, wanted, after, limit))
-    if json:
-        typer.echo(_ITEMS.dump_json(found).decode())
-    elif found:
-        Console(highlight=False).print(_table(found))
-        if more is not None:
-            note(f"There may be more: the same with --after {more}")
-    else:
-        typer.echo(f"Job {job} has no such image{' behind that one' if after else ''}.")
+    nothing = f"Job {job} has no such image{' behind that one' if after else ''}."
+    print_list(found, _table, nothing, as_api if json else None)
+    if found and more is not None:
+        note(f"There may be more: the same with --after {more}")
 
 
 async def _found(
@@ -115,7 +109,7 @@ async def _found(
     return found, place
 
 
-def _table(found: list[ImageItem]) -> Table:
+def _table(found: Sequence[ImageItem]) -> Table:
     table = Table(
         Column("image", no_wrap=True),
         "label",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +17,7 @@ from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import as_json, print_summary
 from backend.cli.images import images
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, as_api, print_list
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import IllegalMove, NotFound
@@ -53,24 +52,19 @@ def list_jobs(
 ) -> None:
     """The latest crawl jobs."""
 
-    async def run() -> None:
-        async with (
-            await asyncio.to_thread(Database.ready, get_settings()) as database,
-            database.transaction() as session,
-        ):
-            jobs = (await session.scalars(select(CrawlJob).order_by(CrawlJob.id.desc()).limit(limit))).all()
-        if json:
-            responses = [CrawlJobResponse.model_validate(job).model_dump(mode="json") for job in jobs]
-            typer.echo(jsonlib.dumps(responses))
-        elif jobs:
-            Console().print(_table(list(jobs)))
-        else:
-            typer.echo("There are no jobs yet. Start with: gleanset demo")
+    async def read(session: AsyncSession) -> Sequence[CrawlJob]:
+        return (await session.scalars(select(CrawlJob).order_by(CrawlJob.id.desc()).limit(limit))).all()
 
-    asyncio.run(run())
+    print_list(
+        in_transaction(read), _table, "There are no jobs yet. Start with: gleanset demo", _told if json else None
+    )
 
 
-def _table(jobs: list[CrawlJob]) -> Table:
+def _told(job: CrawlJob) -> dict[str, Any]:
+    return as_api(CrawlJobResponse.model_validate(job))
+
+
+def _table(jobs: Sequence[CrawlJob]) -> Table:
     table = Table("job", "name", "status", "met", "gathered", "valid", "created", box=None, pad_edge=False)
     for job in jobs:
         counts = (job.total_images, job.downloaded_images, job.valid_images)

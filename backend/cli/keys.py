@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
@@ -18,8 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json
 from backend.cli.display import note
-from backend.cli.people import found_person, print_json, when
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList, as_api, print_list, when
+from backend.cli.people import found_person, print_json
 from backend.errors import BadInput
 from backend.models import ApiKey
 from backend.models.enums import Scope
@@ -53,13 +52,8 @@ def list_keys(
         query = select(ApiKey).filter_by(user_id=owner).order_by(ApiKey.id.desc()).limit(limit)
         return [ApiKeyResponse.model_validate(each) for each in await session.scalars(query)]
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
-    elif found:
-        Console(highlight=False).print(_table(found))
-    else:
-        typer.echo("There are no API keys yet. Make one with: gleanset keys create NAME")
+    nothing = "There are no API keys yet. Make one with: gleanset keys create NAME"
+    print_list(in_transaction(read), _table, nothing, as_api if json else None)
 
 
 @app.command()
@@ -125,7 +119,7 @@ def _wanted(name: str, scope: Scope, days: int | None) -> ApiKeyCreate:
         raise BadInput("A key's name has 1 to 100 characters.") from None
 
 
-def _table(found: list[ApiKeyResponse]) -> Table:
+def _table(found: Sequence[ApiKeyResponse]) -> Table:
     table = Table("key", "name", "begins", "scope", "made", "last used", "until", box=None, pad_edge=False)
     for each in found:
         until = f"revoked {when(each.revoked_at)}" if each.revoked_at else when(each.expires_at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -67,8 +66,3 @@ def note_passwords() -> None:
     """Tell who works without accounts that nobody asks for a password there."""
     if get_settings().accounts != "team":
         note("The web process has to run with GLEANSET_ACCOUNTS=team for people to have passwords.")
-
-
-def when(moment: datetime | None) -> str:
-    """By the clock of this machine; nothing for never."""
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""

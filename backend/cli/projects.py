@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json as jsonlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.asking import asked, in_transaction
-from backend.cli.rules import Json, JsonList
+from backend.cli.listing import JsonList, as_api, print_list, when
+from backend.cli.rules import Json
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import NotFound
@@ -58,13 +58,8 @@ def list_projects(
         query = select(Project).where(Project.status != ProjectStatus.DELETED.value).order_by(Project.id.desc())
         return [ProjectResponse.model_validate(each) for each in await session.scalars(query.limit(limit))]
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
-    elif found:
-        Console().print(_table(found, deleted=deleted))
-    else:
-        typer.echo("No project is deleted." if deleted else "There are no projects yet. Start with: gleanset demo")
+    nothing = "No project is deleted." if deleted else "There are no projects yet. Start with: gleanset demo"
+    print_list(in_transaction(read), partial(_table, deleted=deleted), nothing, as_api if json else None)
 
 
 def _table(found: Sequence[ProjectResponse], *, deleted: bool) -> Table:
@@ -73,15 +68,11 @@ def _table(found: Sequence[ProjectResponse], *, deleted: bool) -> Table:
     for each in found:
         if isinstance(each, DeletedProjectResponse):
             until = each.restorable_until
-            cells = (each.owner, f"{each.images:,}", _when(until) if until else "being removed")
+            cells = (each.owner, f"{each.images:,}", when(until) if until else "being removed")
         else:
-            cells = (each.status.value, _when(each.created_at))
+            cells = (each.status.value, when(each.created_at))
         table.add_row(str(each.id), Text(each.name), *cells)
     return table
-
-
-def _when(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 @app.command()
@@ -151,7 +142,7 @@ def delete(
         typer.confirm(f"Delete project {project} with all that is in it?", abort=True)
     deleted = _update(project, ProjectUpdate(status=ProjectStatus.DELETED))
     until = datetime.now(UTC) + timedelta(days=get_settings().deleted_days)
-    typer.echo(f"Deleted: {deleted}. Until {_when(until)} it comes back with: gleanset projects restore {project}")
+    typer.echo(f"Deleted: {deleted}. Until {when(until)} it comes back with: gleanset projects restore {project}")
 
 
 @app.command()

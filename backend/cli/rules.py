@@ -24,7 +24,6 @@ from gleanset.presets import PRESETS
 from gleanset.rules import VERSION, RuleSet
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, and nothing else.")]
-JsonList = Annotated[bool, typer.Option("--json", help="Print them as a JSON list, and nothing else.")]
 Rule = Annotated[
     list[str] | None,
     typer.Option(

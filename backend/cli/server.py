@@ -86,6 +86,7 @@ class Web:
 def _leave_to_stay() -> None:
     """Take what is loaded by now, 200,000 objects, out of garbage collections: it stays as long as the process does.
 
-    To walk it takes a fifth of a second, every few thousand requests, in which nobody is answered.
+    A hundred clients that ask once a second make the collector walk it three times in twenty seconds, for 0.16 to
+    0.3 s in which nobody is answered; without it, for 0.01.
     """
     gc.freeze()

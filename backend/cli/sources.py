@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from backend.cli.rules import JsonList
+from backend.cli.listing import JsonList
 from backend.config import get_settings
 from gleanset.sources import SOURCES, SourceInfo, SourceOptions
 

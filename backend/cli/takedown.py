@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.cli.asking import in_transaction
-from backend.cli.people import when
+from backend.cli.listing import as_api, print_list, when
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import BadInput
@@ -91,17 +90,15 @@ def _list(limit: int, *, json: bool) -> None:
         found = await session.scalars(select(Takedown).order_by(Takedown.id.desc()).limit(limit))
         return [TakedownResponse.model_validate(each) for each in found]
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
-    elif found:
-        table = Table("takedown", "when", "address or SHA-256", "note", box=None, pad_edge=False)
-        for each in found:
-            what = Text(each.url or each.sha256 or "", overflow="fold")
-            table.add_row(str(each.id), when(each.created_at), what, Text(each.note or ""))
-        Console(highlight=False).print(table)
-    else:
-        typer.echo("Nothing was taken down.")
+    print_list(in_transaction(read), _table, "Nothing was taken down.", as_api if json else None)
+
+
+def _table(found: Sequence[TakedownResponse]) -> Table:
+    table = Table("takedown", "when", "address or SHA-256", "note", box=None, pad_edge=False)
+    for each in found:
+        what = Text(each.url or each.sha256 or "", overflow="fold")
+        table.add_row(str(each.id), when(each.created_at), what, Text(each.note or ""))
+    return table
 
 
 def _wanted(image: str, why: str | None) -> TakedownCreate:

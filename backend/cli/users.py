@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,6 +14,7 @@ from backend.cli import account
 from backend.cli.asking import in_transaction
 from backend.cli.crawl import Json
 from backend.cli.display import note
+from backend.cli.listing import JsonList, as_api, print_list, when
 from backend.cli.people import (
     Email,
     Url,
@@ -25,9 +24,7 @@ from backend.cli.people import (
     note_passwords,
     print_json,
     wanted_user,
-    when,
 )
-from backend.cli.rules import JsonList
 from backend.models import Profile
 from backend.models.enums import Role
 from backend.schemas.accounts import LinkResponse, NewUserResponse, UserResponse
@@ -59,13 +56,8 @@ def list_users(
         found = await session.scalars(people.matching(None).order_by(people.BY_EMAIL).limit(limit))
         return [UserResponse.model_validate(person) for person in found]
 
-    found = in_transaction(read)
-    if json:
-        typer.echo(jsonlib.dumps([each.model_dump(mode="json") for each in found]))
-    elif found:
-        Console().print(_table(found))
-    else:
-        typer.echo("Nobody is here yet. Add the first admin: gleanset users add EMAIL --role admin")
+    nothing = "Nobody is here yet. Add the first admin: gleanset users add EMAIL --role admin"
+    print_list(in_transaction(read), _table, nothing, as_api if json else None)
 
 
 @app.command()
@@ -154,7 +146,7 @@ def _print_link(made: LinkResponse) -> None:
     note_passwords()
 
 
-def _table(found: list[UserResponse]) -> Table:
+def _table(found: Sequence[UserResponse]) -> Table:
     table = Table("e-mail", "name", "role", "since", "disabled", box=None, pad_edge=False)
     for each in found:
         row: list[Any] = [Text(each.email), Text(each.full_name or ""), each.role.value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -77,8 +78,11 @@ async def entries(
     user_id: UUID | None = None,
     action: str | None = None,
     resource: tuple[str, int] | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> tuple[Select[ActivityLog], type[ActivityLog]]:
-    """The entries that the actor may read, and what the query calls them; of a person, of actions that begin so.
+    """The entries that the actor may read, and what the query calls them; of a person, of actions that begin so,
+    from `since` on, before `until`.
 
     People read what they did and what was done to theirs, by whomever; moderators everything. Of a `resource`, by
     table and id, that the actor may see there are all entries. Raises NotFound for another's resource, NotAllowed for
@@ -100,6 +104,10 @@ async def entries(
         query = query.where(entry.user_id == user_id)
     if action is not None:
         query = query.where(entry.action.startswith(action, autoescape=True))
+    if since is not None:
+        query = query.where(entry.timestamp >= since)
+    if until is not None:
+        query = query.where(entry.timestamp < until)
     return query, entry
 
 

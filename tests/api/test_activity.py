@@ -54,6 +54,21 @@ def test_it_is_narrowed_by_action(me: httpx.Client) -> None:
     assert me.get(LOG, params={"action": "%"}).status_code == 422
 
 
+def test_it_is_narrowed_by_time(me: httpx.Client) -> None:
+    me.post("/api/v1/projects", json={"name": "Early"})
+    [early] = me.get("/api/v1/activity", params={"action": "project.created"}).json()["items"]
+    me.post("/api/v1/projects", json={"name": "Late"})
+
+    def named(**limits: str) -> list[str]:
+        found = me.get("/api/v1/activity", params={"action": "project.created", **limits}).json()["items"]
+        return [each["metadata_"]["name"] for each in found]
+
+    when = early["timestamp"]
+    assert (named(**{"from": when}), named(to=when)) == (["Late", "Early"], [])
+    wrong = me.get("/api/v1/activity", params={"from": "2026-11-01"}).json()
+    assert wrong["details"]["fields"].keys() == {"query.from"}
+
+
 def test_what_workers_did_to_ones_own_is_told(served: Served, me: httpx.Client, other: httpx.Client) -> None:
     job_id = gathered(served, me, [])
 

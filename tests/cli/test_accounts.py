@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import pty
 import re
-import sys
+from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import typer
 
 from backend.config import Settings
 from tests.api.team import PASSWORD, log_in
-from tests.cli.conftest import Cli, Inside
+from tests.cli.conftest import Cli, Done, Inside
 from tests.cli.test_refresh import rows
 from tests.serving import serving
 
@@ -35,18 +34,21 @@ def everything_noted(cli: Cli) -> str:
     return json.dumps(rows(cli, "SELECT metadata_ FROM activity_logs"))
 
 
-def type_in(monkeypatch: pytest.MonkeyPatch, given: bytes) -> None:
-    stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
-    monkeypatch.setattr(sys, "stdin", stdin)
+def type_in(cli: Cli, given: bytes, *arguments: str) -> Done:
+    """The real command, with this on its standard input."""
+    typed = cli.folder / "typed"
+    typed.write_bytes(given)
+    with typed.open("rb") as stdin:
+        process = cli.start(*arguments, stdin=stdin)
+        out, err = process.communicate(timeout=60)
+    return Done(process.returncode, out, err)
 
 
-def test_a_password_is_given_and_sessions_end(
-    cli: Cli, inside: Inside, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database_url: str, tmp_path: Path) -> None:
     inside("users", "add", ANNA)
     link = inside("users", "link", ANNA).out.strip()
-    type_in(monkeypatch, f"{PASSWORD}\r\nanother line\n".encode())
-    done = inside("users", "password", "ANNA@example.org", GLEANSET_ACCOUNTS="team")
+    cli.environment["GLEANSET_ACCOUNTS"] = "team"
+    done = type_in(cli, f"{PASSWORD}\r\nanother line\n".encode(), "users", "password", "ANNA@example.org")
     assert (done.out, done.err) == (f"{ANNA} has another password now, and is logged out everywhere.\n", "")
     with (
         serving(Settings(home=tmp_path / "web", database_url=database_url, accounts="team"), database_url) as served,
@@ -64,8 +66,9 @@ def test_a_password_is_given_and_sessions_end(
         assert inside("users", "sessions", ANNA, "--json").json == []
 
         assert log_in(client, ANNA).headers["Location"] == "/"
-        type_in(monkeypatch, b"four other plain words")
-        assert "GLEANSET_ACCOUNTS=team" in inside("users", "password", ANNA, GLEANSET_ACCOUNTS="local").err
+        cli.environment["GLEANSET_ACCOUNTS"] = "local"
+        told = type_in(cli, b"four other plain words", "users", "password", ANNA)
+        assert "GLEANSET_ACCOUNTS=team" in told.err
         assert client.get("/api/v1/profile").status_code == 401
         assert log_in(client, ANNA).status_code == 401
     assert noted(cli, "user.password_changed") == [
@@ -76,20 +79,23 @@ def test_a_password_is_given_and_sessions_end(
     assert not re.search(f"{PASSWORD}|four other|argon2", everything_noted(cli))
 
 
-def test_at_a_terminal_the_password_is_asked_for_and_not_shown(
-    cli: Cli, inside: Inside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def prompt(text: str, **options: Any) -> str:
-        asked.append({"text": text, **options})
-        return PASSWORD
-
+def test_at_a_terminal_the_password_is_asked_for_and_not_shown(cli: Cli, inside: Inside) -> None:
     inside("users", "add", ANNA)
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr(typer, "prompt", prompt)
-    assert inside("users", "password", ANNA).code == 0
-    assert asked == [{"text": "New password", "hide_input": True, "confirmation_prompt": True, "err": True}]
+    mine, theirs = pty.openpty()
+    process = cli.start("users", "password", ANNA, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    shown = b""
+    for question in (b"New password: ", b"Repeat for confirmation: "):
+        while question not in shown:
+            shown += os.read(mine, 1000)
+        os.write(mine, f"{PASSWORD}\n".encode())
+    with suppress(OSError):  # how Linux tells that the other side is closed
+        while part := os.read(mine, 1000):
+            shown += part
+    os.close(mine)
+    assert process.wait(20) == 0, shown
+    assert PASSWORD.encode() not in shown
+    assert f"{ANNA} has another password now".encode() in shown
     assert len(noted(cli, "user.password_changed")) == 1
 
 
@@ -103,12 +109,9 @@ def test_at_a_terminal_the_password_is_asked_for_and_not_shown(
         (b"\xff\xfe rather unlikely\n", "is not UTF-8"),
     ],
 )
-def test_a_password_that_is_none_is_refused(
-    cli: Cli, inside: Inside, monkeypatch: pytest.MonkeyPatch, given: bytes, sentence: str
-) -> None:
+def test_a_password_that_is_none_is_refused(cli: Cli, inside: Inside, given: bytes, sentence: str) -> None:
     inside("users", "add", ANNA)
-    type_in(monkeypatch, given)
-    refused = inside("users", "password", ANNA)
+    refused = type_in(cli, given, "users", "password", ANNA)
     assert (refused.code, refused.out, sentence in refused.err) == (2, "", True), refused.err
     assert (noted(cli, "user.password_changed"), rows(cli, "SELECT * FROM credentials")) == ([], [])
 

@@ -1,0 +1,41 @@
+"""How commands print lists: a table for people, JSON for programs, a sentence for nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+Found = TypeVar("Found")
+JsonList = Annotated[bool, typer.Option("--json", help="Print them as a JSON list, and nothing else.")]
+
+
+def as_api(one: BaseModel) -> dict[str, Any]:
+    """As the API tells it."""
+    return one.model_dump(mode="json")
+
+
+def print_list(
+    found: Sequence[Found],
+    table: Callable[[Sequence[Found]], Table],
+    nothing: str,
+    told: Callable[[Found], dict[str, Any]] | None = None,
+) -> None:
+    """Print what was found: each `told` in a JSON list, or else the table, or `nothing` when there is nothing."""
+    if told is not None:
+        typer.echo(json.dumps([told(each) for each in found]))
+    elif found:
+        Console(highlight=False).print(table(found))
+    else:
+        typer.echo(nothing)
+
+
+def when(moment: datetime | None) -> str:
+    """By the clock of this machine; nothing for never."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}" if moment else ""
