@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import joinedload
@@ -103,7 +103,9 @@ def _told(entry: ActivityLog) -> dict[str, Any]:
 
 
 def _table(found: Sequence[ActivityLog]) -> Table:
-    table = Table("when", "who", "what", "on", "from -> to", box=None, pad_edge=False)
+    lines = [Column(name, no_wrap=True) for name in ("when", "who", "what")]
+    folded = [Column(name, overflow="fold") for name in ("on", "from -> to")]
+    table = Table(*lines, *folded, box=None, pad_edge=False)
     for each in found:
         metadata = each.metadata_ or {}
         who = each.user.email if each.user else metadata.get("by", "somebody who is gone")

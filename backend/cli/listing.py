@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+_WIDE = 10_000
 Found = TypeVar("Found")
 JsonList = Annotated[bool, typer.Option("--json", help="Print them as a JSON list, and nothing else.")]
 
@@ -31,7 +33,8 @@ def print_list(
     if told is not None:
         typer.echo(json.dumps([told(each) for each in found]))
     elif found:
-        Console(highlight=False).print(table(found))
+        # For a program that reads the lines, each row is one, however long.
+        Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE).print(table(found))
     else:
         typer.echo(nothing)
 
