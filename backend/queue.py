@@ -21,7 +21,6 @@ from procrastinate.jobs import Job, Status
 from procrastinate.manager import JobManager
 from psycopg import AsyncConnection
 from psycopg.errors import ForeignKeyViolation
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -163,6 +162,14 @@ async def has_tasks(session: AsyncSession, crawl_job: int) -> bool:
 
 
 @asynccontextmanager
+async def opened(conninfo: str) -> AsyncGenerator[App]:
+    """The app, which is the process's, with connections of this block's own."""
+    with app.replace_connector(PsycopgConnector(conninfo=conninfo, min_size=1, max_size=6)):
+        async with app.open_async():
+            yield app
+
+
+@asynccontextmanager
 async def worker(
     conninfo: str, context: dict[str, Any], *, queues: Sequence[str] | None, concurrency: int, heartbeat: float
 ) -> AsyncGenerator[asyncio.Task[None]]:
@@ -171,8 +178,7 @@ async def worker(
     Tasks that are still running then have a few seconds to end by themselves; others are interrupted and go back to
     the queue.
     """
-    async with AsyncConnectionPool(conninfo, min_size=1, max_size=6, open=False) as pool:
-        await app.open_async(pool)
+    async with opened(conninfo):
         dead_after = 5 * heartbeat
         options: dict[str, Any] = {
             "queues": queues,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from io import BytesIO
 import numpy as np
 from aiohttp import web
 from PIL import Image
+
+from tests.loops import running_loop
 
 
 @lru_cache(maxsize=4096)
@@ -65,9 +66,6 @@ class PictureWeb:
     @contextmanager
     def served(self) -> Iterator[str]:
         """The address while the block lasts."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
 
         async def start() -> web.AppRunner:
             app = web.Application()
@@ -79,15 +77,13 @@ class PictureWeb:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
             return runner
 
-        runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield self.url
-        finally:
-            asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+        with running_loop() as loop:
+            runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            try:
+                yield self.url
+            finally:
+                asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
 
 
 class ChangingWeb(PictureWeb):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -61,26 +61,35 @@ def cli(database_url: str, tmp_path: Path) -> Cli:
     return Cli(_environment(tmp_path) | {"DATABASE_URL": database_url, "GLEANSET_HEARTBEAT": "0.3"}, tmp_path)
 
 
-class Inside(Protocol):
+@dataclass(frozen=True)
+class Inside:
     """Runs `gleanset` in this process, for what needs no process of its own: the same `main`, without its start-up."""
 
-    def __call__(self, *arguments: str, **environment: str) -> Done: ...
+    cli: Cli
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
 
-
-@pytest.fixture
-def inside(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
-    def run(*arguments: str, **environment: str) -> Done:
-        for name, value in (cli.environment | environment).items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.chdir(cli.folder)
-        monkeypatch.setattr(sys, "argv", ["gleanset", *arguments])
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        for name, value in (self.cli.environment | environment).items():
+            self.monkeypatch.setenv(name, value)
+        self.monkeypatch.chdir(self.cli.folder)
+        self.monkeypatch.setattr(sys, "argv", ["gleanset", *arguments])
         get_settings.cache_clear()
         with pytest.raises(SystemExit) as ended:
             main()
         get_settings.cache_clear()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return Done(int(ended.value.code or 0), *self.capsys.readouterr())
 
-    return run
+    def ok(self, *arguments: str, **environment: str) -> Done:
+        """Run a command that must succeed."""
+        done = self(*arguments, **environment)
+        assert done.code == 0, done.err
+        return done
+
+
+@pytest.fixture
+def inside(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    return Inside(cli, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -45,8 +45,8 @@ def type_in(cli: Cli, given: bytes, *arguments: str) -> Done:
 
 
 def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database_url: str, tmp_path: Path) -> None:
-    inside("users", "add", ANNA)
-    link = inside("users", "link", ANNA).out.strip()
+    inside.ok("users", "add", ANNA)
+    link = inside.ok("users", "link", ANNA).out.strip()
     cli.environment["GLEANSET_ACCOUNTS"] = "team"
     done = type_in(cli, f"{PASSWORD}\r\nanother line\n".encode(), "users", "password", "ANNA@example.org")
     assert (done.out, done.err) == (f"{ANNA} has another password now, and is logged out everywhere.\n", "")
@@ -58,11 +58,11 @@ def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database
         assert log_in(client, ANNA).headers["Location"] == "/"
         [opened] = inside("users", "sessions", ANNA, "--json").json
         assert "current" not in opened
-        assert "last seen" in inside("users", "sessions", ANNA).out
-        told = inside("users", "sessions", ANNA, "--end").out
+        assert "last seen" in inside.ok("users", "sessions", ANNA).out
+        told = inside.ok("users", "sessions", ANNA, "--end").out
         assert told == f"{ANNA} is logged out everywhere; sessions that were open: 1.\n"
         assert client.get("/api/v1/profile").status_code == 401
-        assert inside("users", "sessions", ANNA).out == f"{ANNA} is logged in nowhere.\n"
+        assert inside.ok("users", "sessions", ANNA).out == f"{ANNA} is logged in nowhere.\n"
         assert inside("users", "sessions", ANNA, "--json").json == []
 
         assert log_in(client, ANNA).headers["Location"] == "/"
@@ -80,7 +80,7 @@ def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database
 
 
 def test_at_a_terminal_the_password_is_asked_for_and_not_shown(cli: Cli, inside: Inside) -> None:
-    inside("users", "add", ANNA)
+    inside.ok("users", "add", ANNA)
     mine, theirs = pty.openpty()
     process = cli.start("users", "password", ANNA, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
@@ -110,20 +110,20 @@ def test_at_a_terminal_the_password_is_asked_for_and_not_shown(cli: Cli, inside:
     ],
 )
 def test_a_password_that_is_none_is_refused(cli: Cli, inside: Inside, given: bytes, sentence: str) -> None:
-    inside("users", "add", ANNA)
+    inside.ok("users", "add", ANNA)
     refused = type_in(cli, given, "users", "password", ANNA)
     assert (refused.code, refused.out, sentence in refused.err) == (2, "", True), refused.err
     assert (noted(cli, "user.password_changed"), rows(cli, "SELECT * FROM credentials")) == ([], [])
 
 
 def test_names_change_and_people_go_with_their_projects(cli: Cli, inside: Inside) -> None:
-    inside("users", "add", "bert@example.org", "--role", "admin")
-    inside("users", "add", ANNA, "--name", "Anna")
-    assert inside("users", "rename", ANNA, " Anna Berg ").out == f"{ANNA} is called Anna Berg now.\n"
+    inside.ok("users", "add", "bert@example.org", "--role", "admin")
+    inside.ok("users", "add", ANNA, "--name", "Anna")
+    assert inside.ok("users", "rename", ANNA, " Anna Berg ").out == f"{ANNA} is called Anna Berg now.\n"
     assert noted(cli, "user.updated") == [
         (None, {"full_name": "Anna"}, {"full_name": "Anna Berg"}, "command line"),
     ]
-    inside("users", "rename", ANNA, "Anna Berg")
+    inside.ok("users", "rename", ANNA, "Anna Berg")
     assert len(noted(cli, "user.updated")) == 1, "nothing changed"
 
     made = "INSERT INTO projects (name, user_id) SELECT 'Hers', id FROM profiles WHERE email = '{}' RETURNING id"
@@ -165,8 +165,8 @@ def test_what_cannot_be_done_is_told(cli: Cli, inside: Inside, arguments: tuple[
 def test_keys_are_shown_once_and_good_until_they_are_revoked(
     cli: Cli, inside: Inside, database_url: str, tmp_path: Path
 ) -> None:
-    assert inside("keys").out == "There are no API keys yet. Make one with: gleanset keys create NAME\n"
-    inside("users", "add", ANNA)
+    assert inside.ok("keys").out == "There are no API keys yet. Make one with: gleanset keys create NAME\n"
+    inside.ok("users", "add", ANNA)
     made = inside("keys", "create", "nightly", "--expires-in", "30")
     secret = made.out.strip()
     assert re.match(r"Key 1 is good for read, until \d{4}-\d\d-\d\d \d\d:\d\d\. It is shown this once:\n", made.err)
@@ -183,14 +183,14 @@ def test_keys_are_shown_once_and_good_until_they_are_revoked(
 
         assert (who(secret), who(hers["secret"])) == ("owner@localhost", ANNA)
         assert inside("keys", "revoke", "2").code == 2, "it is Anna's"
-        assert inside("keys", "revoke", "2", "--user", ANNA).out == "Key 2 is revoked.\n"
+        assert inside.ok("keys", "revoke", "2", "--user", ANNA).out == "Key 2 is revoked.\n"
         assert (who(secret), who(hers["secret"])) == ("owner@localhost", 401)
     [listed] = inside("keys", "list", "--json").json
     assert (listed["name"], listed["scopes"]) == ("nightly", ["read"])
     assert secret.startswith(listed["prefix"])
     assert len(listed["prefix"]) < 20
-    assert re.search(r"^2 +hers +\S+ +write .* revoked \d{4}", inside("keys", "list", "--user", ANNA).out, re.M)
-    shown = inside("keys", "list").out + json.dumps(listed) + everything_noted(cli)
+    assert re.search(r"^2 +hers +\S+ +write .* revoked \d{4}", inside.ok("keys", "list", "--user", ANNA).out, re.M)
+    shown = inside.ok("keys", "list").out + json.dumps(listed) + everything_noted(cli)
     assert secret not in shown
     assert hers["secret"] not in shown
     owner = "00000000-0000-4000-8000-000000000001"

@@ -15,12 +15,12 @@ ANNA, BERT = "anna@example.org", "bert@example.org"
 
 
 def test_who_did_what_the_newest_first(cli: Cli, inside: Inside) -> None:
-    assert inside("activity").out == "Nothing of the kind was done yet.\n"
+    assert inside.ok("activity").out == "Nothing of the kind was done yet.\n"
     assert rows(cli, "SELECT * FROM profiles") == [], "a look makes no owner"
-    inside("users", "add", ANNA)
-    inside("users", "role", ANNA, "moderator")
-    inside("users", "add", BERT)
-    inside("keys", "create", "[bold]nightly")
+    inside.ok("users", "add", ANNA)
+    inside.ok("users", "role", ANNA, "moderator")
+    inside.ok("users", "add", BERT)
+    inside.ok("keys", "create", "[bold]nightly")
     for action, person in (("crawl_job.seen", ANNA), ("crawl_job.left", BERT)):
         rows(
             cli,
@@ -32,7 +32,7 @@ def test_who_did_what_the_newest_first(cli: Cli, inside: Inside) -> None:
     found = inside("activity", "--json").json
     assert [each["id"] for each in found] == sorted((each["id"] for each in found), reverse=True)
     assert (found[0]["user"], found[0]["metadata_"]) == (BERT, {"from": None, "to": [1]})
-    shown = inside("activity").out.splitlines()
+    shown = inside.ok("activity").out.splitlines()
     assert shown[0].split() == ["when", "who", "what", "on", "from", "->", "to"]
     assert re.search(rf"{BERT} +crawl_job\.left +crawl_jobs 3 +- -> \[1\]", shown[1])
     assert any(re.search(r"owner@localhost +api_key\.created +api_keys 1 \[bold\]nightly +- -> good", x) for x in shown)
@@ -75,16 +75,16 @@ def test_what_cannot_be_asked_is_told(inside: Inside, arguments: tuple[str, ...]
 
 
 def test_what_was_taken_down_is_listed(inside: Inside) -> None:
-    assert inside("takedown", "--list").out == "Nothing was taken down.\n"
+    assert inside.ok("takedown", "--list").out == "Nothing was taken down.\n"
     assert inside("takedown", "--list", "--json").json == []
     url = "https://example.org/[red]/1.jpg"
-    inside("takedown", url, "--note", "its author asked")
-    inside("takedown", sha256_of(2))
+    inside.ok("takedown", url, "--note", "its author asked")
+    inside.ok("takedown", sha256_of(2))
     newest, oldest = inside("takedown", "--list", "--json").json
     assert (newest["sha256"], newest["url"], newest["note"]) == (sha256_of(2), None, None)
     assert (oldest["sha256"], oldest["url"], oldest["note"]) == (None, url, "its author asked")
     assert len(inside("takedown", "--list", "-n", "1", "--json").json) == 1
-    shown = inside("takedown", "--list").out
+    shown = inside.ok("takedown", "--list").out
     assert re.search(r"\d+ +\d{4}-\d\d-\d\d \d\d:\d\d +https://example\.org/\[red\]/1\.jpg +its author asked", shown)
     assert sha256_of(2) in shown
     for arguments in (("--list", url), ("--list", "--withdraw"), ("--list", "--note", "why")):

@@ -99,16 +99,16 @@ def test_options_are_explained(inside: Inside, arguments: list[str]) -> None:
 
 
 def test_a_set_that_is_shown_can_be_given_back(cli: Cli, inside: Inside) -> None:
-    shown = inside("rules", "strict", "--json").out
+    shown = inside.ok("rules", "strict", "--json").out
     (cli.folder / "mine.json").write_text(
         shown.replace('"strict"', '"mine"').replace('"min_width": 400', '"min_width": 9')
     )
     named = RuleSet.parse(*parse_rules(["min_height=none"], str(cli.folder / "mine.json")))
     expected = Rules.parse({"preset": "strict", "min_width": 9, "min_height": None})
     assert (named.name, named.rules) == ("mine", expected)
-    table = inside("rules").out
+    table = inside.ok("rules").out
     assert all(word in table for word in (*PRESETS, "min_width", "near_duplicate_distance", "greyscale"))
-    assert [each["name"] for each in json.loads(inside("rules", "--json").out)] == list(PRESETS)
+    assert [each["name"] for each in json.loads(inside.ok("rules", "--json").out)] == list(PRESETS)
 
 
 def test_help_teaches(inside: Inside) -> None:
@@ -124,8 +124,8 @@ def test_help_teaches(inside: Inside) -> None:
         ["export"],
         ["sources"],
     ):
-        assert "Usage: " in inside(*command, "--help").out
-    assert "gleanset crawl cat dog" in inside("crawl", "--help").out
+        assert "Usage: " in inside.ok(*command, "--help").out
+    assert "gleanset crawl cat dog" in inside.ok("crawl", "--help").out
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_embedded_database_where_it_cannot_be(cli: Cli, tmp_path: Path) -> No
 def test_a_server_without_tables_is_told_to_be_upgraded(inside: Inside, empty_url: str) -> None:
     assert "gleanset db upgrade" in complaint(inside("jobs", "list", DATABASE_URL=empty_url), 1)
     assert inside("db", "upgrade", DATABASE_URL=empty_url).code == 0
-    assert "no jobs yet" in inside("jobs", "list", DATABASE_URL=empty_url).out
+    assert "no jobs yet" in inside.ok("jobs", "list", DATABASE_URL=empty_url).out
 
 
 def test_a_database_of_a_newer_version(inside: Inside, database_url: str) -> None:

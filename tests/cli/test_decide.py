@@ -34,9 +34,9 @@ def test_what_is_decided_holds_in_all_jobs_of_the_project(cli: Cli, inside: Insi
     cli.ok("export", "1", "--out", str(packed))
     with zipfile.ZipFile(packed) as archive:
         assert json.loads(archive.read("dataset.json"))["left_out_by_people"] == 1
-    assert "1 picture is kept." in inside("decide", "keep", str(second)).out
+    assert "1 picture is kept." in inside.ok("decide", "keep", str(second)).out
     assert valid(cli) == [*before[:2], before[2] - 1]
-    assert "2 pictures are as the rules say again." in inside("decide", "undo", str(first), str(other)).out
+    assert "2 pictures are as the rules say again." in inside.ok("decide", "undo", str(first), str(other)).out
     assert (valid(cli), rows(cli, "SELECT * FROM decisions")) == (before, [])
 
     for arguments, says in (
@@ -54,27 +54,27 @@ def test_what_is_decided_holds_in_all_jobs_of_the_project(cli: Cli, inside: Insi
 
     assert inside("jobs", "delete", "7", "--yes").code == 2
     assert inside("jobs", "delete", "1").code == 1, "nobody is there to be asked"
-    assert "Job 1 is deleted." in inside("jobs", "delete", "1", "--yes").out
+    assert "Job 1 is deleted." in inside.ok("jobs", "delete", "1", "--yes").out
     assert len(valid(cli)) == 2
 
     listed = {each["name"]: each["id"] for each in inside("projects", "list", "--json").json}
     assert listed.keys() == {"One", "Other"}
     one = str(listed["One"])
-    assert inside("projects", "archive", one).out == "Archived: One\n"
-    assert "archived" in inside("projects").out
-    assert inside("projects", "restore", one).out == "Active again: One\n"
+    assert inside.ok("projects", "archive", one).out == "Archived: One\n"
+    assert "archived" in inside.ok("projects").out
+    assert inside.ok("projects", "restore", one).out == "Active again: One\n"
     assert inside("projects", "delete", one).code == 1
-    told = inside("projects", "delete", one, "--yes").out
+    told = inside.ok("projects", "delete", one, "--yes").out
     assert told.startswith("Deleted: One. Until ")
     assert told.endswith(f" it comes back with: gleanset projects restore {one}\n")
     assert [each["name"] for each in inside("projects", "list", "--json").json] == ["Other"]
     [deleted] = inside("projects", "list", "--deleted", "--json").json
     assert (deleted["name"], deleted["status"], deleted["owner"]) == ("One", "deleted", "owner@localhost")
-    assert "owner@localhost" in inside("projects", "list", "--deleted").out
-    assert inside("projects", "restore", one).out == "Active again: One\n"
+    assert "owner@localhost" in inside.ok("projects", "list", "--deleted").out
+    assert inside.ok("projects", "restore", one).out == "Active again: One\n"
     assert f"There is no deleted project {one}." in inside("projects", "purge", one, "--yes").err
-    inside("projects", "delete", one, "--yes")
+    inside.ok("projects", "delete", one, "--yes")
     assert inside("projects", "purge", one).code == 1, "it asks first"
-    assert inside("projects", "purge", one, "--yes").out == "Removed for good: One\n"
-    assert inside("projects", "list", "--deleted").out == "No project is deleted.\n"
+    assert inside.ok("projects", "purge", one, "--yes").out == "Removed for good: One\n"
+    assert inside.ok("projects", "list", "--deleted").out == "No project is deleted.\n"
     assert f"There is no project {one}." in inside("projects", "restore", one).err

@@ -45,7 +45,7 @@ def test_an_export_is_linked_and_deleted(cli: Cli, inside: Inside, database_url:
         assert (refused.code, refused.out, sentence in refused.err) == (2, "", True), refused.err
 
     assert inside("exports", "delete", "1").code == 1, "nobody is there to be asked"
-    done = inside("exports", "delete", "1", "--yes").out
+    done = inside.ok("exports", "delete", "1", "--yes").out
     assert done == f"Export 1 is deleted. What was put to {cli.folder / 'own.zip'} stays.\n"
     assert (packed.exists(), (cli.folder / "own.zip").exists()) == (False, True)
     assert rows(cli, "SELECT id FROM export_jobs") == [(2,)]

@@ -39,15 +39,15 @@ def test_projects_are_made_and_renamed(cli: Cli, inside: Inside) -> None:
     made = inside("projects", "create", " Birds ", "--description", "of the sea", "--json").json
     assert (made["name"], made["description"], made["status"]) == ("Birds", "of the sea", "active")
     assert noted(cli, "project.created") == {"name": "Birds", "from": None, "to": "active"}
-    assert inside("projects", "create", "Fish").out == f"Made project {made['id'] + 1}: Fish\n"
+    assert inside.ok("projects", "create", "Fish").out == f"Made project {made['id'] + 1}: Fish\n"
 
     number = str(made["id"])
-    assert inside("projects", "rename", number, "Sea birds").out == "Renamed: Sea birds\n"
+    assert inside.ok("projects", "rename", number, "Sea birds").out == "Renamed: Sea birds\n"
     told = noted(cli, "project.updated")
     assert (told["from"], told["to"]) == ({"name": "Birds"}, {"name": "Sea birds"})
     described = f"SELECT description FROM projects WHERE id = {number}"
     assert rows(cli, described) == [("of the sea",)], "it stays when nothing is said"
-    inside("projects", "rename", number, "Sea birds", "--description", "")
+    inside.ok("projects", "rename", number, "Sea birds", "--description", "")
     assert rows(cli, described) == [(None,)]
 
     for arguments, says in (
@@ -62,14 +62,14 @@ def test_projects_are_made_and_renamed(cli: Cli, inside: Inside) -> None:
 def test_a_job_is_renamed_at_any_time(cli: Cli, inside: Inside) -> None:
     project = inside("projects", "create", "Birds", "--json").json["id"]
     job = job_of(cli, project, PLAN)
-    assert inside("jobs", "rename", job, "Terns").out == "Renamed: Terns\n"
+    assert inside.ok("jobs", "rename", job, "Terns").out == "Renamed: Terns\n"
     assert rows(cli, "SELECT name FROM crawl_jobs") == [("Terns",)]
     told = noted(cli, "crawl_job.updated")
     assert (told["from"], told["to"]) == ({"name": "x"}, {"name": "Terns"})
     assert "at least 1 character" in complaint(inside("jobs", "rename", job, ""), 2)
-    assert f"Job {job} has no part." in inside("jobs", "chunks", job).out
+    assert f"Job {job} has no part." in inside.ok("jobs", "chunks", job).out
 
-    inside("projects", "delete", str(project), "--yes")
+    inside.ok("projects", "delete", str(project), "--yes")
     for command in (("rename", job, "Gulls"), ("start", job), ("chunks", job), ("images", job)):
         assert f"There is no crawl job {job}." in complaint(inside("jobs", *command), 2), "nor what is in it"
     assert rows(cli, "SELECT name FROM crawl_jobs") == [("Terns",)]
@@ -89,9 +89,9 @@ def test_a_job_that_was_only_made_is_started_and_looked_at(cli: Cli, inside: Ins
 
     [part] = inside("jobs", "chunks", job, "--json").json
     assert (part["source"], part["status"], part["total_images"]) == ("urls", "completed", 24)
-    assert "completed" in inside("jobs", "chunks", job).out
+    assert "completed" in inside.ok("jobs", "chunks", job).out
     assert inside("jobs", "chunks", job, "--status", "failed", "--json").json == []
-    assert "no part that is failed" in inside("jobs", "chunks", job, "--status", "failed").out
+    assert "no part that is failed" in inside.ok("jobs", "chunks", job, "--status", "failed").out
 
     def found(*options: str) -> list[dict[str, Any]]:
         return inside("jobs", "images", job, *options, "--json").json
@@ -117,8 +117,8 @@ def test_a_job_that_was_only_made_is_started_and_looked_at(cli: Cli, inside: Ins
     assert line == [str(first["id"]), first["label"], "128x96", "min_width", "reject", first["original_url"]]
     assert shown.err == f"There may be more: the same with --after {others[0]['id']}\n"
     assert inside("jobs", "images", job).err == ""
-    assert "failed: not_found" in inside("jobs", "images", job, "--reason", "not_found").out
-    assert "has no such image." in inside("jobs", "images", job, "--valid").out
+    assert "failed: not_found" in inside.ok("jobs", "images", job, "--reason", "not_found").out
+    assert "has no such image." in inside.ok("jobs", "images", job, "--valid").out
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_two_exports_of_a_run(cli: Cli, inside: Inside) -> None:
     assert by_number == by_path
     assert [by_path[name] for name in ("added", "removed", "changed", "same")] == [1, 1, 5, 0]
     assert by_path["changes"]["label"] == 5
-    text = inside("diff", "1", "2", "--limit", "1").out
+    text = inside.ok("diff", "1", "2", "--limit", "1").out
     assert "1 added, 1 removed, 5 changed, 0 the same." in text
     assert "label: cat -> dog" in text
     assert "no export job 77" in complaint(inside("diff", "77", "1"), 2)

@@ -83,7 +83,7 @@ def test_a_missing_key_is_told_before_anything_is_planned(inside: Inside, name: 
     said = complaint(inside("crawl", "cat", "--source", "openverse", "--source", name), 2)
     assert "needs a key of your own, from https://" in said
     assert f"""GLEANSET_SOURCE_KEYS='{{"{name}": "..."}}'""" in said
-    assert "no jobs yet" in inside("jobs", "list").out
+    assert "no jobs yet" in inside.ok("jobs", "list").out
 
 
 def test_a_source_whose_licence_is_not_wanted_is_not_asked(inside: Inside) -> None:
@@ -107,7 +107,7 @@ def test_keys_that_are_no_setting(inside: Inside, keys: str) -> None:
 
 def test_the_table_of_sources(inside: Inside) -> None:
     keys = json.dumps({"flickr": KEY})
-    out = inside("sources", COLUMNS="1000", GLEANSET_SOURCE_KEYS=keys).out
+    out = inside.ok("sources", COLUMNS="1000", GLEANSET_SOURCE_KEYS=keys).out
     lines = {name: line for name in SOURCES for line in out.splitlines() if line.startswith(f"{name} ")}
     assert list(lines) == list(SOURCES)
     for name, info in SOURCES.items():
@@ -121,7 +121,7 @@ def test_the_table_of_sources(inside: Inside) -> None:
 
 
 def test_a_narrow_table_shows_whole_addresses(inside: Inside) -> None:
-    assert "…" not in inside("sources", COLUMNS="80").out
+    assert "…" not in inside.ok("sources", COLUMNS="80").out
 
 
 def test_the_sources_as_json(inside: Inside) -> None:

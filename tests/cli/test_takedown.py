@@ -57,28 +57,28 @@ def test_what_was_marked_and_put_elsewhere_is_named(cli: Cli, inside: Inside) ->
     for n in range(5):
         (cli.folder / "pets" / "cat" / f"{n}.jpg").write_bytes(picture(n))
     cli.ok("crawl", "--folder", "pets", "--rule", "min_width=1", "--out", "a.zip")
-    inside("export", "1")
+    inside.ok("export", "1")
     out = str(cli.folder / "a.zip")
 
-    told = inside("takedown", sha256_of(1)).out
+    told = inside.ok("takedown", sha256_of(1)).out
     assert "Taken down: 1 image gone, 2 exports marked." in told
     assert "Not given out any more: export 1, 2. Export again." in told
     assert told.splitlines()[-2:] == ["Gleanset has put copies to these places, which are yours to remove:", out]
-    more = json.loads(inside("takedown", sha256_of(2), "--json").out)
+    more = json.loads(inside.ok("takedown", sha256_of(2), "--json").out)
     assert (more["exports"], more["marked"], more["copies"]) == (2, [1, 2], [out])
-    none = inside("takedown", sha256_of(2)).out
+    none = inside.ok("takedown", sha256_of(2)).out
     assert none == "Taken down: 0 images gone, 0 exports marked. It is refused from now on.\n"
 
     said = (
         "2 of its images were taken down since, so its file is not given out any more; export again: gleanset export 1"
     )
-    assert said in inside("exports", "show", "1").out.splitlines()
-    assert said in inside("jobs", "show", "1").out.splitlines()
-    lines = inside("exports", COLUMNS="200").out.splitlines()
+    assert said in inside.ok("exports", "show", "1").out.splitlines()
+    assert said in inside.ok("jobs", "show", "1").out.splitlines()
+    lines = inside.ok("exports", COLUMNS="200").out.splitlines()
     assert ["taken down" in line for line in lines] == [False, True, True]
     with psycopg.connect(libpq_url(cli.environment["DATABASE_URL"])) as connection:
         connection.execute("UPDATE export_jobs SET taken_down_images = 1, delivery = 'wanted' WHERE id = 1")
-    shown = inside("exports", "show", "1").out
+    shown = inside.ok("exports", "show", "1").out
     assert "1 of its images was taken down since" in shown
     assert "retry" not in shown, "it would be refused"
 

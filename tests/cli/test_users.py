@@ -58,10 +58,10 @@ def test_the_link_leads_to_a_password_of_ones_own(cli: Cli, database_url: str, t
 
 
 def test_roles_are_given_by_e_mail_in_whatever_case(inside: Inside) -> None:
-    inside("users", "add", "anna@example.org", "--role", "admin")
-    inside("users", "add", "bert@example.org")
-    assert inside("users", "role", "BERT@example.org", "moderator").out == "bert@example.org is moderator now.\n"
-    shown = inside("users").out
+    inside.ok("users", "add", "anna@example.org", "--role", "admin")
+    inside.ok("users", "add", "bert@example.org")
+    assert inside.ok("users", "role", "BERT@example.org", "moderator").out == "bert@example.org is moderator now.\n"
+    shown = inside.ok("users").out
     assert re.search(r"^bert@example.org +moderator +\d{4}-\d\d-\d\d *$", shown, re.MULTILINE)
     assert shown.index("anna") < shown.index("bert")
     assert len(inside("users", "list", "-n", "1", "--json").json) == 1
@@ -69,7 +69,7 @@ def test_roles_are_given_by_e_mail_in_whatever_case(inside: Inside) -> None:
 
 @pytest.mark.parametrize("change", [("role", "anna@example.org", "user"), ("disable", "anna@example.org")])
 def test_the_last_admin_stays(inside: Inside, change: tuple[str, ...]) -> None:
-    inside("users", "add", "anna@example.org", "--role", "admin")
+    inside.ok("users", "add", "anna@example.org", "--role", "admin")
     done = inside("users", *change)
     assert done.code == 1
     assert "anna@example.org is the last admin. Make somebody else one first." in done.err

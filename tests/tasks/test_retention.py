@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from procrastinate.periodic import PeriodicDeferrer
-from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -225,10 +224,9 @@ async def test_a_store_that_seems_to_be_of_another_database_is_left_alone(
 
 async def test_however_many_workers_there_are_each_task_is_due_once(database: Database) -> None:
     await asyncio.to_thread(queue.app.perform_import_paths)
-    async with AsyncConnectionPool(libpq_url(database.url), open=False) as pool:
-        await queue.app.open_async(pool)
+    async with queue.opened(libpq_url(database.url)) as app:
         for _ in range(3):
-            deferrer = PeriodicDeferrer(queue.app.periodic_registry, max_delay=86_400)
+            deferrer = PeriodicDeferrer(app.periodic_registry, max_delay=86_400)
             await deferrer.defer_jobs(deferrer.get_previous_tasks(time.time()))
             await deferrer.defer_jobs(deferrer.get_previous_tasks(time.time() + 7 * 3600))
     waiting = await rows(database, "SELECT task_name, queue_name FROM procrastinate_jobs ORDER BY 1")

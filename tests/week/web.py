@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
+from tests.loops import running_loop
 from tests.web import picture
 from tests.week.fates import CALM, host_at, kind
 
@@ -209,10 +209,7 @@ class Web:
     @contextmanager
     def served(self) -> Iterator[None]:
         """Serves from a thread while the block lasts; nobody ever listens at `dead_port`."""
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever)
-        thread.start()
-        with socket.socket() as dead:
+        with running_loop() as loop, socket.socket() as dead:
             dead.bind(("127.0.0.1", 0))
             self.dead_port = dead.getsockname()[1]
             start = loop.create_server(lambda: Visitor(self), "0.0.0.0", 0, backlog=4096)
@@ -222,9 +219,6 @@ class Web:
                 yield
             finally:
                 asyncio.run_coroutine_threadsafe(self._close(server), loop).result()
-                loop.call_soon_threadsafe(loop.stop)
-                thread.join()
-                loop.close()
 
     async def _close(self, server: asyncio.Server) -> None:
         server.close()
