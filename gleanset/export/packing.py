@@ -28,9 +28,9 @@ MakeContainer = Callable[[Workspace, str, dict[str, Any]], Container]
 MakeLayout = Callable[[Files, Options], Layout]
 
 _READERS, _REMOTE_READERS = 2, 8
-_BATCH_IMAGES, _BATCH_BYTES = 32, 2 << 20
+_BATCH_IMAGES, _BATCH_BYTES = 64, 4 << 20
 """Images that go from thread to thread together."""
-_AHEAD = 16
+_AHEAD = 8
 """Batches that may be read and not written yet; one of more bytes counts as so many."""
 _CHECKPOINT_IMAGES, _CHECKPOINT_BYTES = 2_000, 256 << 20
 """A killed export makes so much again at most; and between checkpoints the disk may take its time."""

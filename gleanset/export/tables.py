@@ -31,6 +31,9 @@ def row_of(entry: Entry, file_name: str, *, include_metadata: bool) -> dict[str,
     return row if include_metadata else {name: row[name] for name in OWED}
 
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 class Jsonl:
     """A JSON object a line."""
 
@@ -39,7 +42,7 @@ class Jsonl:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
-        self._text.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._text.write(f"{_json(row)}\n")
 
 
 class Csv:
@@ -47,21 +50,23 @@ class Csv:
 
     def __init__(self, files: Files, name: str, names: Sequence[str]) -> None:
         text = files.text(name)
+        self._names = names
         # Lines end in CRLF, csv's default: what occurs in the line end is quoted in text, so a bare CR breaks no row.
-        self._csv = csv.DictWriter(text, names)
+        self._csv = csv.writer(text)
         if text.is_new:
-            self._csv.writeheader()
+            self._csv.writerow(names)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
-        self._csv.writerow(as_text(row))
+        row = as_text(row)
+        self._csv.writerow([row[name] for name in self._names])
 
 
 def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its `metadata`, if it has any, as JSON text: one type, whatever the source told."""
     if "metadata" not in row:
         return dict(row)
-    return {**row, "metadata": json.dumps(row["metadata"], ensure_ascii=False)}
+    return {**row, "metadata": _json(row["metadata"])}
 
 
 def of_one_type(row: Mapping[str, Any]) -> dict[str, Any]:
