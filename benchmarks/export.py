@@ -35,7 +35,7 @@ ABOUT = About(name="Pictures", keywords={}, rules={}, failures={}, invalid={}, c
 
 
 def measure(*, quick: bool) -> Result:
-    count, repetitions = (300, 1) if quick else (10_000, 3)
+    count, repetitions = (300, 1) if quick else (10_000, 5)
     files = pictures(500 if quick else 5_000)
     cv2.setNumThreads(1)  # as the worker has it
     peers.programs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -70,5 +71,6 @@ def take_turns(contestants: Mapping[str, Contestant], repetitions: int) -> Turns
     for _ in range(repetitions):
         for name, contestant in contestants.items():
             with scratch() as folder:
+                os.sync()  # what the one before wrote is not for this one to wait for
                 runs[name].append(contestant(folder))
     return Turns(runs)
