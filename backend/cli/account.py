@@ -22,6 +22,10 @@ from backend.schemas.accounts import SessionResponse
 from backend.schemas.profile import ProfileUpdate
 from backend.services import accounts, passwords, people
 
+_ALL = "all"
+_SHOWN = 12
+"""Digits of a session's id that the list shows."""
+
 
 def remove(email: Email, *, yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False) -> None:
     """Remove somebody with all projects and what was gathered in them, for good. Cancel their jobs first.
@@ -84,8 +88,13 @@ def sessions(
     email: Email,
     *,
     end: Annotated[
-        bool, typer.Option("--end", help="End all of them, and the log-in links that are under way.")
-    ] = False,
+        str | None,
+        typer.Option(
+            "--end",
+            metavar="SESSION|all",
+            help="End the session that the list calls so; or all of them, and the log-in links that are under way.",
+        ),
+    ] = None,
     json: JsonList = False,
 ) -> None:
     """Where somebody is logged in, the latest seen first. API keys are no sessions: gleanset keys list --user EMAIL."""
@@ -93,15 +102,32 @@ def sessions(
     async def run(session: AsyncSession) -> list[SessionResponse]:
         person = await found_person(session, email)
         open_ones = await accounts.sessions_of(session, person.id, None)
-        if end:
+        if end == _ALL:
             await accounts.end_others(session, person.id, None, operator=True)
+        elif end is not None:
+            open_ones = [_called(end, open_ones, person.email)]
+            await accounts.end_session(session, person.id, open_ones[0].id, operator=True)
         return open_ones
 
     found = in_transaction(run)
-    if end and not json:
+    if end is None or json:
+        print_list(found, _table, f"{email} is logged in nowhere.", _told if json else None)
+    elif end == _ALL:
         typer.echo(f"{email} is logged out everywhere; sessions that were open: {len(found)}.")
     else:
-        print_list(found, _table, f"{email} is logged in nowhere.", _told if json else None)
+        typer.echo(f"The session {_name(found[0])} of {email} is ended.")
+
+
+def _called(name: str, open_ones: Sequence[SessionResponse], email: str) -> SessionResponse:
+    """The session whose id begins so, at least with what the list shows. Raises BadInput."""
+    found = [each for each in open_ones if len(name) >= _SHOWN and each.id.startswith(name)]
+    if len(found) != 1:
+        raise BadInput(f"{email} has no session {name!r}. Those there are: gleanset users sessions {email}")
+    return found[0]
+
+
+def _name(one: SessionResponse) -> str:
+    return one.id[:_SHOWN]
 
 
 def _told(one: SessionResponse) -> dict[str, Any]:
@@ -110,8 +136,8 @@ def _told(one: SessionResponse) -> dict[str, Any]:
 
 
 def _table(found: Sequence[SessionResponse]) -> Table:
-    table = Table("last seen", "since", "until", "browser", box=None, pad_edge=False)
+    table = Table("session", "last seen", "since", "until", "browser", box=None, pad_edge=False)
     for each in found:
         days = (when(each.last_seen_at), when(each.created_at), when(each.expires_at))
-        table.add_row(*days, Text(each.user_agent or ""))
+        table.add_row(_name(each), *days, Text(each.user_agent or ""))
     return table

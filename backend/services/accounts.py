@@ -16,7 +16,7 @@ from backend.models import Credential, LoginSession, Profile
 from backend.schemas.accounts import SessionResponse
 from backend.schemas.profile import ProfileUpdate
 from backend.services import identity, passwords
-from backend.services.activity import note, note_own
+from backend.services.activity import note_own
 from backend.services.secrets import token_hash
 
 _WRONG = "E-mail and password do not belong together."
@@ -163,9 +163,10 @@ async def end_others(session: AsyncSession, user_id: UUID, token: str | None, *,
     note_own(session, user_id, "session.others_ended", person, ("open", "ended"), operator=operator)
 
 
-async def end_session(session: AsyncSession, user_id: UUID, session_id: str) -> None:
+async def end_session(session: AsyncSession, user_id: UUID, session_id: str, *, operator: bool = False) -> None:
     """Log one of the person's browsers out. Raises NotFound."""
     one = delete(LoginSession).filter_by(user_id=user_id, token_hash=bytes.fromhex(session_id))
     if await session.scalar(one.returning(LoginSession.user_id)) is None:
         raise NotFound("There is no such session; perhaps it has ended.")
-    note(session, user_id, "session.ended", await session.get_one(Profile, user_id), ("open", "ended"))
+    person = await session.get_one(Profile, user_id)
+    note_own(session, user_id, "session.ended", person, ("open", "ended"), operator=operator)

@@ -59,7 +59,24 @@ def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database
         [opened] = inside("users", "sessions", ANNA, "--json").json
         assert "current" not in opened
         assert "last seen" in inside.ok("users", "sessions", ANNA).out
-        told = inside.ok("users", "sessions", ANNA, "--end").out
+        name = opened["id"][:12]
+        assert name in inside.ok("users", "sessions", ANNA).out
+        with served.anonymous() as other:
+            assert log_in(other, ANNA).headers["Location"] == "/"
+            assert (
+                inside.ok("users", "sessions", ANNA, "--end", name).out == f"The session {name} of {ANNA} is ended.\n"
+            )
+            assert client.get("/api/v1/profile").status_code == 401
+            assert other.get("/api/v1/profile").status_code == 200
+            for wrong in (name, opened["id"], "", "all the others"):
+                assert f"{ANNA} has no session {wrong!r}." in inside("users", "sessions", ANNA, "--end", wrong).err
+            assert other.get("/api/v1/profile").status_code == 200
+            [left] = inside.ok("users", "sessions", ANNA, "--json").json
+            assert inside.ok("users", "sessions", ANNA, "--end", left["id"], "--json").json == [left]
+            assert other.get("/api/v1/profile").status_code == 401
+
+        assert log_in(client, ANNA).headers["Location"] == "/"
+        told = inside.ok("users", "sessions", ANNA, "--end", "all").out
         assert told == f"{ANNA} is logged out everywhere; sessions that were open: 1.\n"
         assert client.get("/api/v1/profile").status_code == 401
         assert inside.ok("users", "sessions", ANNA).out == f"{ANNA} is logged in nowhere.\n"
@@ -75,6 +92,7 @@ def test_a_password_is_given_and_sessions_end(cli: Cli, inside: Inside, database
         (None, None, "set", "command line"),
         (None, "set", "set anew", "command line"),
     ]
+    assert noted(cli, "session.ended") == 2 * [(None, "open", "ended", "command line")]
     assert noted(cli, "session.others_ended") == [(None, "open", "ended", "command line")]
     assert not re.search(f"{PASSWORD}|four other|argon2", everything_noted(cli))
 
@@ -145,7 +163,7 @@ def test_names_change_and_people_go_with_their_projects(cli: Cli, inside: Inside
         (("users", "rename", ANNA, " "), "A name has 1 to 100 characters."),
         (("users", "rename", ANNA, "x" * 101), "A name has 1 to 100 characters."),
         (("users", "sessions", ANNA), f"There is nobody with the e-mail {ANNA}."),
-        (("users", "sessions", "anna", "--end"), "'anna' is no e-mail address."),
+        (("users", "sessions", "anna", "--end", "all"), "'anna' is no e-mail address."),
         (("keys", "list", "--user", ANNA), f"There is nobody with the e-mail {ANNA}."),
         (("keys", "create", "nightly", "--user", ANNA), f"There is nobody with the e-mail {ANNA}."),
         (("keys", "create", " "), "A key's name has 1 to 100 characters."),

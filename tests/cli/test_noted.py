@@ -36,7 +36,7 @@ CHANGING = {
     ("users", "role", "a@example.org", "moderator"): {"user.role_changed"},
     ("users", "link", "a@example.org"): {"user.link_made"},
     ("users", "rename", "a@example.org", "Anna Berg"): {"user.updated"},
-    ("users", "sessions", "a@example.org", "--end"): {"session.others_ended"},
+    ("users", "sessions", "a@example.org", "--end", "all"): {"session.others_ended"},
     ("keys", "create", "mine"): {"api_key.created"},
     ("keys", "revoke", "1"): {"api_key.revoked"},
     ("keys", "create", "theirs", "--user", "a@example.org"): {"api_key.created"},
