@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
@@ -144,8 +145,7 @@ class Store:
         """Read a blob, blocking: for threads that read many one after the other."""
         try:
             if self.folder is not None:
-                with open(f"{self.folder}/{key}", "rb", buffering=0) as file:  # noqa: PTH123 - pathlib takes a third longer
-                    return file.read()
+                return _read(f"{self.folder}/{key}")
             return bytes(obstore.get(self._objects, key).bytes())
         except _FOREIGN as error:
             raise StoreError(f"The image {self.url(key)} cannot be read: {_cause(error)}") from error
@@ -279,6 +279,19 @@ class _Ranges(RawIOBase):
             buffer[:length] = self._store.read(self._key, self._at, length)
             self._at += length
         return length
+
+
+def _read(path: str) -> bytes:
+    """A file in half of the system calls that Python's own files take, and of the waits for its lock between them."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(file).st_size
+        data = os.read(file, size)
+        while len(data) < size and (more := os.read(file, size - len(data))):
+            data += more
+        return data
+    finally:
+        os.close(file)
 
 
 def _cause(error: Exception) -> str:

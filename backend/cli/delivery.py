@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -18,7 +17,7 @@ from backend.schemas.plans import ExportPlan
 from backend.services import deliveries
 from gleanset.errors import NotDelivered
 from gleanset.export import CONTAINERS, FORMATS, ObjectPlace
-from gleanset.export.files import MANIFEST
+from gleanset.export.verify import is_export
 
 
 def export_plan(format_: str | None, out: str | None) -> ExportPlan | None:
@@ -90,8 +89,8 @@ def _place(packed: Path, out: Path, job: ExportJob) -> bool:
     if not packed.exists():
         return False
     if out.exists():
-        if _digest(out) == job.sha256:  # from a command that was killed before it could say so
-            return True
+        if job.sha256 and is_export(str(out), job.sha256.hex()):
+            return True  # from a command that was killed before it could say so
         raise BadInput(
             f"{out} exists already. The dataset lies here: {packed}. Move away what is there, and then:"
             f" gleanset exports retry {job.id}"
@@ -111,15 +110,6 @@ def _place(packed: Path, out: Path, job: ExportJob) -> bool:
             f" mended: gleanset exports retry {job.id}"
         ) from error
     return True
-
-
-def _digest(out: Path) -> bytes:
-    """As an export's SHA-256 is made: of its file, or of its folder's manifest."""
-    file = out / MANIFEST if out.is_dir() else out
-    if not file.is_file():
-        return b""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
 
 
 def _link(file: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:

@@ -74,7 +74,9 @@ class ExportJobResponse(JobResponse):
     download_url: str | None = None
     export_options: dict[str, Any] = Field(default_factory=dict)
     expires_at: datetime | None = None
-    sha256: Hex | None = Field(default=None, description="Of the file; its ETag, too.")
+    sha256: Hex | None = Field(
+        default=None, description="Of its MANIFEST.sha256, as `gleanset verify` tells it; its ETag, too."
+    )
     splits: dict[str, int] = Field(default_factory=dict, description="Images of each split.")
     left_out_images: int = Field(default=0, description="Images that would leak out of the fixed test set.")
     moved_images: int = Field(default=0, description="Images that are in another split than in the export followed.")

@@ -21,7 +21,7 @@ from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 from backend.tasks.sending import Sending
 from gleanset.errors import ExportError, NotDelivered
-from gleanset.export import About, Entry, Workspace, form_of, pack
+from gleanset.export import About, Entry, Workspace, bring_to_disk, form_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +79,7 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
         form = form_of(job.format, exports.container_of(job))
         packed = await pack(form, entries, runtime.store, place, about, progress, exports.layout_of(job))
         await sending.send(packed, _Stopped)
+        await asyncio.to_thread(bring_to_disk, packed.path)
         async with runtime.database.transaction() as session:
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):

@@ -1,4 +1,4 @@
-"""Exports on this machine's disk: each under the SHA-256 of its file, whole or not there, shared by all processes."""
+"""Exports on this machine's disk: each under its SHA-256, whole or not there, shared by all processes."""
 
 from __future__ import annotations
 

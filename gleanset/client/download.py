@@ -1,8 +1,7 @@
-"""A file fetched in parts by several threads, taken up again where it was left, and held to its SHA-256."""
+"""An export fetched in parts by several threads, taken up again where it was left, and held to its manifest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from gleanset.client.http import Answer, Http
 from gleanset.errors import DownloadError, Unreachable
+from gleanset.export.verify import is_export
 
 THREADS = 4
 PART = 8 << 20
@@ -30,7 +30,7 @@ Fetched = Callable[[int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file of the server: where it is, and what it has to be."""
+    """An export's file on the server: where it is, its bytes, and the SHA-256 that its manifest has to have."""
 
     path: str
     size: int
@@ -59,7 +59,7 @@ def fetch(http: Http, remote: Remote, target: Path, *, threads: int = THREADS, t
                     parts.forget()
                 had_some = parts.had > 0
                 _fetch_parts(http, remote, parts, threads, told)
-            if _sha256(partial) == remote.sha256:
+            if is_export(str(partial), remote.sha256):
                 partial.replace(target)
                 _journal(partial).unlink(missing_ok=True)
                 return
@@ -69,7 +69,7 @@ def fetch(http: Http, remote: Remote, target: Path, *, threads: int = THREADS, t
         _journal(partial).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"The download cannot be written to {target.parent}: {error.strerror or error}.") from error
-    raise DownloadError("The file that came is not the one the server tells of, by its SHA-256; nothing of it is kept.")
+    raise DownloadError("What came is not, whole and sound, the export the server tells of; nothing of it is kept.")
 
 
 def _fetch_parts(http: Http, remote: Remote, parts: _Parts, threads: int, told: Fetched | None) -> None:
@@ -184,11 +184,6 @@ def _limited(answer: Answer, most: int) -> Iterator[bytes]:
         if most < 0:
             raise DownloadError("The server sent more than the file has.")
         yield data
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _journal(partial: Path) -> Path:

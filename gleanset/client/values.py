@@ -90,7 +90,7 @@ class ValidationJob(FollowUp):
 
 
 class ExportJob(FollowUp):
-    """`sha256` and `file_size` are those of the file. It is `there` for as long as it can be downloaded."""
+    """`sha256` is that of its manifest, `file_size` that of the file. `there`: as long as it can be downloaded."""
 
     format: str
     exported_images: int = 0

@@ -112,9 +112,9 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A finished export: where it lies, images in it, its size in bytes, and the SHA-256 of its bytes.
+    """A finished export: where it lies, images in it, and its size in bytes; a folder's is that of all its files.
 
-    A folder's size is that of all its files, and its SHA-256 that of its manifest.
+    `sha256`: of its manifest, which has those of all other files.
     """
 
     path: Path

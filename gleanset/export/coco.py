@@ -119,11 +119,11 @@ class Coco(Pictures):
         place = self.files.place
         whole = place.growing(f"{split}.json")
         whole.write(f'{head[:-1]}, "images": [\n'.encode())
-        write_into(whole, place.finished(f"{split}.images")[0])
+        write_into(whole, place.finished(f"{split}.images"))
         whole.write(b'\n], "annotations": [\n')
-        write_into(whole, place.finished(f"{split}.annotations")[0])
+        write_into(whole, place.finished(f"{split}.annotations"))
         whole.write(b"\n]}\n")
-        self.files.add(f"annotations/instances_{split}.json", place.finished(f"{split}.json")[0])
+        self.files.add(f"annotations/instances_{split}.json", place.finished(f"{split}.json"))
 
 
 def _append(text: Growing, item: Mapping[str, Any]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from gleanset.export.workspace import Growing, Workspace, blocks
+
+_TOGETHER, _AHEAD = 2 << 20, 4
+"""Bytes that go to the thread together, and how often so much may wait for it."""
 
 Content = bytes | Path
 """What is in a file: its bytes, or the file on the disk that has them."""
@@ -15,14 +20,10 @@ Content = bytes | Path
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A finished container: where it lies, its size in bytes, and the SHA-256 of its bytes.
-
-    A folder's size is that of all its files, and its SHA-256 that of its manifest.
-    """
+    """A finished container: where it lies, and its size in bytes; a folder's is that of all its files."""
 
     path: Path
     size: int
-    sha256: str
 
 
 class Container(Protocol):
@@ -62,6 +63,48 @@ def write_into(file: Growing, content: Content) -> None:
 
 def packed_file(place: Workspace, file: Growing) -> Whole:
     """What a container of one file is, now that this is whole."""
-    path, sha256 = place.finished(file.path.name)
-    assert sha256 is not None
-    return Whole(path, file.size, sha256)
+    return Whole(place.finished(file.path.name), file.size)
+
+
+class Filled:
+    """A container that a thread of its own fills, in the order of the calls, while the caller goes on.
+
+    Whatever the thread raises, one of the next calls does.
+    """
+
+    def __init__(self, place: Workspace, container: Container) -> None:
+        self._container = container
+        self._thread = place.thread()
+        self._filling: deque[Future[None]] = deque()
+        self._waiting: list[tuple[str, Content]] = []
+        self._bytes = 0
+
+    def add(self, name: str, content: Content) -> None:
+        """See Container. A file on the disk must stay until `state` or `finish` has been called."""
+        self._waiting.append((name, content))
+        self._bytes += size_of(content)
+        if self._bytes >= _TOGETHER:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        while len(self._filling) >= _AHEAD:
+            self._filling.popleft().result()
+        self._filling.append(self._thread.submit(self._fill, self._waiting))
+        self._waiting, self._bytes = [], 0
+
+    def _fill(self, files: list[tuple[str, Content]]) -> None:
+        for name, content in files:
+            self._container.add(name, content)
+
+    def _settle(self) -> None:
+        self._hand_over()
+        while self._filling:
+            self._filling.popleft().result()
+
+    def state(self) -> dict[str, Any]:
+        self._settle()
+        return self._container.state()
+
+    def finish(self) -> Whole:
+        self._settle()
+        return self._container.finish()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gleanset.export.container import Container, Content, Whole, blocks_of, size_of
+from gleanset.export.container import Container, Content, Filled, Whole, blocks_of, size_of
 from gleanset.export.workspace import Growing, Workspace
 
 MANIFEST = "MANIFEST.sha256"
@@ -31,7 +31,7 @@ class Files:
     def __init__(self, place: Workspace, container: Container, state: Mapping[str, Any]) -> None:
         self.place = place
         self.written = {name: File(*each) for name, each in state.items()}
-        self._container = container
+        self._container = Filled(place, container)
         self._manifest = place.growing(MANIFEST)
         self._texts: dict[str, Growing] = {}
 
@@ -51,7 +51,7 @@ class Files:
     def close(self, name: str) -> None:
         """Put a growing text into the container now."""
         growing = self._texts.pop(name)
-        path, _ = self.place.finished(growing.path.name)
+        path = self.place.finished(growing.path.name)
         self.add(name, path)
         self.place.spend(path)
 
@@ -60,11 +60,13 @@ class Files:
         for name in list(self._texts):
             self.close(name)
 
-    def finish(self) -> Whole:
-        """Write the texts that still grow, the manifest, and the container's end."""
+    def finish(self) -> tuple[Whole, str]:
+        """Write the texts that still grow, the manifest, and the container's end; the SHA-256 of the manifest, in
+        hexadecimal digits, stands for all files."""
         self.close_all()
-        self._container.add(MANIFEST, self.place.finished(MANIFEST)[0])
-        return self._container.finish()
+        manifest = self.place.finished(MANIFEST)
+        self._container.add(MANIFEST, manifest)
+        return self._container.finish(), sha256_of(manifest)
 
     def state(self) -> Mapping[str, Any]:
         """That of the container, and which files are written."""

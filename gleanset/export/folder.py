@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,25 +18,20 @@ class Folder:
         self._folder.mkdir(exist_ok=True)
         self._size = state.get("size", 0)
         self._there: set[str] = set()
-        self._last: Path | None = None
 
     def add(self, name: str, content: Content) -> None:
         parent, _, _ = name.rpartition("/")
         if parent not in self._there:
             (self._folder / parent).mkdir(parents=True, exist_ok=True)
             self._there.add(parent)
-        self._last = self._folder / name
         if isinstance(content, Path):
-            shutil.copyfile(content, self._last)
+            shutil.copyfile(content, self._folder / name)
         else:
-            self._last.write_bytes(content)
+            (self._folder / name).write_bytes(content)
         self._size += size_of(content)
 
     def state(self) -> dict[str, int]:
         return {"size": self._size}
 
     def finish(self) -> Whole:
-        assert self._last is not None
-        with self._last.open("rb") as manifest:  # which is the last file of every dataset
-            sha256 = hashlib.file_digest(manifest, "sha256").hexdigest()
-        return Whole(self._folder, self._size, sha256)
+        return Whole(self._folder, self._size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +16,7 @@ from obstore.store import from_url
 
 from gleanset.errors import NotDelivered
 from gleanset.export.files import MANIFEST
+from gleanset.export.verify import is_export
 
 Sent = Callable[[int], Awaitable[None]]
 """Told after each step how many bytes are there; may raise to stop."""
@@ -65,7 +65,12 @@ class ObjectPlace:
             holder = self._holder(store)
             if begun and holder == self._mark:
                 return True
-            if begun and holder is None and sha256 is not None and self._digest(store) == sha256:
+            if (
+                begun
+                and holder is None
+                and sha256 is not None
+                and is_export(self.address, sha256, folder=self._name is None)
+            ):
                 return False
             self._check_free(store, holder)
             if holder is None:
@@ -144,16 +149,6 @@ class ObjectPlace:
             if not isinstance(error, (NotSupportedError, NotImplementedError)) and "NotImplemented" not in str(error):
                 raise
             obstore.put(store, self._marker, self._mark, use_multipart=False)
-
-    def _digest(self, store: Any) -> str | None:
-        """As an export's SHA-256 is made: of its file, or of its folder's manifest, which is the last to come."""
-        digest = hashlib.sha256()
-        try:
-            for block in obstore.get(store, self._name or MANIFEST):
-                digest.update(block)
-        except FileNotFoundError:
-            return None
-        return digest.hexdigest()
 
     def _sizes(self, store: Any) -> dict[str, int]:
         """Of what is there of a dataset."""

@@ -74,10 +74,10 @@ async def pack(
             )
         while await _in_thread(dataset.settle):
             await progress(dataset.images)
-        whole = await _in_thread(dataset.finish)
+        whole, sha256 = await _in_thread(dataset.finish)
     except OSError as error:
         raise _unwritable(place.folder.parent, error) from error
-    return Packed(whole.path, dataset.images, whole.size, whole.sha256)
+    return Packed(whole.path, dataset.images, whole.size, sha256)
 
 
 def _unwritable(path: Path, error: OSError) -> ExportError:
@@ -159,10 +159,9 @@ class _Dataset:
         self._checkpoint()
         return True
 
-    def finish(self) -> Whole:
+    def finish(self) -> tuple[Whole, str]:
         self._layout.finish()
         self._papers.finish()
-        self._place.settle()
         return self._files.finish()
 
 

@@ -80,7 +80,6 @@ class Parquet(Layout):
             return
         split, shard = self._open
         size = shard.finish()
-        self.files.place.keep(self._path(len(self._shards)))
         self._shards.append((split, size))
         self._open = None
 

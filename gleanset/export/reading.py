@@ -70,13 +70,14 @@ class Package(Protocol):
         ...
 
 
-def open_package(place: str, name: str | None = None) -> Package:
+def open_package(place: str, name: str | None = None, *, folder: bool | None = None) -> Package:
     """A path, or an address of an object store (`s3://bucket/key`). Raises NotAnExport.
 
-    `name` is what a person calls it, where that is not the place.
+    `name` is what a person calls it, where that is not the place. `folder`: whether the address is one, which otherwise
+    its ending tells.
     """
     if "://" in place:
-        return _remote(place)
+        return _remote(place, folder=not _ARCHIVES.search(place) if folder is None else folder)
     path = Path(place)
     try:
         if path.is_dir():
@@ -90,9 +91,9 @@ def _open_path(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-def _remote(place: str) -> Package:
+def _remote(place: str, *, folder: bool) -> Package:
     try:
-        if not _ARCHIVES.search(place):
+        if folder:
             return _Bucket(place)
         parent, _, key = place.rpartition("/")
         store = Store(parent)

@@ -31,7 +31,7 @@ class Tar:
 
     def __init__(self, place: Workspace, name: str, state: Mapping[str, int], compress: Compress | None = None) -> None:
         self._place = place
-        self._archive = place.growing(name, hashed=True)
+        self._archive = place.growing(name)
         self._length = state.get("length", 0)
         self._blocks = _Compressed(self._archive, compress) if compress else self._archive
 

@@ -18,7 +18,7 @@ from typing import IO, cast
 from gleanset.errors import ExportDamaged, NotAnExport
 from gleanset.export.paper_names import MANIFEST
 from gleanset.export.portable import Alike, is_portable
-from gleanset.export.reading import Package, Part
+from gleanset.export.reading import Package, Part, open_package
 
 MOST_LISTED = 1000
 _LONGEST_LINE = 70_000  # a hash and the longest name that a zip can hold
@@ -91,6 +91,16 @@ def verify(package: Package, progress: Progress = lambda _files, _bytes: None) -
         except ExportDamaged as damage:
             found.damage = str(damage)
     return found
+
+
+def is_export(place: str, sha256: str, *, folder: bool | None = None) -> bool:
+    """Whether there lies, whole and sound, the export whose manifest has this SHA-256 (lower-case hex). Blocks.
+    `place` and `folder` as `open_package` takes them."""
+    try:
+        found = verify(open_package(place, folder=folder))
+    except NotAnExport:
+        return False
+    return found.sound and found.manifest_sha256 == sha256
 
 
 def _read(

@@ -77,7 +77,7 @@ class WebDataset(Layout):
             return
         split, shard = self._open
         shard.write(tar_end(shard.size))
-        path, _ = self.files.place.finished(self._name(split))
+        path = self.files.place.finished(self._name(split))
         self.files.add(self._name(split), path)
         self.files.place.spend(path)
         self._open = None

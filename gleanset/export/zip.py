@@ -8,8 +8,9 @@ zipfile keeps it in memory and could not go on after a kill.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping
+
+from isal.isal_zlib import crc32  # pyright: ignore[reportUnknownVariableType]
 
 from gleanset.export.container import Content, Whole, blocks_of, packed_file, size_of, write_into
 from gleanset.export.workspace import Workspace
@@ -32,7 +33,7 @@ class Zip:
 
     def __init__(self, place: Workspace, name: str, state: Mapping[str, int]) -> None:
         self._place, self._name = place, name
-        self._archive = place.growing(name, hashed=True)
+        self._archive = place.growing(name)
         self._directory = place.growing(f"{name}.directory")
         self._files = state.get("files", 0)
 
@@ -60,7 +61,7 @@ class Zip:
 
     def finish(self) -> Whole:
         start, length = self._archive.size, self._directory.size
-        write_into(self._archive, self._place.finished(f"{self._name}.directory")[0])
+        write_into(self._archive, self._place.finished(f"{self._name}.directory"))
         if self._files >= _MOST_FILES or start >= _MOST or length >= _MOST:
             counts = (self._files, self._files, length, start)
             end = _END_64.pack(b"PK\6\6", 44, 3 << 8 | 45, 45, 0, 0, *counts)
@@ -73,5 +74,5 @@ class Zip:
 def _crc32(content: Content) -> int:
     crc = 0
     for block in blocks_of(content):
-        crc = zlib.crc32(block, crc)
+        crc = crc32(block, crc)
     return crc

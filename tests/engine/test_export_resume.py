@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from gleanset.export import FORMATS, Entry, Options, Packed, Workspace, form_of, pack
+from gleanset.export.verify import is_export
 from gleanset.store import Store
 from tests.engine.exporting import ABOUT, silent, stored, stream
 
@@ -134,6 +136,35 @@ async def test_a_lost_end_of_a_file_begins_anew(tmp_path: Path) -> None:
     with (tmp_path / "work" / "dataset").open("r+b") as file:
         file.truncate(100)
     assert (await attempt("zip", entries, store, tmp_path / "work")).images == IMAGES
+
+
+async def test_a_machine_that_was_started_again_begins_anew(tmp_path: Path) -> None:
+    """What it had in memory is lost: the files may be as long as noted, with zeros in them."""
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    with pytest.raises(KilledError):
+        await attempt("zip", entries, store, tmp_path / "work", 40)
+    note, archive = (tmp_path / "work" / name for name in ("checkpoint.json", "dataset"))
+    note.write_text(json.dumps({**json.loads(note.read_text()), "start": "of another day"}))
+    archive.write_bytes(bytes(archive.stat().st_size))
+    packed = await attempt("zip", entries, store, tmp_path / "work")
+    assert packed.images == IMAGES
+    assert is_export(str(packed.path), packed.sha256)
+
+
+async def test_another_dataset_is_not_that_export(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "blobs"))
+    entries = await dataset(store)
+    packed = await attempt("zip", entries, store, tmp_path / "work")
+    assert not is_export(str(packed.path), "0" * 64)
+    assert not is_export(str(tmp_path / "nothing"), packed.sha256)
+    whole = packed.path.read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:-1000])
+    assert not is_export(str(tmp_path / "cut"), packed.sha256)
+    changed = bytearray(whole)
+    changed[5000] ^= 1
+    (tmp_path / "changed").write_bytes(changed)
+    assert not is_export(str(tmp_path / "changed"), packed.sha256)
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,14 @@ def folder(path: Path, files: dict[str, bytes]) -> Path:
     for name, data in {**files, "MANIFEST.sha256": sums}.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
+    return path
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    """The same as a file."""
+    with zipfile.ZipFile(path, "w") as made:
+        for file in sorted(folder(path.with_suffix(".files"), files).rglob("*")):
+            made.write(file, file.name)
     return path
 
 
@@ -165,7 +175,7 @@ async def test_who_goes_on_touches_nothing_that_others_put_there_meanwhile(
     obstore.put(from_url(s3), name, b"theirs")
     before = lying(s3)
     with pytest.raises(NotDelivered, match="exists already"):
-        place.claim(begun=True, sha256="ab" * 32)
+        await asyncio.to_thread(place.claim, begun=True, sha256="ab" * 32)
     with pytest.raises(NotDelivered, match="not this export's any more"):
         await place.send(packed, nobody)
     with pytest.raises(NotDelivered, match="not this export's any more"):
@@ -202,16 +212,15 @@ def test_of_two_that_come_at_once_one_gets_the_place(s3: str, folder_: bool) -> 
 async def test_who_was_killed_behind_the_end_of_the_marker_finds_all_there(
     s3: str, folder_: bool, tmp_path: Path
 ) -> None:
-    packed = folder(tmp_path / "packed", {"0.jpg": b"0"})
-    packed = packed if folder_ else packed / "0.jpg"
+    packed = (folder if folder_ else archive)(tmp_path / "packed", {"0.jpg": b"0"})
     place = mine(f"{s3}/birds", folder=folder_)
     await place.send(packed, nobody)
     place.release()
     before = lying(s3)
-    digest = hashlib.sha256((packed / "MANIFEST.sha256" if folder_ else packed).read_bytes()).hexdigest()
-    assert not place.claim(begun=True, sha256=digest)
+    manifest = next(tmp_path.rglob("MANIFEST.sha256")).read_bytes()
+    assert not await asyncio.to_thread(place.claim, begun=True, sha256=hashlib.sha256(manifest).hexdigest())
     with pytest.raises(NotDelivered, match="exists already"):
-        place.claim(begun=True, sha256="ab" * 32)
+        await asyncio.to_thread(place.claim, begun=True, sha256="ab" * 32)
     with pytest.raises(NotDelivered, match="exists already"):
         place.claim(begun=False, sha256=None)
     assert lying(s3) == before
