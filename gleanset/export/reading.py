@@ -163,7 +163,7 @@ class _Tar:
         self.name, self.size, self._opens = name, size, opens
 
     def parts(self) -> Iterator[Part]:
-        limit = _Limit(self.name, self.size)
+        limit, behind = _Limit(self.name, self.size), 0
         with _mapped(self.name), Unfolded(self._opens(), self.name, self.size) as file:
             for _, entry in tar_entries(file):
                 limit.take(entry.size)
@@ -173,8 +173,13 @@ class _Tar:
                     yield Part(name, entry.size, cast("IO[bytes]", _Stretch(file.file, entry.size)))
                 elif not entry.isdir():
                     yield Part(name, entry.size, None)
-            while rest := file.file.read(_BLOCK):  # behind it are checksums of the whole
+            rest = file.header
+            while rest:  # behind it are checksums of the whole
                 limit.take(len(rest))
+                behind += len(rest if behind else rest.lstrip(b"\0"))
+                rest = file.file.read(_BLOCK)
+        if behind:
+            raise ExportDamaged(f"{behind:,} bytes lie behind the end of {self.name}.")
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 The files are read once, in whatever order they lie; the manifest may come first or last. What is kept in memory of a
 file is 16 bytes of a hash, and nothing of it when it is as it should be: names wait in a temporary file until one is
-needed for the report. This tells of damage, not of forgery: whoever can alter the files can alter the manifest. Compare
-the manifest's own hash with one you have from elsewhere.
+needed for the report. Of two manifests the last counts, which is what unpacking leaves. This tells of damage, not of
+forgery: whoever can alter the files can alter the manifest. Compare the manifest's own hash with one you have from
+elsewhere.
 """
 
 from __future__ import annotations
@@ -115,6 +116,8 @@ def _read(
                 found.unsafe.add(part.name)
                 continue
             if part.name == MANIFEST:
+                if found.manifest_sha256 is not None:
+                    found.repeated.add(MANIFEST)
                 found.manifest_sha256 = _hashed(part, found, manifest, progress)
                 continue
             try:
@@ -162,18 +165,27 @@ def _compare(found: Verified, keys: set[bytes], seen: IO[bytes], manifest: IO[by
         else:
             wrong.add(_key(b"", name))
     if keys:
+        met = _right_once(keys, wrong, seen, manifest)
         for digest, name in _lines(seen):
             if _key(digest, name) not in keys:
                 continue
             key = _key(b"", name)
-            (found.altered if key in wrong else found.additional).add(_shown(name))
+            listing = found.altered if key in wrong else found.repeated if key in met else found.additional
+            listing.add(_shown(name))
             wrong.discard(key)
+            met.add(key)
     if wrong:
         for _, name in _lines(manifest):
             key = _key(b"", name)
             if key in wrong:
                 wrong.discard(key)
                 found.missing.add(_shown(name))
+
+
+def _right_once(keys: set[bytes], wrong: set[bytes], seen: IO[bytes], manifest: IO[bytes]) -> set[bytes]:
+    """The names of files that are left over although the manifest has no fault to find with that name."""
+    left = {_key(b"", name) for digest, name in _lines(seen) if _key(digest, name) in keys} - wrong
+    return left.intersection(_key(b"", name) for _, name in _lines(manifest)) if left else left
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -50,7 +50,7 @@ class ZipEntry:
 
 def zip_entries(file: BinaryIO, size: int) -> Iterator[ZipEntry]:
     """What the archive of `size` bytes lists, in that order. Raises ExportDamaged."""
-    count, at, stop = _directory(file, size)
+    count, at, stop, behind = _directory(file, size)
     window, start = b"", at
     for _ in range(count):
         if at + _ENTRY.size + 3 * _FULL_SHORT > start + len(window) and start + len(window) < stop:
@@ -59,6 +59,8 @@ def zip_entries(file: BinaryIO, size: int) -> Iterator[ZipEntry]:
         entry, length = _entry(window, at - start)
         yield entry
         at += length
+    if behind:
+        raise ExportDamaged(f"{behind:,} bytes lie behind the end of the archive, where an export has none.")
 
 
 def open_entry(file: BinaryIO, entry: ZipEntry) -> IO[bytes]:
@@ -66,8 +68,8 @@ def open_entry(file: BinaryIO, entry: ZipEntry) -> IO[bytes]:
     return cast("IO[bytes]", io.BufferedReader(_Content(file, entry), 1 << 18))
 
 
-def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
-    """How many entries are listed, and from where to where."""
+def _directory(file: BinaryIO, size: int) -> tuple[int, int, int, int]:
+    """How many entries are listed, from where to where, and the bytes behind the archive: a comment is some, too."""
     file.seek(max(0, size - _LONGEST_COMMENT - _END.size))
     tail = file.read(_LONGEST_COMMENT + _END.size)
     found = tail.rfind(b"PK\5\6")
@@ -77,25 +79,26 @@ def _directory(file: BinaryIO, size: int) -> tuple[int, int, int]:
         "tuple[bytes, int, int, int, int, int, int, int]", _END.unpack_from(tail, found)
     )
     place = size - len(tail) + found
-    if count == _FULL_SHORT or _FULL in (length, at):
-        count, length, at = _directory64(file, place) or (count, length, at)
-    if at + length > place or count * _ENTRY.size > length:
+    count, length, at, place = _directory64(file, place) or (count, length, at, place)
+    if at + length != place or count * _ENTRY.size > length:
         raise ExportDamaged("The archive's list of its files is not where it should be.")
-    return count, at, at + length
+    return count, at, at + length, len(tail) - found - _END.size
 
 
-def _directory64(file: BinaryIO, end: int) -> tuple[int, int, int] | None:
-    """The same of an archive with more than 65,535 files or 4 GB; None for one that only looks so."""
+def _directory64(file: BinaryIO, end: int) -> tuple[int, int, int, int] | None:
+    """Count, length and place of the list in an archive with more than 65,535 files or 4 GB, and where it has to end;
+    None for a smaller one."""
     file.seek(max(0, end - _END64_PLACE.size))
     head = file.read(_END64_PLACE.size)
     if not head.startswith(b"PK\6\7"):
         return None
-    file.seek(_END64_PLACE.unpack(head)[2])
+    place = cast("int", _END64_PLACE.unpack(head)[2])
+    file.seek(place)
     record = file.read(_END64.size)
     if len(record) < _END64.size or not record.startswith(b"PK\6\6"):
         raise ExportDamaged("The archive's end is damaged.")
     count, length, at = cast("tuple[int, int, int]", _END64.unpack(record)[-3:])
-    return count, length, at
+    return count, length, at, place
 
 
 def _entry(window: bytes, at: int) -> tuple[ZipEntry, int]:

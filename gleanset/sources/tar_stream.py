@@ -65,6 +65,7 @@ class Unfolded:
     """The unfolded bytes of a tar, as `tarfile` reads them: no more of them than an honest archive has.
 
     `raw` is the archive of `size` bytes, from its beginning, and closed with this; `name` is what a person calls it.
+    `header` is what `tarfile` read last: when there are no more entries, that behind the last of them.
     """
 
     def __init__(self, raw: BinaryIO, name: str, size: int) -> None:
@@ -73,6 +74,7 @@ class Unfolded:
         raw.seek(0)
         unfold = next((unfold for magic, unfold in _UNFOLDING.items() if start.startswith(magic)), None)
         self.file: BinaryIO = raw if unfold is None else unfold(raw)
+        self.header = b""
         self._most = None if unfold is None else most_of(size)
 
     def __enter__(self) -> Unfolded:
@@ -91,7 +93,8 @@ class Unfolded:
     def read(self, size: int) -> bytes:
         if not 0 <= size <= _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {size} bytes")
-        return self.file.read(size)
+        self.header = self.file.read(size)
+        return self.header
 
     def seek(self, offset: int) -> int:
         """In steps, since on the way everything has to be unfolded."""

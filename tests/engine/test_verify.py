@@ -109,8 +109,71 @@ def test_links_in_a_folder_are_not_followed(tmp_path: Path) -> None:
 def test_a_name_that_occurs_twice(tmp_path: Path, kind: str, second: bytes) -> None:
     files = files_of(3)
     name, data = files[0]
-    result = verified(package(tmp_path, kind, [*files, (name, second or data)]))
-    assert found(result) == ({"additional": [name]} if second else {"repeated": [name]})
+    assert found(verified(package(tmp_path, kind, [*files, (name, second or data)]))) == {"repeated": [name]}
+    assert found(verified(package(tmp_path, kind, [(name, second or data), *files]))) == {"repeated": [name]}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_wrong_files_of_one_name(tmp_path: Path, kind: str) -> None:
+    files = files_of(3)
+    wrong = [(files[0][0], b"one"), ("new", b"one"), *files[1:], ("new", b"two"), (files[0][0], b"two")]
+    told = {"altered": [files[0][0]], "additional": ["new"], "repeated": sorted([files[0][0], "new"])}
+    assert found(verified(package(tmp_path, kind, wrong))) == told
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_of_two_manifests_the_last_counts(tmp_path: Path, kind: str) -> None:
+    files = files_of(3)
+    for forged in (b"forged nonsense", b"", files[-1][1]):
+        result = verified(package(tmp_path, kind, [(MANIFEST, forged), *files]))
+        assert found(result) == {"repeated": [MANIFEST]}
+        assert not result.sound
+        assert result.manifest_sha256 == hashlib.sha256(files[-1][1]).hexdigest()
+    assert verified(package(tmp_path, kind, [*files, (MANIFEST, b"forged nonsense")])).damage is not None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
+@pytest.mark.parametrize("more", ["junk", "short", "itself"])
+def test_what_lies_behind_an_archive(tmp_path: Path, kind: str, more: str) -> None:
+    path = Path(package(tmp_path, kind, files_of(3)))
+    whole = path.read_bytes()
+    behind = {"junk": b"junk " * 300, "short": b"!", "itself": whole}[more]
+    path.write_bytes(whole + behind)
+    result = verified(str(path))
+    assert not result.sound
+    assert result.damage is not None
+    if kind == "tar" or (kind.endswith("zip") and more != "itself"):
+        assert f"{len(behind):,} bytes lie behind the end of" in result.damage
+        assert result.files == len(files_of(3))
+        assert found(result) == {}
+
+
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 10_000])
+def test_what_stands_in_the_place_of_the_end_of_a_tar(tmp_path: Path, length: int) -> None:
+    path = Path(package(tmp_path, "tar", files_of(3)))
+    end = -512 * (len(path.read_bytes().rstrip(b"\0")) // -512)
+    path.write_bytes(path.read_bytes()[:end])
+    assert verified(str(path)).sound
+    path.write_bytes(path.read_bytes() + b"!" * length)
+    assert verified(str(path)).damage == f"{length:,} bytes lie behind the end of {path}."
+
+
+def test_zeros_fill_a_tar_up_to_any_length(tmp_path: Path) -> None:
+    path = Path(package(tmp_path, "tar", files_of(3)))
+    path.write_bytes(path.read_bytes() + bytes(3 << 20))
+    assert verified(str(path)).sound
+
+
+def test_a_zip_has_no_comment_and_nothing_before_its_end(tmp_path: Path) -> None:
+    path = Path(package(tmp_path, "zip", files_of(3)))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"look here"
+    assert verified(str(path)).damage == "9 bytes lie behind the end of the archive, where an export has none."
+    whole = Path(package(tmp_path, "zip", files_of(3))).read_bytes()
+    path.write_bytes(whole[:-22] + b"between" + whole[-22:])
+    assert "is not where it should be" in str(verified(str(path)).damage)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "folder"])
