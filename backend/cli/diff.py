@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -40,7 +40,7 @@ def diff(
     """What was added, removed and changed from one export to another.
 
     An image is the same when it has the same address, or else the same bytes. Of one that is in both it is told whether
-    its bytes, address, label, split, licence, decision, or what is told for the credit are others now.
+    its bytes, size, address, label, split, licence, decision, or what is told for the credit are others now.
     """
     from gleanset.export.diff import diff as diff_packages  # numpy, which most commands do without
 
@@ -64,6 +64,7 @@ def _as_json(found: Diff) -> dict[str, Any]:
         "changed": found.changed,
         "same": found.same,
         "changes": found.by_change,
+        "options": {name: {"before": one, "after": other} for name, one, other in _options(found)},
         "before": found.before,
         "after": found.after,
         "images": [{"what": each.what, "before": each.before, "after": each.after} for each in found.listed],
@@ -79,8 +80,25 @@ def _print(found: Diff) -> None:
         one, other = _at(found.before, path), _at(found.after, path)
         if one != other:
             typer.echo(f"{name}: {one} -> {other}")
+    for name, one, other in _options(found):
+        typer.echo(f"option {name}: {_json(one)} -> {_json(other)}")
     for each in found.listed:
         typer.echo(_line(each))
+
+
+def _options(found: Diff) -> Iterator[tuple[str, Any, Any]]:
+    """Options of the exports that are not the same, with their values."""
+    one, other = (
+        cast("Mapping[str, Any]", each) if isinstance(each := told.get("options"), Mapping) else {}
+        for told in (found.before, found.after)
+    )
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            yield name, one.get(name), other.get(name)
+
+
+def _json(value: object) -> str:
+    return _shown(value if value is None else jsonlib.dumps(value, ensure_ascii=False))
 
 
 def _line(each: Difference) -> str:
@@ -91,11 +109,18 @@ def _line(each: Difference) -> str:
     if each.before is None or each.after is None:
         return f"{line}  {_shown(row.get('original_url'))}"
     for what in each.what:
+        if what == "resized":
+            line += f"  resized: {_size(each.before)} -> {_size(each.after)}"
+            continue
         first, *others = TOGETHER.get(what, (_COLUMN_OF.get(what, what),))
         column = next((name for name in (first, *others) if each.before.get(name) != each.after.get(name)), first)
         name = what if column == first else column
         line += f"  {name}: {_shown(each.before.get(column))} -> {_shown(each.after.get(column))}"
     return line
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    return f"{_shown(row.get('width'))} x {_shown(row.get('height'))} {_shown(row.get('format'))}"
 
 
 def _shown(value: object) -> str:

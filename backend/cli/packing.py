@@ -6,7 +6,6 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +18,7 @@ from backend.schemas.base import Misplaced
 from backend.schemas.exports import MB, RELATIONS, ExportOptions, check_taken
 from backend.schemas.plans import ExportPlan
 from gleanset.export import TAKEN_BY
+from gleanset.export.table_reading import original_sha256
 
 _PANEL = "What is packed, and how"
 
@@ -258,15 +258,4 @@ def _hashes(lines: Iterable[str]) -> Iterator[str]:
         return
     for row in rows:
         if (row.get("split") or "test") == "test":
-            yield _original(row.get("metadata")) or str(row.get("sha256"))
-
-
-def _original(metadata: object) -> str | None:
-    if isinstance(metadata, str):
-        with suppress(ValueError):
-            metadata = json.loads(metadata)
-    match metadata:
-        case {"original": {"sha256": str(sha256)}}:
-            return sha256
-        case _:
-            return None
+            yield original_sha256(row) or str(row.get("sha256"))

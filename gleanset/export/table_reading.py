@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any, cast
 
@@ -39,6 +40,19 @@ class Rows:
         for part in self._package.parts():
             if _kind(part) == self._best:
                 yield from read(part)
+
+
+def original_sha256(row: Row) -> str | None:
+    """The hash of the picture that a resized copy was made from, where the row tells it."""
+    metadata = row.get("metadata")
+    if isinstance(metadata, str) and '"original"' in metadata:
+        with suppress(ValueError, RecursionError):
+            metadata = json.loads(metadata)
+    match metadata:
+        case {"original": {"sha256": str(sha256)}}:
+            return sha256
+        case _:
+            return None
 
 
 def _kind(part: Part) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,15 @@ def test_two_exports_of_a_run(cli: Cli, inside: Inside) -> None:
     text = inside.ok("diff", "1", "2", "--limit", "1").out
     assert "1 added, 1 removed, 5 changed, 0 the same." in text
     assert "label: cat -> dog" in text
+    inside.ok("export", "1", "--resize", "40", "--labels", "cat", "--out", "small.zip")
+    told = inside("diff", "one.zip", "small.zip", "--json").json
+    assert {name: count for name, count in told["changes"].items() if count} == {"resized": 6}
+    assert told["options"]["labels"] == {"before": None, "after": ["cat"]}
+    assert told["options"].keys() == {"labels", "resize"}
+    text = inside.ok("diff", "one.zip", "small.zip", "--limit", "1").out
+    assert "Changed: resized 6." in text
+    assert 'option labels: - -> ["cat"]' in text
+    assert re.search(r"resized: \d+ x \d+ jpeg -> \d+ x \d+ jpeg", text)
     assert "no export job 77" in complaint(inside("diff", "77", "1"), 2)
     assert "no export job 9999" in complaint(inside("diff", "9" * 30, "1"), 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,46 @@ def test_each_kind_of_change(tmp_path: Path, kind: str) -> None:
         ("decision",): (row(5), after[2]),
     }
     assert [each.before for each in found.listed if each.what == ("removed",)] == [row(7), row(8), row(9)]
+
+
+ORIGINAL = {"metadata": {"original": {"sha256": f"{1:064x}", "width": 640, "height": 480}}}
+COPY = row(1, sha256="c" * 64, width=320, height=240)
+SMALLER = row(1, sha256="d" * 64, width=160, height=120)
+ANOTHER = {"metadata": {"original": {"sha256": "e" * 64}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        (row(1), COPY | ORIGINAL, {"resized": 1}),
+        (COPY | ORIGINAL, row(1), {"resized": 1}),
+        (COPY | ORIGINAL, SMALLER | ORIGINAL, {"resized": 1}),
+        (COPY | ORIGINAL, COPY | ORIGINAL, {}),
+        (COPY | {"metadata": json.dumps(ORIGINAL["metadata"])}, row(1), {"resized": 1}),
+        (row(1), COPY | ANOTHER, {"bytes": 1}),
+        (COPY | ORIGINAL, SMALLER | ANOTHER, {"bytes": 1}),
+        (row(1), COPY | ORIGINAL | {"original_url": "https://example.com/"}, {"resized": 1, "address": 1}),
+        (row(1), COPY | {"metadata": '{"original": ' + "[" * 100_000}, {"bytes": 1}),
+    ],
+)
+def test_copies_of_another_size(tmp_path: Path, before: Any, after: Any, changes: dict[str, int]) -> None:
+    found = compared(tmp_path, rows(before), rows(after))
+    assert {name: count for name, count in found.by_change.items() if count} == changes
+    assert (found.added, found.removed, found.changed) == (0, 0, int(bool(changes)))
+
+
+def test_copies_without_metadata_tell_nothing_of_their_pictures(tmp_path: Path) -> None:
+    def bare(size: int, image: dict[str, Any]) -> Files:
+        options = {"include_metadata": False, "resize": {"size": size}}
+        return [*rows(image), ("dataset.json", json.dumps({"options": options}).encode())]
+
+    for before, after, change in (
+        (rows(row(1)), bare(240, COPY), "resized"),
+        (bare(240, COPY), bare(120, SMALLER), "resized"),
+        (bare(240, COPY), bare(240, SMALLER), "bytes"),
+    ):
+        found = compared(tmp_path, before, after)
+        assert {name: count for name, count in found.by_change.items() if count} == {change: 1}
 
 
 def test_the_same_address_or_bytes_several_times(tmp_path: Path) -> None:
