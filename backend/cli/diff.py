@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -64,7 +64,7 @@ def _as_json(found: Diff) -> dict[str, Any]:
         "changed": found.changed,
         "same": found.same,
         "changes": found.by_change,
-        "options": {name: {"before": one, "after": other} for name, one, other in _options(found)},
+        "options": {name: {"before": one, "after": other} for name, (one, other) in found.options.items()},
         "before": found.before,
         "after": found.after,
         "images": [{"what": each.what, "before": each.before, "after": each.after} for each in found.listed],
@@ -80,21 +80,10 @@ def _print(found: Diff) -> None:
         one, other = _at(found.before, path), _at(found.after, path)
         if one != other:
             typer.echo(f"{name}: {one} -> {other}")
-    for name, one, other in _options(found):
+    for name, (one, other) in found.options.items():
         typer.echo(f"option {name}: {_json(one)} -> {_json(other)}")
     for each in found.listed:
         typer.echo(_line(each))
-
-
-def _options(found: Diff) -> Iterator[tuple[str, Any, Any]]:
-    """Options of the exports that are not the same, with their values."""
-    one, other = (
-        cast("Mapping[str, Any]", each) if isinstance(each := told.get("options"), Mapping) else {}
-        for told in (found.before, found.after)
-    )
-    for name in sorted({*one, *other}):
-        if one.get(name) != other.get(name):
-            yield name, one.get(name), other.get(name)
 
 
 def _json(value: object) -> str:

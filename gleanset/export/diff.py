@@ -61,6 +61,13 @@ class Diff:
     before: Row = field(default_factory=dict[str, Any])
     after: Row = field(default_factory=dict[str, Any])
 
+    @property
+    def options(self) -> dict[str, tuple[Any, Any]]:
+        """Options of the exports that are not the same, as they were and as they are."""
+        one, other = _options(self.before), _options(self.after)
+        both = {name: (one.get(name), other.get(name)) for name in sorted({*one, *other})}
+        return {name: values for name, values in both.items() if values[0] != values[1]}
+
 
 def diff(before: Package, after: Package, listed: int = 100) -> Diff:
     """Compare two exports; `listed` images of each kind are told with their rows. Raises NotAnExport, ExportDamaged."""
@@ -127,9 +134,14 @@ def _changes(old: Numbers, new: Numbers, pairs: NDArray[np.int64], *, bytes_told
 def _bytes_told(before: Row, after: Row) -> bool:
     """Whether rows tell if the server has another picture: copies that were packed without metadata tell nothing of
     what they were made from, and only copies of one kind compare."""
-    options = [cast("Row", each) if isinstance(each := told.get("options"), dict) else {} for told in (before, after)]
-    hidden = any(each.get("resize") and each.get("include_metadata") is False for each in options)
-    return not hidden or options[0].get("resize") == options[1].get("resize")
+    one, other = _options(before), _options(after)
+    hidden = any(each.get("resize") and each.get("include_metadata") is False for each in (one, other))
+    return not hidden or one.get("resize") == other.get("resize")
+
+
+def _options(told: Row) -> Row:
+    options: object = told.get("options")
+    return cast("Row", options) if isinstance(options, dict) else {}
 
 
 def _numbers(rows: Rows) -> Numbers:
