@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -19,6 +19,7 @@ from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import Delivery, ImageChange, JobStatus
 from backend.services import deliveries
 from backend.services.reports import Report
+from gleanset.rules import CUSTOM
 from gleanset.types import Reason
 
 _LINE_EVERY = 5.0
@@ -101,8 +102,8 @@ def _line(now: Report) -> str:
     return f"job {now.crawl.id}: {phase} {job.progress} %: {_facts(job, now)}"
 
 
-def as_json(now: Report, export_path: str | None) -> str:
-    """The run as one JSON object on one line."""
+def as_json(now: Report, export_path: str | None, more: Mapping[str, Any] | None = None) -> str:
+    """The run as one JSON object on one line, with `more` behind it."""
     crawl, validation, export = now.crawl, now.validation, now.export
     return json.dumps(
         {
@@ -124,6 +125,7 @@ def as_json(now: Report, export_path: str | None) -> str:
         | ({} if now.plan.refresh_of is None else {"refresh_of": now.plan.refresh_of, "changes": now.changes})
         | ({"splits": export.splits, "left_out_images": export.left_out_images} if export and export.splits else {})
         | ({"error": now.error} if now.error else {})
+        | dict(more or {})
     )
 
 
@@ -144,6 +146,9 @@ def print_summary(now: Report, export_path: str | None) -> None:
     for noun, job in (("validation", now.validation), ("export", now.export)):
         if job is not None and job.status != JobStatus.COMPLETED:
             console.print(f"Its {noun} {job.id} is {job.status}.")
+    judged = now.validation
+    if now.asked and judged is not None and judged not in now.run and judged.status == JobStatus.COMPLETED:
+        console.print(Text(f"Judged by validation {judged.id}, rules {judged.rules_name or CUSTOM}."), soft_wrap=True)
     words = {change.value: sentence for change, sentence in _CHANGES.items()}
     print_counts(console, f"Since job {now.plan.refresh_of}", now.changes, words)
     print_counts(console, "Not had, and why", now.failures, {reason.value: reason.sentence for reason in Reason})

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,18 +19,20 @@ from backend.cli.crawl import Json, run_and_report
 from backend.cli.delivery import dataset_path, deliver
 from backend.cli.display import as_json, print_summary
 from backend.cli.images import images
-from backend.cli.listing import JsonList, as_api, print_list
+from backend.cli.listing import JsonList, as_api, print_list, when
 from backend.config import get_settings
 from backend.db import Database
 from backend.errors import IllegalMove, NotFound
-from backend.models import CrawlJob, ExportJob
+from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import JobStatus
 from backend.schemas.crawl_jobs import CrawlJobResponse, CrawlJobUpdate
-from backend.services import crawl_jobs, crawl_requests, deliveries, profiles
+from backend.schemas.jobs import ValidationJobResponse
+from backend.services import crawl_jobs, crawl_requests, deliveries, profiles, validation
 from backend.services.access import alive
 from backend.services.allowances import Allowance
 from backend.services.reports import report
 from backend.services.states import locked
+from gleanset.rules import CUSTOM
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -73,9 +77,19 @@ def _table(jobs: Sequence[CrawlJob]) -> Table:
     return table
 
 
+def _validations(judged: Sequence[ValidationJob]) -> Table:
+    table = Table("validation", "rules", "hash", "status", "valid", "invalid", "created", box=None, pad_edge=False)
+    for each in judged:
+        counts = (each.validated_images - each.invalid_images, each.invalid_images)
+        rules_hash = each.rules_hash.hex()[:12] if each.rules_hash else ""
+        name = Text(each.rules_name or CUSTOM)
+        table.add_row(str(each.id), name, rules_hash, each.status, *(f"{n:,}" for n in counts), when(each.created_at))
+    return table
+
+
 @app.command()
 def show(job: JobNumber, *, json: Json = False) -> None:
-    """Where a job stands: counts, what was not had and why, what is not valid and why."""
+    """Where a job stands: counts, what was not had and why, what is not valid and why, and its validations."""
 
     async def run() -> None:
         async with (
@@ -83,11 +97,16 @@ def show(job: JobNumber, *, json: Json = False) -> None:
             database.transaction() as session,
         ):
             now = await report(session, job)
+            judged = await validation.of_job(session, job)
         path = dataset_path(now.export)
         if json:
-            typer.echo(as_json(now, path))
-        else:
-            print_summary(now, path)
+            told = [as_api(ValidationJobResponse.model_validate(each)) for each in judged]
+            typer.echo(as_json(now, path, {"validations": told}))
+            return
+        print_summary(now, path)
+        if judged:
+            Console(highlight=False).print("\nValidations:", style="bold")
+            print_list(judged, _validations, "")
 
     asyncio.run(run())
 

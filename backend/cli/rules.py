@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from backend.cli.display import print_counts
 from backend.config import get_settings
@@ -168,6 +169,10 @@ def compare(
 
 
 def _print(console: Console, found: ComparisonResponse) -> None:
+    for rule, asked in found.rules.items():
+        console.print(Text(f"{rule}: {_said(asked.before) or 'none'} -> {_said(asked.after) or 'none'}"))
+    if not found.rules:
+        console.print("Both judged by the same rules.")
     console.print(
         f"{found.became_valid:,} images became valid, {found.became_invalid:,} became invalid,"
         f" {found.other_reasons:,} are invalid for other reasons; {found.same:,} verdicts are the same.",

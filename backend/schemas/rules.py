@@ -83,13 +83,22 @@ def presets() -> list[RuleSetResponse]:
     return [RuleSetResponse.of(RuleSet.parse({"preset": name})) for name in PRESETS]
 
 
+class RuleChange(Response):
+    """What a rule asked in the one validation and asks in the other; null where it asks nothing."""
+
+    before: Any = None
+    after: Any = None
+
+
 class ComparisonResponse(Response):
     """How the verdicts of a validation differ from those of an earlier one about the same images.
 
     `became_invalid` is by the reasons that images have now, `became_valid` by those that they had; an image counts with
     each. `other_reasons`: invalid in both, for other reasons. `only_before`, `only_after`: judged by one of them alone.
+    `rules`: those that differ, by their names.
     """
 
+    rules: dict[str, RuleChange]
     same: int
     became_valid: int
     became_invalid: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.errors import BadInput
 from backend.models import ValidationJob
 from backend.schemas.jobs import VerdictResponse
-from backend.schemas.rules import ChangedVerdict, ComparisonResponse
+from backend.schemas.rules import ChangedVerdict, ComparisonResponse, RuleChange
 from backend.services.search import bounded
 
 _SECONDS = 20
@@ -70,10 +70,16 @@ async def compare(session: AsyncSession, before: ValidationJob, after: Validatio
             why[row.change][row.reason] = row.images
     names = ("same", *Change, "only_before", "only_after")
     return ComparisonResponse(
+        rules=_differing(before.validation_rules, after.validation_rules),
         **{name: counts.get(name, 0) for name in names},
         became_valid_by=why[Change.BECAME_VALID],
         became_invalid_by=why[Change.BECAME_INVALID],
     )
+
+
+def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, RuleChange]:
+    both = {name: RuleChange(before=before.get(name), after=after.get(name)) for name in (*after, *before)}
+    return {name: rule for name, rule in both.items() if rule.before != rule.after}
 
 
 async def changed(

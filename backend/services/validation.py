@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -289,6 +289,12 @@ async def invalid(session: AsyncSession, job_id: int) -> dict[str, int]:
         select(broken.c.reason, func.count()).group_by(broken.c.reason).order_by(func.count().desc(), broken.c.reason)
     )
     return {code: count for code, count in rows}  # noqa: C416 - dict() of rows is not typed
+
+
+async def of_job(session: AsyncSession, crawl_job_id: int) -> Sequence[ValidationJob]:
+    """All validations of a crawl job, the first of them first."""
+    query = select(ValidationJob).filter_by(crawl_job_id=crawl_job_id).order_by(ValidationJob.id)
+    return (await session.scalars(query)).all()
 
 
 async def cancel(session: AsyncSession, job_id: int, *, user_id: UUID | None) -> ValidationJob:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -119,23 +119,18 @@ async def _compare(
     session: AsyncSession, before: ValidationJob, after: ValidationJob, change: Change | None, place: int
 ) -> Comparison:
     counts = await comparing.compare(session, before, after)
+    was, now = (dict(rules.told(each.validation_rules)) for each in (before, after))
     found = await comparing.changed(session, before, after, change, place, _ON_A_PAGE + 1)
     shown = found[:_ON_A_PAGE]
     return Comparison(
         before=before.id,
         after=after.id,
         counts=counts,
-        rules=_differing(dict(rules.told(before.validation_rules)), dict(rules.told(after.validation_rules))),
+        rules=[(name, was.get(name, ""), now.get(name, "")) for name in counts.rules],
         change=change and change.value,
         images=await _images(session, shown),
         next=encode_cursor(shown[-1].image_id) if len(found) > _ON_A_PAGE else None,
     )
-
-
-def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    names = [*after, *(name for name in before if name not in after)]
-    pairs = [(name, before.get(name, ""), after.get(name, "")) for name in names]
-    return [pair for pair in pairs if pair[1] != pair[2]]
 
 
 async def _images(session: AsyncSession, found: Sequence[ChangedVerdict]) -> list[Changed]:

@@ -244,6 +244,7 @@ def test_what_changed_between_two_validations_and_why(served: Served, me: httpx.
         "only_after": 0,
         "became_valid_by": {},
         "became_invalid_by": {"min_sharpness": 12},
+        "rules": {"min_width": {"before": 300, "after": 150}, "min_sharpness": {"before": None, "after": 1000}},
     }
     back = me.get(f"{JOBS}/{before}/changes", params={"since": after}).json()
     assert (back["became_valid"], back["became_valid_by"]) == (12, {"min_sharpness": 12})

@@ -186,7 +186,24 @@ def test_validate_and_export_again(cli: Cli, s3: str) -> None:
         {"min_width": first["downloaded_images"]},
     )
     assert [each["before"]["reasons"] for each in changed["images"]] == [["min_width"]] * 2
-    assert "became invalid" in cli.ok("compare", *reversed(numbers)).out
+    assert changed["rules"] == {"min_width": {"before": 129, "after": None}}
+    text = cli.ok("compare", *reversed(numbers)).out
+    assert "became invalid" in text
+    assert "min_width: none -> 129\n" in text
+    assert "Both judged by the same rules." in cli.ok("compare", numbers[0], numbers[0]).out
+    told = cli.ok("jobs", "show", job, "--json").json["validations"]
+    assert [(each["id"], each["invalid_images"]) for each in told][-2:] == [
+        (strict["validation_job_id"], first["downloaded_images"]),
+        (loose["validation_job_id"], 0),
+    ]
+    assert told[-2]["validation_rules"] == {"min_width": 129}
+    shown = cli.ok("jobs", "show", job).out
+    for each in told:
+        line = rf"^{each['id']} +custom +{each['rules_hash'][:12]} +completed +\d+ +{each['invalid_images']} "
+        assert re.search(line, shown, re.MULTILINE), shown
+    number = loose["validation_job_id"] + 1
+    assert f"Judged by validation {number}, rules standard." in cli.ok("validate", job, "--rules", "standard").out
+    cli.ok("validate", job)
     packed = cli.ok("export", job, "--out", "again.zip", "--json").json
     assert packed["status"] == "completed"
     assert packed["export_path"] == str(cli.folder / "again.zip")
