@@ -13,6 +13,7 @@ import typer
 from backend.cli import packing
 from backend.cli.delivery import deliver, export_plan
 from backend.cli.display import Display, as_json, note, print_summary
+from backend.cli.given import check_given
 from backend.cli.preview import preview
 from backend.cli.rules import Json, Rule, Rules, dry_run, parse_rules
 from backend.cli.run import Interrupted, run_to_end
@@ -45,6 +46,7 @@ Format = Annotated[str | None, typer.Option("--export", help=f"Pack the valid im
 
 
 def crawl(
+    context: typer.Context,
     keywords: Annotated[list[str] | None, typer.Argument(metavar="KEYWORD...", help="What to look for.")] = None,
     *,
     urls: Annotated[
@@ -162,6 +164,7 @@ def crawl(
 
     Ctrl-C loses nothing: `gleanset jobs retry ID` goes on.
     """
+    check_given(context)
     options = packing.export_options(
         split=split,
         folds=folds,
@@ -177,31 +180,22 @@ def crawl(
     )
     packed = packing.with_options(export_plan(export, out), options)
     if refresh is not None:
-        own_plan = (keywords, urls, url_column, label_column, label, source, resize, keep_original, rules, rule, name)
-        if any(own_plan) or first_look or allow_private or own or project != "default":
-            raise BadInput(
-                "A refresh takes its plan from the job: beside --refresh only -n, --json, and what is to be packed go."
-            )
         asyncio.run(_refresh(get_settings(), refresh, max_images, packed, json=json))
         return
-    words = keywords or []
-    if keep_original and resize is None:
-        raise BadInput("--keep-original says what to keep beside resized copies: give --resize PIXELS too.")
+    words, urls, website, folder = keywords or [], once(urls), once(website), once(folder)
     for text in (*words, project, *(given for given in (name, label) if given is not None)):
         check_text(text)
-    for url in website or []:
+    for url in website:
         check_text(url[:LONGEST_KEYWORD])
     named = RuleSet.parse(*parse_rules(rule, rules))
     plan = CrawlPlan(
-        sources=source or (["openverse"] if words else []),
+        sources=once(source) or (["openverse"] if words else []),
         lists=[
             UrlList(path=absolute(given), url_column=url_column, label_column=label_column, label=label)
-            for given in urls or []
+            for given in urls
         ],
-        websites=[
-            Website(url=url, depth=depth, max_pages=pages, sitemaps=sitemaps, label=label) for url in website or []
-        ],
-        folders=[PictureFolder(path=absolute(given), label=label) for given in folder or []],
+        websites=[Website(url=url, depth=depth, max_pages=pages, sitemaps=sitemaps, label=label) for url in website],
+        folders=[PictureFolder(path=absolute(given), label=label) for given in folder],
         licences=sorted(parse_licences(licence)) if licence else None,
         allow_private=allow_private,
         own_hosts=parse_own(own),
@@ -214,7 +208,7 @@ def crawl(
     if first_look:
         asyncio.run(preview(get_settings(), words, plan, max_images, json=json))
         return
-    title = name or ", ".join([*words, *map(last_part, urls or []), *(website or []), *map(last_part, folder or [])])
+    title = name or ", ".join([*words, *map(last_part, urls), *website, *map(last_part, folder)])
     asyncio.run(_crawl(get_settings(), words, plan, max_images, (project, title), json=json))
 
 
@@ -379,6 +373,11 @@ async def run_and_report(
         print_summary(now, path)
     if now.status != JobStatus.COMPLETED:
         raise typer.Exit(1)
+
+
+def once(given: list[str] | None) -> list[str]:
+    """What is named twice is asked once."""
+    return list(dict.fromkeys(given or []))
 
 
 def absolute(given: str) -> str:

@@ -139,6 +139,11 @@ def export_options(
         "seed": seed,
     }
     divided = {name: value for name, value in divided.items() if value is not None}
+    if divided.keys() >= {"ratios", "folds"}:
+        raise BadInput("--split divides by shares, --folds into equal parts: give either one.")
+    if divided and divided.keys().isdisjoint({"ratios", "folds"}):
+        option = next(iter(divided)).replace("_", "-")
+        raise BadInput(f"--{option} says how to divide the images: give --split SHARES or --folds K too.")
     given: dict[str, Any] = {
         "split": divided or None,
         "labels": list(dict.fromkeys(chain.from_iterable(csv.reader(labels, skipinitialspace=True))))

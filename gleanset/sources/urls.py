@@ -100,12 +100,12 @@ def _shared(
     reader = open_list(file)
     columns = reader.columns
     url_column = _url_column(file, columns, url_column)
-    label_column = None if label else _label_column(file, columns, label_column)
+    label_column = _label_column(file, columns, label_column)  # one that is not there is told in any case
     shared: dict[str, Any] = {
         "path": file.name,
         "size": file.size(),
         "url_column": url_column,
-        "label_column": label_column,
+        "label_column": None if label else label_column,
     }
     return file, reader, shared | ({"key": file.key} if file.key is not None else {})
 

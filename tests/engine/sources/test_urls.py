@@ -243,6 +243,8 @@ def test_a_column_that_is_not_there(tmp_path: Path, name: str, column: str) -> N
         SourceError, match=r"no column 'noet'\. Did you mean note\? Its columns are: url, label, note\."
     ):
         plan(tmp_path / name, **{column: "noet"})
+    with pytest.raises(SourceError, match="no column 'noet'"):
+        plan(tmp_path / name, **{column: "noet"}, label="cat")
 
 
 async def test_a_list_that_changed_after_planning(tmp_path: Path) -> None:
