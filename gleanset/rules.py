@@ -46,7 +46,7 @@ ALPHA = frozenset({"png", "webp", "gif", "tiff", "avif", "bmp"})
 """Formats in which a picture may be transparent."""
 ANIMATED = frozenset({"gif", "png", "webp", "avif"})
 """Formats in which a picture may move."""
-NEED_NO_CREDIT = ("cc0", "pdm")
+NEED_NO_CREDIT = ("cc0", "pdm", "publicdomain")
 """Licences under which nobody has to be named."""
 MOST_DISTANCE = 64
 """Bits that near-duplicates may be asked to differ in: from about 90 on, pictures that have nothing in common do."""

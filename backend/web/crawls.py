@@ -37,7 +37,7 @@ LICENCES = (
     ("open", "Creative Commons and the public domain"),
     ("commercial", "What may be used commercially"),
     ("modification", "What may be changed"),
-    ("cc0,pdm", "The public domain only"),
+    ("cc0,pdm,publicdomain", "The public domain only"),
 )
 _EMPTY = {**packing.EMPTY, "max_images": "500", "depth": "1", "max_pages": "100", "export": "zip"}
 # Where the request's schema finds something wrong, and the field of the form that it came from.

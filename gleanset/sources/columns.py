@@ -46,6 +46,12 @@ def described(
         else:
             rest[column] = jsonable(value)
     licence = parse_licence(stated.get("licence"), stated.get("licence_version"), stated.get("licence_url"))
+    if licence is None:  # what is said of it stays to be read, though it tells of none
+        rest |= {
+            column: jsonable(value)
+            for column, value in values.items()
+            if column not in without and clean(value) and _ROLE_OF.get(normal(column), "").startswith("licence")
+        }
     title, creator, page_url = stated.get("title"), stated.get("creator"), stated.get("page_url")
     return Candidate(
         url=url,

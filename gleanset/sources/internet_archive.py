@@ -27,7 +27,7 @@ _OPERATORS = re.compile(r"\b(?:AND|OR|NOT|TO)\b")
 _LICENCE_PATHS = {
     code: f"licenses/{code}/"
     for code in ("by", "by-nc", "by-nc-nd", "by-nc-sa", "by-nd", "by-sa", "sampling+", "nc-sampling+")
-} | {"cc0": "publicdomain/zero/", "pdm": "publicdomain/mark/"}
+} | {"cc0": "publicdomain/zero/", "pdm": "publicdomain/mark/", "publicdomain": "licenses/publicdomain/"}
 _EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 _FORMATS = {"jpeg", "png", "gif", "animated gif", "webp", "tiff", "bmp", "avif"}
 _FOR_DISPLAY = re.compile(r"thumb|\btile\b|item image", re.IGNORECASE)

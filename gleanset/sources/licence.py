@@ -13,15 +13,16 @@ UNKNOWN = "unknown"
 """What an image without a stated licence counts as; never the code of a licence."""
 
 _NON_COMMERCIAL = ("by-nc", "by-nc-nd", "by-nc-sa", "nc-sampling+")
-_COMMERCIAL = ("by", "by-nd", "by-sa", "cc0", "pdm", "sampling+")
+_COMMERCIAL = ("by", "by-nd", "by-sa", "cc0", "pdm", "publicdomain", "sampling+")
 _GROUPS = {
     "commercial": _COMMERCIAL,
     "modification": tuple(code for code in _COMMERCIAL + _NON_COMMERCIAL if "nd" not in code),
     "open": _COMMERCIAL + _NON_COMMERCIAL,
 }
 OPENNESS = (
-    "cc0", "pdm", "united-states-government-work", "no-known-copyright-restrictions", "pixabay", "pexels", "by",
-    "by-sa", "by-nd", "sampling+", "by-nc", "by-nc-sa", "nc-sampling+", "by-nc-nd", "all-rights-reserved",
+    "cc0", "pdm", "publicdomain", "united-states-government-work", "no-known-copyright-restrictions", "pixabay",
+    "pexels", "by", "by-sa", "by-nd", "sampling+", "by-nc", "by-nc-sa", "nc-sampling+", "by-nc-nd",
+    "all-rights-reserved",
 )  # fmt: skip
 """Codes from the one that asks least on; what is not here, nobody knows."""
 
@@ -32,10 +33,28 @@ _OF_SITES = (
     "pixabay",
     "united-states-government-work",
 )
-_CODE = r"by(?:-(?:nc|nd|sa))*|(?:nc-)?sampling\+"
-_CC_NAME = re.compile(rf"(?:cc-)?(?P<code>{_CODE}|cc0|cc-zero|pdm|pd-mark)(?:-v?(?P<version>\d\.\d)(?!\d).*)?")
-_CC_PATH = re.compile(rf"/(?P<kind>licenses|publicdomain)/(?P<code>{_CODE}|zero|mark)(?:/(?P<version>\d\.\d))?(?:/|$)")
-_SAME = {"cc-zero": "cc0", "zero": "cc0", "pd-mark": "pdm", "mark": "pdm"}
+_CODE = r"by(?:-nc)?(?:-(?:nd|sa))?|(?:nc-)?sampling\+"
+_JURISDICTIONS = (
+    "ar|argentina|at|austria|au|australia|az|azerbaijan|be|belgium|bg|bulgaria|br|brazil|ca|canada|ch|switzerland|cl|chile"
+    "|cn|china-mainland|co|colombia|cr|costa-rica|cz|czech-republic|de|germany|dk|denmark|ec|ecuador|ee|estonia|eg|egypt"
+    "|es|spain|fi|finland|fr|france|ge|georgia|gr|greece|gt|guatemala|hk|hong-kong|hr|croatia|hu|hungary|ie|ireland|igo"
+    "|il|israel|in|india|it|italy|jp|japan|kr|korea|lu|luxembourg|mk|macedonia|mt|malta|mx|mexico|my|malaysia"
+    "|nl|netherlands|no|norway|nz|new-zealand|pe|peru|ph|philippines|pl|poland|pr|puerto-rico|pt|portugal|ro|romania"
+    "|rs|serbia|scotland|uk-scotland|se|sweden|sg|singapore|si|slovenia|th|thailand|tw|taiwan|ug|uganda"
+    "|uk|england-and-wales|us|united-states|ve|venezuela|vn|vietnam|za|south-africa"
+)
+"""Those for which Creative Commons had licences of their own, as it writes them."""
+_CC_NAME = re.compile(
+    rf"(?:cc-)?(?P<code>{_CODE}|cc0|cc-zero|pdm|pd-mark)(?:-v?(?P<version>\d\.\d)(?:-\d\.\d)*"
+    rf"(?:-(?:generic|unported|international|universal(?:-public-domain-dedication)?|{_JURISDICTIONS}))?)?"
+    r"(?:-licen[cs]e)?"
+)
+_CC_PATH = re.compile(
+    rf"/(?P<kind>licenses|publicdomain)/(?P<code>{_CODE}|by-nd-nc|publicdomain|zero|mark)"
+    r"(?:/(?P<version>\d\.\d))?(?:/|$)"
+)
+_CC_HOSTS = {"creativecommons.org", "www.creativecommons.org"}
+_SAME = {"cc-zero": "cc0", "zero": "cc0", "pd-mark": "pdm", "mark": "pdm", "by-nd-nc": "by-nc-nd"}
 _LONG_NAMES = (
     (re.compile(r"\bcreative[ -]commons\b"), "cc"),
     (re.compile(r"\bpublic[ -]domain[ -]mark\b"), "pdm"),
@@ -46,7 +65,11 @@ _LONG_NAMES = (
     (re.compile(r"\bno[ -]?deriv(?:ative)?s?(?: works)?\b"), "nd"),
 )
 _PUBLIC_DOMAIN = {"public-domain", "pd", "publicdomain"}
-_SPOKEN = {"cc0": "CC0", "pdm": "Public Domain Mark"}
+_VAGUE = {"attribution", "attribution-license", "attribution-licence"}
+"""`CC BY` where it is known to be of Creative Commons; others have licences of that name."""
+_ANY_OF_CC = {"cc", "cc-license", "cc-licence"}
+_NOTHING = {"unknown", "none", "null", "nan", "n-a", "not-specified", "unspecified", "undefined"}
+_SPOKEN = {"cc0": "CC0", "pdm": "Public Domain Mark", "publicdomain": "Public domain"}
 _DEEDS = {"cc0": "zero", "pdm": "mark"}
 """Of each there is one version."""
 _ALL_OF_CC = "https://creativecommons.org/licenses/"
@@ -56,25 +79,26 @@ def parse_licence(name: str | None, version: str | None = None, url: str | None 
     """The licence that a code, a name or a URL states; None when nothing is stated.
 
     `CC BY-SA 4.0`, `by-sa` and `https://creativecommons.org/licenses/by-sa/4.0/` all give the code `by-sa`. A licence
-    outside Creative Commons keeps its own name as code (`gfdl`), or is `other` when there is only a URL.
+    outside Creative Commons keeps its own name as code (`gfdl`, `publicdomain`), or is `other` when there is only a
+    URL. Where name and URL contradict each other it is the stricter one of two of Creative Commons, and else None.
     """
     if name and url is None and re.match(r"(?:https?:)?//", name):
         name, url = None, name
-    slug = _slug(name or "")
-    match = _CC_NAME.fullmatch(slug)
     by_url = _from_url(url)
-    if match:
-        code = match["code"]
-        same = by_url is not None and by_url[0] == _SAME.get(code, code)
-        stated = version or match["version"] or (by_url[1] if by_url and same else None)
-        return Licence(_SAME.get(code, code), stated, url)
-    if by_url:
-        return Licence(by_url[0], version or by_url[1], url)
-    if slug in _PUBLIC_DOMAIN:
-        return Licence("pdm", version, url)
-    if slug or url:
-        return Licence(slug or "other", version, url)
-    return None
+    if name is None or not any(map(str.isalnum, name)) or _slug(name) in _NOTHING:
+        return Licence(*by_url, url) if by_url else Licence("other", version, url) if url else None
+    code, named = _from_name(name)
+    named = version or named
+    if by_url is None:
+        return Licence(code, named, url) if code else None
+    if code == by_url[0]:
+        return Licence(code, named or by_url[1], url)
+    if _leaves_open(name, by_url[0]):
+        return Licence(*by_url, url)
+    if not (_is_of_cc(code) and _is_of_cc(by_url[0])):
+        return None
+    stricter = max(code, by_url[0], key=OPENNESS.index)
+    return Licence(code, named) if stricter == code else Licence(*by_url, url)
 
 
 def parse_licences(given: Sequence[str]) -> frozenset[str]:
@@ -120,7 +144,7 @@ def compose_attribution(
 
 def is_creative_commons(licence: Licence) -> bool:
     """Whether code and version say all of it, and where its text is."""
-    return licence.code in _DEEDS or re.fullmatch(_CODE, licence.code) is not None
+    return _is_of_cc(licence.code)
 
 
 def licence_name(licence: Licence) -> str:
@@ -143,10 +167,37 @@ def licence_link(licence: Licence) -> str | None:
 
 
 def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-.")
+
+
+def _without_long_names(name: str) -> str:
     text = name.lower()
     for pattern, word in _LONG_NAMES:
         text = pattern.sub(word, text)
-    return re.sub(r"[^a-z0-9.+]+", "-", text).strip("-.")
+    return _slug(text)
+
+
+def _from_name(name: str) -> tuple[str, str | None]:
+    """Code and version. A name that is not one of Creative Commons' to its end is a code of its own."""
+    slug = _slug(name)
+    if slug in _PUBLIC_DOMAIN:
+        return "publicdomain", None
+    match = None if slug in _VAGUE else _CC_NAME.fullmatch(_without_long_names(name))
+    return (_SAME.get(match["code"], match["code"]), match["version"]) if match else (slug, None)
+
+
+def _leaves_open(name: str, code: str) -> bool:
+    """Whether the name says less than this code of Creative Commons, and nothing else."""
+    slug = _slug(name)
+    if slug in _VAGUE:
+        return code == "by"
+    if slug in _PUBLIC_DOMAIN:
+        return code in _DEEDS
+    return _without_long_names(name) in _ANY_OF_CC
+
+
+def _is_of_cc(code: str) -> bool:
+    return code in _DEEDS or re.fullmatch(_CODE, code) is not None
 
 
 def _from_url(url: str | None) -> tuple[str, str | None] | None:
@@ -156,7 +207,7 @@ def _from_url(url: str | None) -> tuple[str, str | None] | None:
     except ValueError:
         return None
     match = _CC_PATH.match(parts.path.lower())
-    if match is None or not (parts.hostname or "").endswith("creativecommons.org"):
+    if match is None or parts.hostname not in _CC_HOSTS:
         return None
     return _SAME.get(match["code"], match["code"]), match["version"]
 

@@ -57,7 +57,7 @@ def test_a_crawl_is_made_and_started(served: Served, me: httpx.Client, project: 
     asked = {
         **GOOD,
         "sources": ["openverse", "wikimedia"],
-        "licence": "cc0,pdm",
+        "licence": "cc0,pdm,publicdomain",
         "rule_min_width": "256",
         "rule_formats": ["jpeg", "png"],
         "export": "zip",
@@ -72,7 +72,7 @@ def test_a_crawl_is_made_and_started(served: Served, me: httpx.Client, project: 
     keywords, plan, tasks = plan_of(served, int(answer.url.path.rpartition("/")[2]))
     assert keywords == {"gull": ["herring gull", "common gull"], "tern": ["tern"]}
     assert plan["sources"] == ["openverse", "wikimedia"]
-    assert plan["licences"] == ["cc0", "pdm"]
+    assert plan["licences"] == ["cc0", "pdm", "publicdomain"]
     assert plan["rules"] == {"min_width": 256, "formats": ["jpeg", "png"]}
     assert plan["export"]["format"] == "zip"
     assert (plan["websites"][0]["depth"], plan["websites"][0]["max_pages"]) == (2, 30)

@@ -301,3 +301,11 @@ async def test_a_long_list_is_read_in_little_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert count == 8_000
     assert peak < 2 * 2**20, "a page or two of rows, of a file of 16 MB"
+
+
+async def test_what_contradicts_itself_states_no_licence_and_stays_to_be_read(tmp_path: Path) -> None:
+    said = {"licence": "All rights reserved", "licence_url": "https://creativecommons.org/licenses/by/4.0/"}
+    path = tmp_path / "list.jsonl"
+    path.write_text(json.dumps({"url": "https://x.example/1"} | said) + "\n")
+    (found,) = await all_of(path)
+    assert (found.licence, found.attribution, found.metadata) == (None, None, said)
