@@ -14,6 +14,8 @@ from gleanset.client.dataset import Batch, Dataset, Sample
 from gleanset.client.http import Patience
 from gleanset.client.local import LocalServer
 from gleanset.client.values import (
+    Change,
+    Comparison,
     CrawlJob,
     Decided,
     Decision,
@@ -29,7 +31,9 @@ from gleanset.client.values import (
 
 __all__ = [
     "Batch",
+    "Change",
     "Client",
+    "Comparison",
     "CrawlJob",
     "Dataset",
     "Decided",

@@ -10,6 +10,8 @@ from gleanset.client import events
 from gleanset.client.calls import create, pages
 from gleanset.client.http import Http
 from gleanset.client.values import (
+    Change,
+    Comparison,
     CrawlJob,
     ExportJob,
     FollowUp,
@@ -180,6 +182,19 @@ class ValidationJobs(_FollowUps[ValidationJob]):
     ) -> Iterator[Verdict]:
         """What was found about each image, in the order of the images."""
         return pages(self._http, f"{self._path}/{number(job)}/verdicts", Verdict, valid=valid, reason=reason)
+
+    def compare(self, job: ValidationJob | int, since: ValidationJob | int) -> Comparison:
+        """How its verdicts differ from those of `since`, an earlier one of the same crawl job, and why."""
+        answer = self._http.get(f"{self._path}/{number(job)}/changes", {"since": number(since)})
+        return Comparison.model_validate_json(answer)
+
+    def changes(
+        self, job: ValidationJob | int, since: ValidationJob | int, change: str | None = None
+    ) -> Iterator[Change]:
+        """The images about which the two do not say the same, in the order of the images; only those whose verdict
+        changed so, when `change` is became_valid, became_invalid or other_reasons."""
+        path = f"{self._path}/{number(job)}/changes/images"
+        return pages(self._http, path, Change, since=number(since), change=change)
 
 
 class ExportJobs(_FollowUps[ExportJob]):

@@ -198,11 +198,38 @@ class Image(Value):
 
 
 class Verdict(Value):
-    """What a validation found about an image: valid, or the code of every rule that it breaks."""
+    """What a validation found about an image: valid, or the code of every rule that it breaks. `duplicate_of` is the
+    image that stands for it, of this job or an earlier one."""
 
     image_id: int
     valid: bool
     reasons: list[str]
+    duplicate_of: int | None = None
+
+
+class Comparison(Value):
+    """How the verdicts of a validation differ from those of an earlier one of the same crawl job, in images.
+
+    `became_invalid_by` is by the reasons that images have now, `became_valid_by` by those that they had; an image counts
+    with each. `other_reasons`: invalid in both, for other reasons. `only_before`, `only_after`: judged by one alone.
+    """
+
+    same: int
+    became_valid: int
+    became_invalid: int
+    other_reasons: int
+    only_before: int
+    only_after: int
+    became_valid_by: dict[str, int] = {}
+    became_invalid_by: dict[str, int] = {}
+
+
+class Change(Value):
+    """Two verdicts about one image that are not the same; `duplicate_of` is not told here."""
+
+    image_id: int
+    before: Verdict
+    after: Verdict
 
 
 class Decision(Value):

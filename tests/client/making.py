@@ -34,16 +34,16 @@ def picture(number: int, side: int = 160) -> bytes:
     return file.getvalue()
 
 
-def gathered(served: Served, user_id: UUID, folder: Path, count: int) -> int:
-    """A completed crawl job with so many pictures of two labels; its id."""
+def gathered(served: Served, user_id: UUID, folder: Path, count: int, different: int | None = None) -> int:
+    """A completed crawl job with so many pictures of two labels, or copies of so many `different` ones; its id."""
     jobs = Jobs.of(served, user_id, folder)
     store = Store(served.settings.store_place)
     outcomes = []
     for number in range(count):
-        data = picture(number)
+        data = picture(number % (different or count))
         sha256 = hashlib.sha256(data).hexdigest()
         jobs.do(store.put(blob_key(sha256, "jpeg"), data))
-        had = downloaded(sha256[:8], sha256=sha256, file_size=len(data), width=160, height=160)
+        had = downloaded(f"{sha256[:8]}-{number}", sha256=sha256, file_size=len(data), width=160, height=160)
         outcomes.append(replace(had, candidate=replace(had.candidate, label=LABELS[number % 2])))
     return jobs.without_task(outcomes)
 

@@ -110,6 +110,31 @@ def test_a_validation_is_previewed_waited_for_and_read(
     assert failed.value.job.status == "failed"
 
 
+def test_two_validations_are_compared(
+    served: Served, working: None, person: Person, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "_PAGE", 2)
+    job = gathered(served, person.id, tmp_path, 6, different=3)
+    first, second = (
+        client.validation_jobs.wait(client.validation_jobs.create(job, rules), timeout=60)
+        for rules in ({}, {"min_width": 161})
+    )
+    copies = list(client.validation_jobs.verdicts(first, valid=False))
+    assert [verdict.reasons for verdict in copies] == [["exact_duplicate"]] * 3
+    originals = [verdict.image_id for verdict in client.validation_jobs.verdicts(first, valid=True)]
+    assert sorted(verdict.duplicate_of or 0 for verdict in copies) == originals
+    compared = client.validation_jobs.compare(second, first)
+    assert (compared.became_invalid, compared.other_reasons, compared.became_valid) == (3, 3, 0)
+    assert compared.became_invalid_by == {"min_width": 3}
+    changes = list(client.validation_jobs.changes(second, first, "became_invalid"))
+    assert [change.image_id for change in changes] == originals, "two pages"
+    assert {(change.before.valid, *change.after.reasons) for change in changes} == {(True, "min_width")}
+    assert len(list(client.validation_jobs.changes(second.id, first.id))) == 6
+    other = client.validation_jobs.wait(client.validation_jobs.create(gathered(served, person.id, tmp_path, 1)))
+    with pytest.raises(InvalidRequest, match="crawl job"):
+        client.validation_jobs.compare(other, first)
+
+
 def test_a_creation_whose_answer_is_lost_makes_one_job(served: Served, person: Person) -> None:
     with proxy(served.url) as way, Client(way.url, person.key, patience=HASTE) as client:
         project = client.projects.create("Lossy")
