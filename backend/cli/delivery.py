@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
+import fcntl
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from urllib.parse import unquote, urlsplit
 
 from backend.cli.display import note
@@ -14,10 +17,16 @@ from backend.errors import BadInput
 from backend.models import ExportJob
 from backend.models.enums import Delivery, JobStatus
 from backend.schemas.plans import ExportPlan
-from backend.services import deliveries
+from backend.services import deliveries, exports
 from gleanset.errors import NotDelivered
 from gleanset.export import CONTAINERS, FORMATS, ObjectPlace
 from gleanset.export.verify import is_export
+from gleanset.export.workspace import bring_to_disk
+
+_FICLONE = 0x40049409
+"""Linux's call that gives a file the blocks of another, until one of them is changed."""
+_BLOCK = 8 << 20
+_TAKES_A_WHILE = 1 << 30
 
 
 def export_plan(format_: str | None, out: str | None) -> ExportPlan | None:
@@ -75,7 +84,12 @@ async def deliver(database: Database, job: ExportJob | None) -> str | None:
             f"{job.taken_down_images} of the images in export {job.id} were taken down since."
             f" Export again: gleanset export {job.crawl_job_id} --out {out}"
         )
-    if not await asyncio.to_thread(_place, Path(path), Path(out), job):
+    stop = Event()
+    try:
+        there = await asyncio.to_thread(_place, Path(path), Path(out), job, stop)
+    finally:
+        stop.set()  # the thread would go on when a person interrupts it
+    if not there:
         note(f"The dataset was packed elsewhere, as {job.download_url}. There: gleanset exports retry {job.id}")
         return None
     async with database.transaction() as session:
@@ -83,9 +97,8 @@ async def deliver(database: Database, job: ExportJob | None) -> str | None:
     return out
 
 
-def _place(packed: Path, out: Path, job: ExportJob) -> bool:
-    """A second name for its files where the disk allows it, copies otherwise; whole or not at all. False when its files
-    are those of another machine."""
+def _place(packed: Path, out: Path, job: ExportJob, stop: Event) -> bool:
+    """Copy it there, whole or not at all. False when its files are those of another machine."""
     if not packed.exists():
         return False
     if out.exists():
@@ -96,24 +109,59 @@ def _place(packed: Path, out: Path, job: ExportJob) -> bool:
             f" gleanset exports retry {job.id}"
         )
     part = out.with_name(f".{out.name}.part")
+    exports.discard(part)
     try:
-        if packed.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(packed, part, copy_function=_link)
-        else:
-            part.unlink(missing_ok=True)
-            _link(packed, part)
+        _copy(packed, part, job.file_size or 0, stop)
+        bring_to_disk(part)
         part.rename(out)
     except OSError as error:
         raise BadInput(
             f"The dataset cannot be put to {out}: {error.strerror or error}. It lies here: {packed}. When that is"
             f" mended: gleanset exports retry {job.id}"
         ) from error
+    finally:
+        exports.discard(part)
     return True
 
 
-def _link(file: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
-    try:
-        os.link(file, to)
-    except OSError:
-        shutil.copyfile(file, to)
+def _copy(packed: Path, part: Path, size: int, stop: Event) -> None:
+    """Files of their own, `size` bytes in all: what a person changes in theirs is not changed in what the server hands
+    out. The disk's blocks are shared where the file system can do that."""
+    shared = True
+    for file, to in _files(packed, part):
+        if shared and not _share(file, to):
+            shared = False
+            free = shutil.disk_usage(part.parent).free
+            if free < size:
+                raise OSError(errno.ENOSPC, f"it has {size:,} bytes, and {free:,} are free there")
+            if size >= _TAKES_A_WHILE:
+                note(f"The dataset is copied to {part.parent}: {size:,} bytes.")
+        if not shared:
+            with file.open("rb") as source, to.open("wb") as target:
+                while block := source.read(_BLOCK):
+                    if stop.is_set():
+                        raise OSError(errno.ECANCELED, "it was interrupted")
+                    target.write(block)
+
+
+def _files(packed: Path, part: Path) -> Iterator[tuple[Path, Path]]:
+    """Each file, and where it goes to, in a folder that is there."""
+    if not packed.is_dir():
+        yield packed, part
+        return
+    part.mkdir()
+    for each in packed.rglob("*"):
+        to = part / each.relative_to(packed)
+        if each.is_dir():
+            to.mkdir()
+        else:
+            yield each, to
+
+
+def _share(file: Path, to: Path) -> bool:
+    with file.open("rb") as source, to.open("wb") as target:
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError:  # another file system, or one that cannot do it
+            return False
+    return True

@@ -210,8 +210,9 @@ class Verdict(Value):
 class Comparison(Value):
     """How the verdicts of a validation differ from those of an earlier one of the same crawl job, in images.
 
-    `became_invalid_by` is by the reasons that images have now, `became_valid_by` by those that they had; an image counts
-    with each. `other_reasons`: invalid in both, for other reasons. `only_before`, `only_after`: judged by one alone.
+    `became_invalid_by` is by the reasons that images have now, `became_valid_by` by those that they had; an image
+    counts with each. `other_reasons`: invalid in both, for other reasons. `only_before`, `only_after`: judged by one
+    alone.
     """
 
     same: int

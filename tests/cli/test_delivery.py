@@ -148,6 +148,32 @@ def test_a_dataset_that_was_not_put_into_place_is_put_there(gathered: Cli, name:
     assert out.read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["birds.zip", "birds"])
+def test_what_a_person_does_with_theirs_is_not_done_to_what_the_server_has(gathered: Cli, name: str) -> None:
+    cli, out = gathered, gathered.folder / name
+    cli.ok("export", "1", "--out", name)
+    mine = out if out.is_file() else next(out.rglob("*.jpg"))
+    with mine.open("r+b") as file:
+        file.seek(300)
+        file.write(bytes(100))
+    assert not cli.run("verify", str(out), "--json").json["sound"]
+    [packed] = Path(cli.environment["GLEANSET_HOME"], "exports").glob("export-1.*")
+    assert cli.ok("verify", str(packed), "--json").json["sound"]
+    assert [path.name for path in cli.folder.iterdir() if "part" in path.name] == []
+
+
+@pytest.mark.parametrize("name", ["birds.zip", "birds"])
+def test_a_disk_without_room_is_one_sentence(gathered: Cli, name: str) -> None:
+    cli, out = gathered, gathered.folder / name
+    cli.ok("export", "1", "--out", name)
+    out.rename(cli.folder / "elsewhere")
+    undo(cli, "UPDATE export_jobs SET delivery = 'wanted', file_size = 10::bigint ^ 15")
+    told = complaint(cli.run("exports", "retry", "1"), 2)
+    assert f"cannot be put to {out}: it has 1,000,000,000,000,000 bytes, and " in told
+    assert "gleanset exports retry 1" in told
+    assert [path.name for path in cli.folder.iterdir() if "birds" in path.name] == []
+
+
 def digest(path: Path) -> str:
     return hashlib.sha256((path / "MANIFEST.sha256" if path.is_dir() else path).read_bytes()).hexdigest()
 
