@@ -207,14 +207,22 @@ class Verdict(Value):
     duplicate_of: int | None = None
 
 
+class RuleChange(Value):
+    """What a rule asked in the one validation and asks in the other; None where it asks nothing."""
+
+    before: Any = None
+    after: Any = None
+
+
 class Comparison(Value):
     """How the verdicts of a validation differ from those of an earlier one of the same crawl job, in images.
 
     `became_invalid_by` is by the reasons that images have now, `became_valid_by` by those that they had; an image
     counts with each. `other_reasons`: invalid in both, for other reasons. `only_before`, `only_after`: judged by one
-    alone.
+    alone. `rules`: those that differ, by their names.
     """
 
+    rules: dict[str, RuleChange] = {}
     same: int
     became_valid: int
     became_invalid: int

@@ -126,6 +126,7 @@ def test_two_validations_are_compared(
     compared = client.validation_jobs.compare(second, first)
     assert (compared.became_invalid, compared.other_reasons, compared.became_valid) == (3, 3, 0)
     assert compared.became_invalid_by == {"min_width": 3}
+    assert (compared.rules["min_width"].before, compared.rules["min_width"].after) == (None, 161)
     changes = list(client.validation_jobs.changes(second, first, "became_invalid"))
     assert [change.image_id for change in changes] == originals, "two pages"
     assert {(change.before.valid, *change.after.reasons) for change in changes} == {(True, "min_width")}
