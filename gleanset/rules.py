@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, Self, cast
 
+from gleanset.contradictions import GREYSCALE, LARGEST, contradictions
 from gleanset.errors import RuleError, SourceError
 from gleanset.presets import PRESETS
 from gleanset.sources.licence import UNKNOWN, parse_licences
@@ -40,20 +41,12 @@ FILE_DAMAGED = "file_damaged"
 """Reason code of an image whose file has other bytes than those that were stored."""
 
 SHAPES = ("landscape", "portrait", "square")
-GREYSCALE = 3.0
-"""Colourfulness below which a picture is grey, also one that was stored with colour."""
-ALPHA = frozenset({"png", "webp", "gif", "tiff", "avif", "bmp"})
-"""Formats in which a picture may be transparent."""
-ANIMATED = frozenset({"gif", "png", "webp", "avif"})
-"""Formats in which a picture may move."""
 NEED_NO_CREDIT = ("cc0", "pdm", "publicdomain")
 """Licences under which nobody has to be named."""
 MOST_DISTANCE = 64
 """Bits that near-duplicates may be asked to differ in: from about 90 on, pictures that have nothing in common do."""
-LARGEST = 2**31 - 1
-"""The largest whole number of a rule: no side is longer, and no database column counts further."""
 LARGEST_FILE = 2**63 - 1
-"""The same of the rules about bytes."""
+"""The same as LARGEST of the rules about bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +71,16 @@ LIMITS = (
     Limit("max_height", "height", "max", least=1),
     Limit("min_file_size", "file_size", "min"),
     Limit("max_file_size", "file_size", "max", least=1),
-    Limit("min_aspect_ratio", "aspect_ratio", "min"),
-    Limit("max_aspect_ratio", "aspect_ratio", "max"),
-    Limit("min_sharpness", "sharpness", "min"),
+    Limit("min_aspect_ratio", "aspect_ratio", "min", LARGEST),
+    Limit("max_aspect_ratio", "aspect_ratio", "max", LARGEST, least=1 / LARGEST),
+    Limit("min_sharpness", "sharpness", "min", (4 * 255) ** 2),
     Limit("min_contrast", "contrast", "min", 0.5),
     Limit("min_brightness", "brightness", "min", 1),
     Limit("max_brightness", "brightness", "max", 1),
     Limit("min_entropy", "entropy", "min", 8),
     Limit("max_entropy", "entropy", "max", 8),
-    Limit("max_uniformity", "uniformity", "max", 1),
-    Limit("min_colour", "colour", "min"),
+    Limit("max_uniformity", "uniformity", "max", 1, least=1 / 16),
+    Limit("min_colour", "colour", "min", 470),
     Limit("max_border", "border", "max", 1),
     Limit("greyscale", "greyscale", "is"),
     Limit("animated", "animated", "is"),
@@ -184,8 +177,6 @@ class Rules:
             if limit.bound == "max" and value < limit.least:
                 why = f"{limit.measure} is at least {limit.least}."
                 raise RuleError(f"{limit.rule}={value} leaves no image: {why}", limit.rule)
-            if limit.bound == "max" and value == 0 and limit.measure == "aspect_ratio":
-                raise RuleError(f"{limit.rule}=0 leaves no image: every image has some width.", limit.rule)
         if self.max_per_label == 0:
             raise RuleError("max_per_label=0 leaves no image.", "max_per_label")
         if self.near_duplicate_distance is not None and self.near_duplicate_distance > MOST_DISTANCE:
@@ -197,37 +188,9 @@ class Rules:
             for rule in ("across_jobs", "near_duplicate_distance"):
                 if getattr(self, rule) != _DEFAULTS[rule]:
                     raise RuleError(f"keep_duplicates keeps the copies that {rule} refuses: drop one of them.", rule)
-        for rules in self._contradictions():
+        for rules, why in contradictions(self):
             *before, last = (_said(name, getattr(self, name)) for name in rules)
-            raise RuleError(f"{', '.join(before)} and {last} leave no image.", rules[-1])
-
-    def _contradictions(self) -> Iterator[tuple[str, ...]]:
-        """Rules of which every image breaks one."""
-        for limit in LIMITS:
-            least, most = getattr(self, f"min_{limit.measure}", None), getattr(self, f"max_{limit.measure}", None)
-            if least is not None and most is not None and least > most:
-                yield f"min_{limit.measure}", f"max_{limit.measure}"
-        if (
-            self.min_width
-            and self.max_height
-            and self.min_width / self.max_height > (self.max_aspect_ratio or math.inf)
-        ):
-            yield "min_width", "max_height", "max_aspect_ratio"
-        if self.max_width and self.min_height and self.max_width / self.min_height < (self.min_aspect_ratio or 0):
-            yield "max_width", "min_height", "min_aspect_ratio"
-        if self.greyscale and self.min_colour is not None and self.min_colour >= GREYSCALE:
-            yield "greyscale", "min_colour"
-        if self.min_contrast and self.max_entropy == 0:  # of one tone alone
-            yield "min_contrast", "max_entropy"
-        if self.formats is not None:
-            if self.alpha and not ALPHA.intersection(self.formats):
-                yield "formats", "alpha"
-            if self.animated and not ANIMATED.intersection(self.formats):
-                yield "formats", "animated"
-            if self.alpha and self.animated and not (ALPHA & ANIMATED).intersection(self.formats):
-                yield "formats", "alpha", "animated"
-        if self.require_attribution and self.licences == (UNKNOWN,):
-            yield "require_attribution", "licences"
+            raise RuleError(f"{', '.join(before)} and {last} leave no image: {why}.", rules[-1])
 
     def as_dict(self) -> dict[str, Any]:
         """The rules that ask something, JSON-able; `Rules.parse` of it gives an equal value."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from pydantic import ValidationError
@@ -252,7 +252,7 @@ def _hashes(lines: Iterable[str]) -> Iterator[str]:
     first = next(lines, "")
     every = chain([first], lines)
     if first.startswith("{"):
-        rows: Iterable[dict[str, Any]] = (json.loads(line) for line in every if line.strip())
+        rows: Iterable[dict[str, Any]] = (_row(line) for line in every if line.strip())
     elif "sha256" in first.split(","):
         rows = csv.DictReader(every)
     else:
@@ -264,3 +264,13 @@ def _hashes(lines: Iterable[str]) -> Iterator[str]:
     for row in rows:
         if (row.get("split") or "test") == "test":
             yield original_sha256(row) or str(row.get("sha256"))
+
+
+def _row(line: str) -> dict[str, Any]:
+    try:
+        row: object = json.loads(line)
+    except RecursionError:
+        row = None
+    if not isinstance(row, dict):
+        raise ValueError(f"the line {line[:40].strip()!r} is no JSON object")  # noqa: TRY004 - of what was read
+    return cast("dict[str, Any]", row)

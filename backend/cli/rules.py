@@ -43,36 +43,62 @@ Rules = Annotated[
     ),
 ]
 _MOST_BYTES = 1_000_000
+_OF_A_SET = ("name", "version", "hash", "rules")
+"""What a rule set has, as `gleanset rules NAME --json` prints it; the hash follows from the rules, and is not read."""
 
 
 def parse_rules(single: list[str] | None, whole: str | None) -> tuple[dict[str, Any], str | None]:
     """Rules as `RuleSet.parse` takes them, and their name. Raises BadInput, and RuleError where they are used."""
     rules, name = ({"preset": whole}, None) if whole is None or whole in PRESETS else _read(Path(whole))
+    given: dict[str, str] = {}
     for text in single or []:
         rule, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not value:
             raise BadInput(f"A rule looks like min_width=256, not {text!r}.")
-        rules[rule] = None if value.lower() == "none" else value
-    return rules, name
+        if rule in given:
+            raise BadInput(f"The rule {rule} is given twice, as {given[rule]} and as {value}. Leave one out.")
+        given[rule] = value
+    return rules | {rule: None if value.lower() == "none" else value for rule, value in given.items()}, name
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
     try:
         with path.open("rb") as file:
-            given: object = jsonlib.loads(file.read(_MOST_BYTES))
+            given: object = jsonlib.loads(file.read(_MOST_BYTES), object_pairs_hook=_each_once)
     except OSError as error:
         raise BadInput(
             f"There is no preset and no file {str(path)!r}; the presets are: {', '.join(PRESETS)}. ({error.strerror})"
         ) from error
-    except ValueError as error:
-        raise BadInput(f"{path} is not JSON: {error}.") from error
+    except _Twice as error:
+        raise BadInput(f"{path} has {str(error)!r} twice. Leave one out.") from error
+    except (ValueError, RecursionError) as error:
+        reason = "it nests too deep" if isinstance(error, RecursionError) else error
+        raise BadInput(f"{path} is not JSON: {reason}.") from error
     document: Mapping[str, object] = cast("Mapping[str, object]", given) if isinstance(given, dict) else {}
     rules, name, version = document.get("rules"), document.get("name"), document.get("version", VERSION)
     if not isinstance(rules, dict) or not isinstance(name, str | None):
         raise BadInput(f'{path} is no rule set: it looks like {{"name": "birds", "rules": {{"min_width": 256}}}}.')
+    if unknown := document.keys() - _OF_A_SET:
+        raise BadInput(
+            f"{path} has {', '.join(map(repr, sorted(unknown)))} beside the rules, which means nothing: a rule set has"
+            f" {', '.join(_OF_A_SET)}."
+        )
     if version != VERSION:
         raise BadInput(f"{path} is of version {version} of the rules; this Gleanset knows {VERSION}.")
     return dict(cast("Mapping[str, Any]", rules)), name[:100] if name else None
+
+
+class _Twice(Exception):
+    """A name occurs twice in one object."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name)
+        found[name] = value
+    return found
 
 
 def rules(

@@ -51,7 +51,7 @@ def decode_cursor(cursor: str, most: int = 2**63 - 1) -> int:
 def _decoded(cursor: str) -> object:
     try:
         return json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         raise BadInput(_NOT_OURS, field="query.cursor") from None
 
 

@@ -64,7 +64,7 @@ def read(path: Path) -> tuple[Mapping[str, Any], dict[str, NDArray[Any]]]:
         head = cast("dict[str, Any]", json.loads(data[_START.size : begin].tobytes()))
         arrays = {name: _array(data, dtype, shape, begin + at) for name, dtype, shape, at in head["arrays"]}
         return head["note"], arrays
-    except (OSError, ValueError, LookupError, TypeError, struct.error) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, struct.error) as error:
         raise Damaged(f"{path} cannot be read: {error}") from error
 
 

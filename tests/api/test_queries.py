@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ def test_a_cursor_that_is_no_place_is_refused(endpoint: Endpoint, admin: httpx.C
     for place in FAR:
         assert ask(admin, endpoint, world, cursor=encode_cursor(place)).status_code in {200, 422}, place
     assert ask(admin, endpoint, world).status_code == 200
+
+
+def test_json_that_nests_too_deep_is_refused(admin: httpx.Client) -> None:
+    deep = base64.urlsafe_b64encode(b"[" * 20_000).decode().rstrip("=")
+    for path in ("/api/v1/projects", "/"):
+        assert admin.get(path, params={"cursor": deep}).status_code == 422, path
+    sent = {"Content-Type": "application/json"}
+    assert admin.post("/api/v1/projects", content=b"[" * 100_000, headers=sent).status_code in {400, 422}
 
 
 def test_how_far_a_list_counts_is_told_by_its_column(admin: httpx.Client) -> None:

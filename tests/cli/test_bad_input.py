@@ -62,6 +62,23 @@ def complaint(done: Done, code: int) -> str:
         (["crawl", "cat", "--rules", "new.json"], "of version 2 of the rules"),
         (["crawl", "cat", "--rules", "wrong.json"], "Did you mean min_width?"),
         (["crawl", "cat", "--rules", "posing.json"], "strict is the name of a preset"),
+        (["crawl", "cat", "--rules", "twice.json"], "twice.json has 'min_width' twice"),
+        (["crawl", "cat", "--rules", "more.json"], "'extra', 'min_width' beside the rules"),
+        (["crawl", "cat", "--rules", "deep.json"], "deep.json is not JSON: it nests too deep."),
+        (["crawl", "cat", "--rules", "many.json"], "many.json is not JSON"),
+        (
+            ["crawl", "cat", "--rule", "min_width=300", "--rule", "min_width=200"],
+            "The rule min_width is given twice, as 300 and as 200.",
+        ),
+        (["validate", "1", "--rule", "orientation=square", "--rule", "min_aspect_ratio=2"], "orientation=square leave"),
+        (
+            ["crawl", "cat", "--out", "x.zip", "--split", "80/20", "--fixed-test", "deep.json"],
+            "no SHA-256 of an image of a test set in deep.json",
+        ),
+        (
+            ["crawl", "cat", "--out", "x.zip", "--split", "80/20", "--fixed-test", "deep.jsonl"],
+            "[[[' is no JSON object",
+        ),
         (["validate", "1", "--rules", "standard", "--rule", "keep_duplicates=true"], "drop one of them"),
         (["validate", "77", "--dry-run"], "77"),
         (["validate", "1", "--rule", "min_width=9999999999", "--dry-run"], "a whole number up to 2147483647"),
@@ -86,6 +103,11 @@ def test_usage(cli: Cli, inside: Inside, arguments: list[str], said: str) -> Non
     (cli.folder / "list.json").write_text("[]")
     (cli.folder / "new.json").write_text('{"version": 2, "rules": {}}')
     (cli.folder / "wrong.json").write_text('{"name": "birds", "rules": {"min_widht": 1}}')
+    (cli.folder / "twice.json").write_text('{"rules": {"min_width": 1, "max_width": 5, "min_width": 2}}')
+    (cli.folder / "more.json").write_text('{"rules": {}, "min_width": 5, "extra": 1}')
+    (cli.folder / "deep.json").write_text("[" * 100_000)
+    (cli.folder / "many.json").write_text("[" + "0, " * 400_000 + "0]")
+    (cli.folder / "deep.jsonl").write_text('{"a": ' + "[" * 100_000)
     (cli.folder / "posing.json").write_text('{"name": "strict", "rules": {}}')
     assert said in complaint(inside(*arguments), 2)
 
