@@ -500,6 +500,7 @@ def luma(draw: st.DrawFn) -> NDArray[np.uint8]:
 def test_rules_that_a_picture_keeps_are_not_called_contradictory(pixels: NDArray[np.uint8]) -> None:
     encoded = cv2.imencode(".png", pixels)[1].tobytes()
     image = inspect(encoded)
+    image = replace(image, brightness=min(1, image.brightness))  # rounding may lead past white
     own = {limit.rule: getattr(image, limit.measure) for limit in BOUNDED if limit.measure != "aspect_ratio"}
     own |= {"min_aspect_ratio": image.width / image.height, "max_aspect_ratio": image.width / image.height}
     own |= {"orientation": shape(image.width, image.height, image.orientation), "formats": "png", "greyscale": True}
