@@ -19,7 +19,8 @@ from gleanset.window import PLACE, Place, Window
 _CROWD = 16  # windows of candidates that may wait for their hosts
 
 KnownUrls = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
-"""Tells which URLs of these candidates are accounted for already and need no visit."""
+"""Tells which URLs of these candidates are accounted for already and need no visit: those of the batches that were
+yielded are among them, so that a run need not remember what it met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class _Run:
         self._exhausted = False
         self._downloads = 0
         self._pages: deque[_PageInFlight] = deque()
-        self._seen: set[str] = set()
+        self._open: set[str] = set()  # URLs that are under way, or of which `known` cannot tell yet
         self._finished: list[tuple[_PageInFlight, Outcome]] = []
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -118,6 +119,7 @@ class _Run:
                 error, complete = self._error, self._limit_reached()
                 if taken or (ended and error is None):
                     yield self._handed_over(taken)
+                    self._open.difference_update(outcome.candidate.url for _, outcome in taken)
                 if complete:
                     return
                 if error is not None:
@@ -175,10 +177,10 @@ class _Run:
         self._wake.set()
 
     async def _start(self, page: Page) -> None:
-        new = [c for c in page.candidates if c.url not in self._seen]
+        new = [c for c in page.candidates if c.url not in self._open]
         known = await self._known(new) if new else ()
         fresh = list({c.url: c for c in reversed(new) if c.url not in known}.values())[::-1]
-        self._seen.update(c.url for c in fresh)
+        self._open.update(c.url for c in fresh)
         in_flight = _PageInFlight(len(fresh), page.cursor)
         self._pages.append(in_flight)
         for candidate in fresh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -182,3 +183,50 @@ async def test_a_store_error_ends_the_run_soon_however_much_still_finishes() -> 
     with pytest.raises(StoreError):
         await committing()
     assert visits < 200
+
+
+async def test_a_url_that_comes_back_at_any_time_is_visited_once() -> None:
+    pages = [[f"http://h/{n % 700}" for n in range(page * 30, page * 30 + 40)] for page in range(150)]
+    ledger, visits = Ledger(pages), Counter[str]()
+
+    async def gather(wanted: Candidate) -> Outcome:
+        visits[wanted.url] += 1
+        for _ in range(hash(wanted.url) % 40):
+            await asyncio.sleep(0)
+        return downloaded(wanted)
+
+    async with aclosing(crawl(listed(pages), gather, ledger.known, QUICK)) as batches:
+        async for batch in batches:
+            await asyncio.sleep(0.001)  # recorded some time after it was handed over
+            ledger.commit(batch)
+    assert visits == ledger.recorded == Counter(f"http://h/{n}" for n in range(700))
+
+
+async def test_a_run_remembers_nothing_of_what_is_recorded() -> None:
+    recorded = bytearray(40_000)
+
+    async def source() -> AsyncIterator[Page]:
+        for first in range(0, len(recorded), 200):
+            yield Page(tuple(candidate(f"http://h/{n}?{'x' * 200}") for n in range(first, first + 200)), "next")
+
+    def number(of: Candidate) -> int:
+        return int(of.url.split("?")[0].rsplit("/", 1)[1])
+
+    async def known(candidates: Sequence[Candidate]) -> Collection[str]:
+        return {each.url for each in candidates if recorded[number(each)]}
+
+    async def gather(wanted: Candidate) -> Outcome:
+        return failed(wanted)
+
+    held: list[int] = []
+    tracemalloc.start()
+    try:
+        async with aclosing(crawl(source(), gather, known)) as batches:
+            async for batch in batches:
+                for outcome in batch.outcomes:
+                    recorded[number(outcome.candidate)] = 1
+                held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sum(recorded) == len(recorded)
+    assert max(held[len(held) // 2 :]) < max(held[: len(held) // 2]) + 1_000_000, "it is as large as at first"
