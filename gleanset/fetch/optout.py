@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 from gleanset.fetch.patterns import covers
@@ -24,7 +24,12 @@ TdmFile = tuple[tuple[str, bool | None], ...]
 
 
 def robots_tag(values: Iterable[str]) -> str | None:
-    """The first directive of the X-Robots-Tag headers that keeps us out, in lower case.
+    """The first directive of the X-Robots-Tag headers that keeps us out, in lower case."""
+    return next((said for said in directives(values) if said in _OUT), None)
+
+
+def directives(values: Iterable[str]) -> Iterator[str]:
+    """All directives of the X-Robots-Tag headers that concern us, in lower case.
 
     A user agent before a directive binds it and those behind it, up to the next user agent of the same header.
     """
@@ -34,9 +39,8 @@ def robots_tag(values: Iterable[str]) -> str | None:
             directive = part
             while (match := _PREFIX.match(directive)) and match[1].lower() not in _WITH_VALUE:
                 ours, directive = match[1].lower() in _OURS, match[2]
-            if ours and (said := directive.strip().lower()) in _OUT:
-                return said
-    return None
+            if ours:
+                yield directive.strip().lower()
 
 
 def tdm_header(values: Iterable[str]) -> bool | None:

@@ -39,7 +39,8 @@ _READ = {
     "script",
 }
 _NO_PICTURES = {"noindex", "none", "noimageindex", "noai", "noimageai"}
-_NO_LINKS = {"nofollow", "none"}
+NO_LINKS = {"nofollow", "none"}
+"""What robots are told that shall not follow a page's links."""
 _BACKGROUND = re.compile(r"background(?:-image)?\s*+:([^;{}]*+)", re.IGNORECASE)
 _CSS_URL = re.compile(r"url\(\s*+(?:\"([^\"]*+)\"|'([^']*+)'|([^)\"'\s]*+))", re.IGNORECASE)
 _SOCIAL = {"og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src"}
@@ -48,11 +49,13 @@ _STATED = {f"{image}:{name}": name for image in ("og:image", "twitter:image") fo
 
 @dataclass(frozen=True, slots=True)
 class WebPage:
-    """`pictures` is empty where the page opts out of being collected, `links` where it asks not to be followed."""
+    """`pictures` is empty where the page opts out of being collected, by the tag that `refused` tells of, and `links`
+    where it asks not to be followed."""
 
     title: str | None
     pictures: tuple[Picture, ...]
     links: tuple[str, ...]
+    refused: str | None = None
 
 
 @dataclass(slots=True)
@@ -88,7 +91,8 @@ class _Reader:
         self._found: list[_Found | str] = []  # a text is a script of JSON-LD
         self._links: dict[str, None] = {}
         self._licences: list[str] = []
-        self._may_take = self._may_follow = True
+        self._refused: str | None = None
+        self._may_follow = True
         self._figures: list[_Figure] = []
         self._captioned: _Figure | None = None
         self._sources: list[Variant] | None = None
@@ -96,13 +100,14 @@ class _Reader:
 
     def page(self, url: str) -> WebPage:
         base = absolute(url, self._base) or url
-        pictures = merged(_pictures(self._found, base), _MOST_PICTURES) if self._may_take else ()
+        pictures = merged(_pictures(self._found, base), _MOST_PICTURES) if self._refused is None else ()
         licence = _one_licence(self._licences, base)
         links = dict.fromkeys(link for href in self._links if (link := absolute(base, href)))
         return WebPage(
             self._title,
             tuple(_licensed(picture, licence, "page") for picture in pictures),
             tuple(links) if self._may_follow else (),
+            self._refused,
         )
 
     def take(self, piece: Tag | str) -> None:
@@ -181,11 +186,12 @@ class _Reader:
         name = (stated.get("property") or stated.get("name", "")).strip().lower()
         content = stated.get("content", "").strip()
         if name in {"robots", PRODUCT}:
-            directives = {word.strip() for word in content.lower().split(",")}
-            self._may_take = self._may_take and not directives & _NO_PICTURES
-            self._may_follow = self._may_follow and not directives & _NO_LINKS
+            directives = [word.strip() for word in content.lower().split(",")]
+            said = next((word for word in directives if word in _NO_PICTURES), None)
+            self._refused = self._refused or (said and f"{name}: {said}")
+            self._may_follow = self._may_follow and NO_LINKS.isdisjoint(directives)
         elif name == "tdm-reservation":
-            self._may_take = self._may_take and content != "1"
+            self._refused = self._refused or ("tdm-reservation: 1" if content == "1" else None)
         elif name == "og:image:secure_url" and self._social is not None and self._social.found == "og":
             self._social.variants = [Variant(content)]
         elif name in _SOCIAL:

@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import urljoin, urlsplit
 
 from gleanset.errors import FetchFailed, OutcomeError, SourceError
+from gleanset.fetch.optout import directives
 from gleanset.sources import html, sitemap
 from gleanset.sources.base import Http, Response, SourceInfo
 from gleanset.sources.frontier import Frontier, Visit, site_of
@@ -148,8 +149,18 @@ class _Walk:
     async def _read_page(self, visit: Visit, url: str, response: Response) -> list[Found]:
         charset = _CHARSET.search(response.headers.get("Content-Type", ""))
         page = await asyncio.to_thread(html.extract, response.body, url, charset[1] if charset else None)
-        self._let_in(page.links, visit.depth + 1)
+        if _may_follow(response):
+            self._let_in(page.links, visit.depth + 1)
+        if page.refused and self._is_all():
+            raise SourceError(
+                f"The start page {visit.url} does not want to be collected (its meta tag says {page.refused}), and"
+                " leads to no other page. Respect it."
+            )
         return [(url, page.title, picture) for picture in page.pictures]
+
+    def _is_all(self) -> bool:
+        """Whether nothing is read beside the start."""
+        return self._frontier.let_in_pages == 1 and not self._frontier.let_in_sitemaps
 
     async def _read_sitemap(self, visit: Visit, url: str, body: bytes) -> list[Found]:
         listed = await asyncio.to_thread(sitemap.parse, body, url)
@@ -200,6 +211,11 @@ def _start_url(given: str | None) -> str:
     if url is None:
         raise SourceError(f"A website needs the http or https address of a page or a sitemap, not {given!r}.")
     return url
+
+
+def _may_follow(response: Response) -> bool:
+    said = (value for name, value in response.headers.items() if name.lower() == "x-robots-tag")
+    return html.NO_LINKS.isdisjoint(directives(said))
 
 
 def _is_page(response: Response) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -204,6 +205,42 @@ async def test_pages_that_opt_out_are_passed_over(http: Fetcher) -> None:
     }
     async with FakeSite(files) as site:
         assert await urls(http, site, start(site, depth=5)) == ["/b.jpg", "/e.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("<meta name=robots content='noimageindex, noai'>", "robots: noimageindex"),
+        ("<meta name=gleanset content=none>", "gleanset: none"),
+        ("<meta name=tdm-reservation content=1>", "tdm-reservation: 1"),
+    ],
+)
+async def test_a_start_that_opts_out_is_told_when_there_is_nothing_else(http: Fetcher, tag: str, said: str) -> None:
+    files = {"/": page("a.jpg", links=("/b",), head=tag), "/b": page("b.jpg")}
+    async with FakeSite(files) as site:
+        for options in ({"depth": 0}, {"max_pages": 1}):
+            with pytest.raises(SourceError) as caught:
+                await read(Website(http), start(site, **options))
+            assert f"The start page {site.origin}/ does not want to be collected" in str(caught.value)
+            assert f"(its meta tag says {said}), and leads to no other page." in str(caught.value)
+            assert not caught.value.retryable
+        assert "/b" not in site.asked
+
+
+@pytest.mark.parametrize(
+    ("tag", "found"),
+    [
+        ("nofollow", ["/a.jpg"]),
+        ("noarchive, gleanset: NoFollow", ["/a.jpg"]),
+        ("otherbot: nofollow", ["/a.jpg", "/b.jpg"]),
+        ("noarchive", ["/a.jpg", "/b.jpg"]),
+    ],
+)
+async def test_links_are_not_followed_where_a_header_says_so(http: Fetcher, tag: str, found: list[str]) -> None:
+    first = page("a.jpg", links=("/b",))
+    files = {"/": replace(first, headers=first.headers | {"X-Robots-Tag": tag}), "/b": page("b.jpg")}
+    async with FakeSite(files) as site:
+        assert await urls(http, site, start(site)) == found
 
 
 async def test_a_sitemap_leads_to_pages_pictures_and_sitemaps(http: Fetcher) -> None:
