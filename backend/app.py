@@ -36,7 +36,7 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         store = Store(settings.store_place)
-        thumbnails = Thumbnails(store, settings.max_pixels, settings.threads)
+        thumbnails = Thumbnails(store, settings.max_pixels, settings.decoders)
         async with open_events(database) as events, open_preview(settings, database) as preview:
             app.state.service = Service(
                 settings=settings,

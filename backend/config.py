@@ -51,8 +51,10 @@ class Settings(BaseSettings):
         default=1000, ge=1, description="Most images recorded in one transaction; two a second at least."
     )
     chunks_at_once: int = Field(default=4, ge=1, description="Chunks that one worker process runs at once.")
-    threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="Threads that decode images, a worker process."
+    decoders: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        description="Processes that decode images, a worker.",
     )
     timeout: float = Field(
         default=60.0, gt=0, description="Seconds on the network for one image, its redirects and retries together."

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.web import CACHE
 
-THREADS = os.cpu_count() or 1
-"""Decoding threads of a worker, as Gleanset's settings have it."""
+DECODERS = os.cpu_count() or 1
+"""Decoders of a worker, as Gleanset's settings have it."""
 
 
 @dataclass(frozen=True, slots=True)

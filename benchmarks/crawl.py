@@ -6,14 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import decode, peers
-from benchmarks.contestants import THREADS, Run, crawl_command, run_gleanset, typed
+from benchmarks.contestants import DECODERS, Run, crawl_command, run_gleanset, typed
 from benchmarks.report import Result, versions
 from benchmarks.turns import COLUMNS, Turns, take_turns
 from benchmarks.web import pictures, scratch, write_list
 from tests.nginx import Nginx
 
 OURS = "gleanset crawl"
-FLOOR = f"decode floor: inspect, {THREADS} threads"
+FLOOR = f"decode floor: inspect, {DECODERS} processes"
 ORIGINALS: dict[str, dict[str, object]] = {
     "img2dataset": {"resize_mode": "no"},
     "img2dataset --skip_reencode": {"resize_mode": "no", "skip_reencode": True},
@@ -36,7 +36,7 @@ def measure(*, quick: bool) -> Result:
             contestants[name] = partial(peers.run_img2dataset, urls=urls, count=count, options=options)
         for name, (script, at_once) in SCRIPTS.items():
             contestants[name] = partial(peers.run_script, urls=urls, count=count, script=script, at_once=at_once)
-        turns = take_turns({**contestants, FLOOR: lambda _: Run(count, decode.seconds(files, THREADS))}, repetitions)
+        turns = take_turns({**contestants, FLOOR: lambda _: Run(count, decode.seconds(files, DECODERS))}, repetitions)
     return _result(turns, count, repetitions, sum(path.stat().st_size for path in files))
 
 
@@ -57,8 +57,8 @@ def _result(turns: Turns, count: int, repetitions: int, size: int) -> Result:
             " Scrapy's `elapsed_time_seconds`; of icrawler to the last file, behind which it waits five seconds more.",
             "gleanset: originals, hashes, quality measures and provenance, in PostgreSQL. The others: files. Scrapy,"
             " and img2dataset without --skip_reencode, encode every picture again.",
-            f"Decode floor: the same files read into memory beforehand, `gleanset.inspect.inspect` on {THREADS} threads"
-            f" as the worker has them, nothing else. The crawl's own clock reaches {share:.0%} of it.",
+            f"Decode floor: the same files read into memory beforehand, `gleanset.inspect.inspect` in {DECODERS}"
+            f" processes as the worker has them, nothing else. The crawl's own clock reaches {share:.0%} of it.",
         ),
         commands=(
             typed(crawl_command(Path("list.txt"), count)),

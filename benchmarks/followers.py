@@ -17,7 +17,7 @@ from backend.db import Database
 from backend.models import CrawlJob
 from backend.schemas.plans import CrawlPlan, UrlList
 from backend.services import crawl_jobs, profiles
-from benchmarks.contestants import THREADS, Run, environment
+from benchmarks.contestants import DECODERS, Run, environment
 from benchmarks.jobs import ended, workers
 from benchmarks.report import Result, versions
 from benchmarks.servers import key_of_owner, serving
@@ -59,7 +59,7 @@ async def _crawl(home: Path, urls: Path, events: list[int], followers: int) -> R
             key = await key_of_owner(session)
         with (
             serving(home) as (url, _),
-            workers(home, 1, THREADS) as worker,
+            workers(home, 1, DECODERS) as worker,
             _following(url, job, key, followers, events),
         ):
             async with database.transaction() as session:

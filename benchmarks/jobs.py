@@ -17,7 +17,7 @@ from backend.models import CrawlJob
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan, UrlList
 from backend.services import crawl_jobs, profiles
-from benchmarks.contestants import THREADS, Run, gleanset, gleanset_environment
+from benchmarks.contestants import DECODERS, Run, gleanset, gleanset_environment
 
 # Rows as a crawl writes them, with addresses and hashes as scattered; the files they name are not there.
 FILL = """
@@ -45,15 +45,15 @@ def run_by_workers(
     urls: Path,
     *,
     processes: int = 1,
-    threads: int = THREADS,
+    decoders: int = DECODERS,
     rows_per_chunk: int = 10_000,
     rows_before: int = 0,
 ) -> Run:
     """A crawl of the list, by the job's own clock. `rows_before`: images the job is given before it begins."""
-    return asyncio.run(_run(folder / "home", urls, processes, threads, rows_per_chunk, rows_before))
+    return asyncio.run(_run(folder / "home", urls, processes, decoders, rows_per_chunk, rows_before))
 
 
-async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_chunk: int, rows_before: int) -> Run:
+async def _run(home: Path, urls: Path, processes: int, decoders: int, rows_per_chunk: int, rows_before: int) -> Run:
     plan = CrawlPlan(lists=[UrlList(path=str(urls))], allow_private=True, own_hosts=["127.0.0.1"])
     queries = crawl_jobs.plan_queries([], plan, rows_per_chunk=rows_per_chunk)
     count = crawl_jobs.rows_of(queries)
@@ -66,7 +66,7 @@ async def _run(home: Path, urls: Path, processes: int, threads: int, rows_per_ch
             )
         if rows_before:
             fill(database, job.id, rows_before)
-        with workers(home, processes, threads) as worker:
+        with workers(home, processes, decoders) as worker:
             async with database.transaction() as session:
                 await crawl_jobs.start(session, job.id, queries, user_id=None)
             job = await ended(database, job.id, worker)
@@ -89,10 +89,10 @@ def fill(database: Database, job_id: int, rows: int) -> None:
 
 
 @contextmanager
-def workers(home: Path, processes: int, threads: int) -> Generator[subprocess.Popen[bytes]]:
+def workers(home: Path, processes: int, decoders: int) -> Generator[subprocess.Popen[bytes]]:
     """Workers that wait for something to do."""
     log = home / "worker.log"
-    environment = gleanset_environment(home) | {"GLEANSET_THREADS": str(threads)}
+    environment = gleanset_environment(home) | {"GLEANSET_DECODERS": str(decoders)}
     command = gleanset("worker", "--processes", str(processes))
     with log.open("wb") as output:
         worker = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)

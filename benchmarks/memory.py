@@ -1,4 +1,4 @@
-"""Resident memory of the process that crawls, over a short list and one ten times as long."""
+"""Memory of the processes that crawl, over a short list and one ten times as long."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def measure(*, quick: bool) -> Result:
         rows=rows,
         figures={str(count): m for count, m in measured.items()},
         notes=(
-            f"Resident set of the process that fetches and decodes, sampled every {EVERY * 1000:.0f} ms; "
+            f"The worker and its decoders together (proportional set size), sampled every {EVERY * 1000:.0f} ms; "
             "shared libraries count, PostgreSQL's own processes do not.",
             f"The longer list names the same {counts[0]:,} files under other query strings.",
         ),
@@ -80,13 +80,13 @@ def _watch(folder: Path, count: int) -> dict[str, Any]:
 
 
 def _sample(process: subprocess.Popen[bytes]) -> list[int]:
-    """Bytes resident in the largest of our Python processes, until the command ends."""
+    """Bytes of our Python processes together, until the command ends; what they share counts once."""
     samples: list[int] = []
     root = psutil.Process(process.pid)
     while process.poll() is None:
         try:
             ours = [p for p in (root, *root.children(recursive=True)) if p.name().startswith(("python", "gleanset"))]
-            samples.append(max(p.memory_info().rss for p in ours))
+            samples.append(sum(p.memory_full_info().pss for p in ours))
         except (psutil.NoSuchProcess, ValueError):
             continue
         time.sleep(EVERY)

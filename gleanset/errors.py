@@ -8,6 +8,7 @@
     │   └── ImageRefused        we said no: private address, too large, not an image ...
     ├── RuleError               a validation rule is unknown, malformed or contradicts another
     ├── StoreError              a blob cannot be written or read
+    ├── DecoderError            no process can be had that decodes images
     ├── ExportError             a dataset cannot be packed
     │   ├── NotAnExport         what was given to be read is no dataset, or cannot be had
     │   ├── NotDelivered        a packed dataset does not get to where it was asked for
@@ -33,6 +34,7 @@ Messages are whole sentences for a person: what happened, and what to do where t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from gleanset.types import Reason
@@ -63,6 +65,9 @@ class OutcomeError(GleansetError):
         self.detail = detail
         self.cause = cause
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), cause=self.cause), (self.reason, self.detail)
+
     @property
     def told(self) -> str:
         """What happened in the first place, for a person."""
@@ -88,6 +93,10 @@ class RuleError(GleansetError):
 
 class StoreError(GleansetError):
     """A blob cannot be written or read."""
+
+
+class DecoderError(GleansetError):
+    """The processes that decode images cannot be started, or fail in a way of their own."""
 
 
 class ExportError(GleansetError):

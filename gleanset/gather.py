@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
+from gleanset.decoders import Decoders
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Conditions, Fetcher, Response, validators
-from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
+from gleanset.inspect import InspectLimits
+from gleanset.keep import Keep, Kept
 from gleanset.sources.licence import check_licence
 from gleanset.store import Store, blob_key
-from gleanset.threads import Threads
-from gleanset.types import Candidate, Downloaded, Failed, Inspection, Known, Outcome, Refused, ResizedFile
+from gleanset.types import Candidate, Downloaded, Failed, Known, Outcome, Refused
 
 Fetch = Callable[[Candidate], Awaitable[Response]]
 """Gets a candidate's bytes, or raises OutcomeError."""
@@ -33,29 +32,19 @@ class GatherOptions:
     keep_original: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is kept of an image: its `files` by key, the one that stands for it first; none that are stored already."""
-
-    inspection: Inspection
-    key: str
-    resized: ResizedFile | None
-    files: Sequence[tuple[str, bytes]] = ()
-
-
 class Gatherer:
     """Takes one candidate the whole way: fetch, inspect, store.
 
     A candidate that is known is only asked whether it has changed, and not inspected again when it has not.
-    `threads` runs the decoding, which releases the GIL; one a core is right. `fetch` takes the place of the fetcher for
-    candidates whose bytes do not come over HTTP.
+    `decoders` inspect and, on a local disk, store what came; one a core is right. `fetch` takes the place of the
+    fetcher for candidates whose bytes do not come over HTTP.
     """
 
     def __init__(
         self,
         fetcher: Fetcher,
         store: Store,
-        threads: Threads,
+        decoders: Decoders,
         limits: InspectLimits,
         options: GatherOptions | None = None,
         fetch: Fetch | None = None,
@@ -63,7 +52,7 @@ class Gatherer:
         self._fetcher = fetcher
         self._fetch = fetch
         self._store = store
-        self._threads = threads
+        self._decoders = decoders
         self._limits = limits
         self._options = options or GatherOptions()
 
@@ -78,17 +67,19 @@ class Gatherer:
                 response = await self._fetch(candidate)
             etag, last_modified = validators(response.headers)
             if known is not None and response.status == 304:
-                kept = _Kept(known.inspection, known.key, known.resized)
+                kept = None
                 etag, last_modified = etag or known.etag, last_modified or known.last_modified
             else:
-                kept = await self._threads.run(partial(self._keep, known), response.body)
+                kept = await self._decoders.run(self._keep(known), response.body)
+            if kept is None:
+                assert known is not None
+                kept = Kept(known.inspection, known.key, known.resized)
         except FetchFailed as failure:
             return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
         except ImageRefused as refusal:
             return Refused(candidate=candidate, reason=refusal.reason, detail=refusal.detail, fetched_at=_now())
-        if not self._store.is_local:
-            for key, data in kept.files:
-                await self._store.put(key, data)
+        for key, data in kept.files:
+            await self._store.put(key, response.body if data is None else data)
         return Downloaded(
             candidate=candidate,
             inspection=kept.inspection,
@@ -112,24 +103,14 @@ class Gatherer:
                 return None
         return known
 
-    def _keep(self, known: Known | None, body: bytes) -> _Kept:
-        """In a thread: inspect bytes that are not the known ones and, on a local disk, store them while at hand."""
-        if known is not None and hashlib.sha256(body).hexdigest() == known.inspection.sha256:
-            return _Kept(known.inspection, known.key, known.resized)
-        files: list[tuple[str, bytes]] = []
-        resized = None
-        if self._options.resize is None:
-            inspection = inspect(body, self._limits)
-        else:
-            inspection, copy = inspect_and_resize(body, self._limits, self._options.resize)
-            files.append((blob_key(copy.sha256, "jpeg"), copy.data))
-            resized = ResizedFile(width=copy.width, height=copy.height, file_size=len(copy.data), sha256=copy.sha256)
-        if resized is None or self._options.keep_original:
-            files.insert(0, (blob_key(inspection.sha256, inspection.format), body))
-        if self._store.is_local:
-            for key, data in files:
-                self._store.put_now(key, data)
-        return _Kept(inspection, files[0][0], resized, files)
+    def _keep(self, known: Known | None) -> Keep:
+        return Keep(
+            folder=str(self._store.folder) if self._store.folder is not None else None,
+            limits=self._limits,
+            resize=self._options.resize,
+            keep_original=self._options.keep_original,
+            unless=known.inspection.sha256 if known is not None else None,
+        )
 
 
 def _conditions(known: Known) -> Conditions:

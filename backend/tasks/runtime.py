@@ -1,4 +1,4 @@
-"""What the tasks of one worker process share: database, store, HTTP clients and decoding threads."""
+"""What the tasks of one worker process share: database, store, HTTP clients and decoders."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from backend.schemas.plans import CrawlPlan
 from backend.services import hosts
 from backend.tasks.client import Client, SharedBook
 from backend.tasks.ledger import Ledger
+from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, Response
 from gleanset.gather import Fetch, Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits
 from gleanset.sources import Reader, Source
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Candidate, Query
 
 _FILES = 32_768
@@ -39,10 +39,10 @@ class Runtime:
         self.ledger = ledger
         self.store = Store(settings.store_place)
         self.stopping = asyncio.Event()
-        self._threads = Threads(settings.threads)
+        self._decoders = Decoders(settings.decoders)
         self._clients: dict[str, Client] = {}
         self._stack = stack
-        stack.callback(self._threads.close)
+        stack.callback(self._decoders.close)
 
     async def client(self, plan: CrawlPlan) -> Client:
         """The client for jobs of this kind: one for all but those that may go where others may not."""
@@ -56,8 +56,8 @@ class Runtime:
         return self._clients[key]
 
     async def hash_of(self, key: str) -> str | None:
-        """SHA-256 of a stored file as it is now, read by one of the threads; None when it is gone."""
-        return await self._threads.run(self.store.sha256, key)
+        """SHA-256 of a stored file as it is now, read by a thread; None when it is gone."""
+        return await asyncio.to_thread(self.store.sha256, key)
 
     def give_back_when_stopping(self) -> None:
         """Raises CancelledError when the worker stops, as if the task had been interrupted: the queue runs it again."""
@@ -68,12 +68,13 @@ class Runtime:
     async def gatherer(self, client: Client, source: Source, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:
         """What takes the candidates of a query the whole way, over HTTP or from where the source has them."""
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
+        self._decoders.start()  # while the first pictures are fetched
         options = GatherOptions(licences=plan.licences, resize=plan.resize, keep_original=plan.keep_original)
         async with AsyncExitStack() as stack:
             fetch = None
             if isinstance(source, Reader):
                 fetch = _from(await stack.enter_async_context(source.reading(query, client.fetcher.options.max_bytes)))
-            yield Gatherer(client.fetcher, self.store, self._threads, limits, options, fetch)
+            yield Gatherer(client.fetcher, self.store, self._decoders, limits, options, fetch)
 
 
 def _from(read: Callable[[Candidate], Awaitable[bytes]]) -> Fetch:

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gleanset.crawl import CrawlOptions, crawl
+from gleanset.decoders import Decoders
 from gleanset.errors import StoreError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Outcome, Page, Refused
 from tests.engine.crawling import (
     QUICK,
@@ -302,8 +302,8 @@ async def test_fetch_inspect_and_store(tmp_path: Path) -> None:
     options = FetchOptions(allow_private=True, back_off=0.01, attempts=1)
     async with Hostile(dict(answers)) as server, Fetcher(options) as fetcher:
         urls = [server.url(path) for path in answers] + [server.url("/missing"), "file:///etc/passwd"]
-        with closing(Threads(2)) as threads:
-            gather = Gatherer(fetcher, store, threads, InspectLimits()).gather
+        with closing(Decoders(2)) as decoders:
+            gather = Gatherer(fetcher, store, decoders, InspectLimits()).gather
             batches = await all_of(crawl(listed([urls]), gather, nothing_known, QUICK))
         outcomes = {o.candidate.url.removeprefix(server.url("")): o for b in batches for o in b.outcomes}
     told = {
@@ -333,7 +333,7 @@ async def test_a_store_that_cannot_write_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "blobs").rmdir()
     (tmp_path / "blobs").write_bytes(b"a file where the folder was")
     async with Hostile({"/a.png": reply(picture())}) as server, Fetcher(FetchOptions(allow_private=True)) as fetcher:
-        with closing(Threads(1)) as threads:
-            gather = Gatherer(fetcher, store, threads, InspectLimits()).gather
-            with pytest.raises(StoreError, match="cannot be written"):
+        with closing(Decoders(1)) as decoders:
+            gather = Gatherer(fetcher, store, decoders, InspectLimits()).gather
+            with pytest.raises(StoreError, match="cannot be opened"):
                 await all_of(crawl(listed([[server.url("/a.png")]]), gather, nothing_known, QUICK))

@@ -22,6 +22,7 @@ import pytest
 from yarl import URL
 
 from gleanset.crawl import CrawlOptions, crawl
+from gleanset.decoders import Decoders
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.address import AddrInfo, guarded_socket, is_public
@@ -29,7 +30,6 @@ from gleanset.fetch.wire import Wire
 from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Downloaded, Outcome, Pace, Reason
 from tests.engine.crawling import all_of, listed, nothing_known, picture
 from tests.engine.hostile import (
@@ -205,8 +205,8 @@ def told_by_date(seconds: int) -> Handler:
 
 async def crawled(fetcher: Fetcher, store: Store, urls: list[str]) -> list[Outcome]:
     pages = [urls[at : at + 50] for at in range(0, len(urls), 50)]
-    with closing(Threads(2)) as threads:
-        gather = Gatherer(fetcher, store, threads, InspectLimits()).gather
+    with closing(Decoders(2)) as decoders:
+        gather = Gatherer(fetcher, store, decoders, InspectLimits()).gather
         batches = await all_of(crawl(listed(pages), gather, nothing_known, CrawlOptions(window=256)))
     assert batches[-1].exhausted
     return [outcome for batch in batches for outcome in batch.outcomes]

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded, Failed, Known, Outcome, Pace, Reason, Refused
 from tests.engine.crawling import candidate, picture
 from tests.engine.hostile import Asked, Handler, Hostile, redirect, reply, status
@@ -30,13 +30,13 @@ class Place:
     server: Hostile
     fetcher: Fetcher
     store: Store
-    threads: Threads
+    decoders: Decoders
     folder: Path
 
     async def visit(self, wanted: Candidate | str, options: GatherOptions | None = None) -> Outcome:
         if isinstance(wanted, str):
             wanted = candidate(self.server.url(wanted))
-        return await Gatherer(self.fetcher, self.store, self.threads, InspectLimits(), options).gather(wanted)
+        return await Gatherer(self.fetcher, self.store, self.decoders, InspectLimits(), options).gather(wanted)
 
     async def had(self, path: str, options: GatherOptions | None = None) -> Downloaded:
         outcome = await self.visit(path, options)
@@ -54,8 +54,8 @@ class Place:
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     store = Store(str(tmp_path / "blobs"))
     async with Hostile() as server, Fetcher(OPTIONS) as fetcher:
-        with closing(Threads(1)) as threads:
-            yield Place(server, fetcher, store, threads, tmp_path / "blobs")
+        with closing(Decoders(1)) as decoders:
+            yield Place(server, fetcher, store, decoders, tmp_path / "blobs")
 
 
 def again(had: Downloaded) -> Candidate:

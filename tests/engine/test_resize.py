@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Candidate, Downloaded
 from tests.engine.hostile import Hostile, reply
 from tests.engine.pictures import VARIANTS, encode, photo, sample
@@ -77,8 +77,8 @@ async def test_copies_are_stored_instead_of_originals_or_beside_them(
     store = Store(str(tmp_path))
     options = GatherOptions(resize=64, keep_original=keep_original)
     async with Hostile({"/a.jpg": reply(data)}) as server, Fetcher(FetchOptions(allow_private=True)) as fetcher:
-        with closing(Threads(1)) as threads:
-            gatherer = Gatherer(fetcher, store, threads, LIMITS, options)
+        with closing(Decoders(1)) as decoders:
+            gatherer = Gatherer(fetcher, store, decoders, LIMITS, options)
             outcome = await gatherer.gather(Candidate(url=server.url("/a.jpg"), label="x", source="urls"))
     assert isinstance(outcome, Downloaded)
     assert outcome.resized is not None

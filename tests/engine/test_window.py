@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from gleanset.crawl import CrawlOptions, crawl
+from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Downloaded, Pace
 from gleanset.window import PLACE, Window, has_place, leave_place, take_place
 from tests.engine.crawling import listed, nothing_known, picture
@@ -56,11 +56,11 @@ async def test_a_slow_host_holds_up_no_other_and_the_window_is_kept(tmp_path: Pa
     answers = {"/robots.txt": reply(b"User-agent: *\nCrawl-delay: 20\n"), **dict.fromkeys(paths, some_time)}
     options = FetchOptions(allow_private=True, pace=Pace(8), back_off=0.01)
     slow, brisk = Hostile(dict(answers)), [Hostile(dict.fromkeys(paths, some_time)) for _ in range(3)]
-    threads = Threads(1)
+    decoders = Decoders(1)
     async with slow, brisk[0], brisk[1], brisk[2], Fetcher(options) as fetcher:
         urls = [slow.url(path) for path in paths]
         urls += [server.url(path) for path in paths for server in brisk]
-        gather = Gatherer(fetcher, Store(str(tmp_path)), threads, InspectLimits()).gather
+        gather = Gatherer(fetcher, Store(str(tmp_path)), decoders, InspectLimits()).gather
         had: list[str] = []
         began = time.monotonic()
         batches = crawl(listed([urls]), gather, nothing_known, CrawlOptions(window=4, batch=10, flush_after=0.05))
@@ -73,13 +73,13 @@ async def test_a_slow_host_holds_up_no_other_and_the_window_is_kept(tmp_path: Pa
         assert {url.rpartition("/")[0] for url in had} == {server.url("") for server in brisk}
         assert slow.paths() == ["/robots.txt"]
     assert under_way[1] == 4
-    threads.close()
+    decoders.close()
 
 
 async def test_questions_for_rules_stand_in_the_window_too(tmp_path: Path) -> None:
     names = [f"h{n}.test" for n in range(40)]
     options = FetchOptions(allow_private=True, hosts=dict.fromkeys(names, "127.0.0.1"), back_off=0.01)
-    threads = Threads(1)
+    decoders = Decoders(1)
 
     async def some_time(_: Asked, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
@@ -87,14 +87,14 @@ async def test_questions_for_rules_stand_in_the_window_too(tmp_path: Path) -> No
 
     answers = dict.fromkeys(("/robots.txt", "/.well-known/tdmrep.json", "/a"), some_time)
     async with Hostile(dict(answers)) as server, Fetcher(options) as fetcher:
-        gather = Gatherer(fetcher, Store(str(tmp_path)), threads, InspectLimits()).gather
+        gather = Gatherer(fetcher, Store(str(tmp_path)), decoders, InspectLimits()).gather
         urls = [server.url("/a", host=name) for name in names]
         batches = crawl(listed([urls]), gather, nothing_known, CrawlOptions(window=4, batch=10, flush_after=0.05))
         outcomes = [outcome async for batch in batches for outcome in batch.outcomes]
         assert sum(isinstance(outcome, Downloaded) for outcome in outcomes) == 40
         assert len(server.asked) == 120
         assert server.busiest == 4
-    threads.close()
+    decoders.close()
 
 
 async def test_who_leaves_while_rules_are_asked_for_takes_no_place_along() -> None:
@@ -124,9 +124,9 @@ async def test_who_leaves_while_rules_are_asked_for_takes_no_place_along() -> No
 
 async def test_a_pause_between_two_tries_is_not_spent_in_the_window(tmp_path: Path) -> None:
     options = FetchOptions(allow_private=True, own_hosts=frozenset({"127.0.0.1"}), back_off=1.0)
-    threads = Threads(1)
+    decoders = Decoders(1)
     async with Hostile({"/bad": status(500), "/good": reply(picture())}) as server, Fetcher(options) as fetcher:
-        gather = Gatherer(fetcher, Store(str(tmp_path)), threads, InspectLimits()).gather
+        gather = Gatherer(fetcher, Store(str(tmp_path)), decoders, InspectLimits()).gather
         began = time.monotonic()
         batches = crawl(
             listed([[server.url("/bad"), server.url("/good")]]), gather, nothing_known,
@@ -136,4 +136,4 @@ async def test_a_pause_between_two_tries_is_not_spent_in_the_window(tmp_path: Pa
         assert isinstance(outcomes[0], Downloaded)
         assert time.monotonic() - began > 2
         assert server.paths() == ["/bad", "/good", "/bad", "/bad"]
-    threads.close()
+    decoders.close()
