@@ -46,7 +46,7 @@ def measure(*, quick: bool) -> Result:
 
 
 def seconds(files: list[Path], processes: int) -> float:
-    """Time to inspect the files in so many processes, which do nothing else and have them in memory before it begins."""
+    """Time to inspect the files in so many processes, which have them in memory before and do nothing else."""
     fresh = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         pools = [

@@ -100,7 +100,7 @@ def test_the_documents_show_command_lines() -> None:
 def default_of(name: str, setting: FieldInfo) -> str:
     made = {
         "home": "`~/.local/share/gleanset`",
-        "threads": "number of cores",
+        "decoders": "number of cores",
         "hosts": "`{}`",
         "source_urls": "`{}`",
         "source_keys": "`{}`",
