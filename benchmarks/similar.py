@@ -26,13 +26,17 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class _Contestant:
-    """`queries`: None looks for all; else so many, and the figure is scaled up to all, unless it is what was added."""
+    """`queries`: None looks for all; else so many, and the figure is scaled up to all, unless it is what was added.
+
+    `kind`: of hashes, by what sets them apart; none for ordinary ones.
+    """
 
     name: str
     tool: str
     size: int
     queries: int | None = None
     scaled: bool = True
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,28 @@ def measure(*, quick: bool) -> Result:
         _Contestant(ours, "gleanset", large),
         _Contestant(theirs, "faiss", large, large // 100),
         _Contestant("gleanset.similar.Index of 99%, asked for 1%", "index", large, large // 100, scaled=False),
+        *(
+            _Contestant(name, tool, small, queries, kind=kind)
+            for kind in PLAIN
+            for name, tool, queries in ((ours, "gleanset", None), (theirs, "faiss", small // 10))
+        ),
     )
     runs: dict[_Contestant, list[_Run]] = {each: [] for each in contestants}
     with scratch() as folder:
-        files = {size: folder / f"{size}.npy" for size in (small, large)}
-        for size, file in files.items():
-            np.save(file, hashes(size))
+        files = {(each.size, each.kind): folder / f"{each.size} {each.kind}.npy" for each in contestants}
+        for (size, kind), file in files.items():
+            np.save(file, PLAIN[kind](size) if kind else hashes(size))
         for _ in range(repetitions):
             for each in contestants:
-                runs[each].append(_run(each, files[each.size]))
+                runs[each].append(_run(each, files[each.size, each.kind]))
     seconds = {each: statistics.median(run.seconds for run in many) for each, many in runs.items()}
-    best = {each.size: seconds[each] for each in contestants if each.tool == "gleanset"}
+    best = {(each.size, each.kind): seconds[each] for each in contestants if each.tool == "gleanset"}
     return Result(
         title=f"Near-duplicates: 256-bit hashes within {31} bits of each other",
         columns=("search", "hashes", "seconds", "spread", "gleanset is faster by", "peak MB"),
-        rows=[_row(each, seconds[each], best[each.size], many) for each, many in runs.items()],
+        rows=[_row(each, seconds[each], best[each.size, each.kind], many) for each, many in runs.items()],
         figures={
-            f"{each.tool} {each.size}": {
+            f"{each.tool} {each.size} {each.kind}".rstrip(): {
                 "seconds": [run.seconds for run in many],
                 "peak": max(run.peak for run in many),
                 "found": many[0].found,
@@ -81,6 +90,8 @@ def measure(*, quick: bool) -> Result:
             f"{repetitions} repetitions, taking turns, each a process of its own; medians. Hashes are in memory before "
             "the clock runs; peak is of the whole process, Python and libraries with it.",
             f"One hash in ten is a copy of another with up to {MOST_TURNED} bits turned, the others are random.",
+            "The hashes of the last rows are like those of plain pictures: 80 bits vary, the others are the same; or "
+            "one bit in ten is set.",
             f"Comparing all with all grows with the square, so it was measured on a part: faiss on {small // 10:,} "
             f"queries of {small:,} and {large // 100:,} of {large:,}, imagededup on {small // 200:,}; times are scaled "
             "up. It finds pairs; that gleanset also makes groups of them is in its time.",
@@ -104,6 +115,21 @@ def hashes(count: int) -> NDArray[np.uint8]:
     return random.permutation(rows)
 
 
+def _few_bits(count: int) -> NDArray[np.uint8]:
+    random = np.random.default_rng(count)
+    rows = np.zeros((count, 32), np.uint8)
+    rows[:, :10] = random.integers(0, 256, (count, 10), dtype=np.uint8)
+    return rows
+
+
+def _rarely_set(count: int) -> NDArray[np.uint8]:
+    bits = np.random.default_rng(count).random((count, 256)) < 0.1
+    return np.packbits(bits.astype(np.uint8), axis=1)
+
+
+PLAIN = {"of 80 bits": _few_bits, "with few bits set": _rarely_set}
+
+
 def _run(contestant: _Contestant, file: Path) -> _Run:
     own = contestant.tool in {"gleanset", "index"}
     python = sys.executable if own else str(peers.programs("peers-similar") / "python")
@@ -121,7 +147,7 @@ def _row(contestant: _Contestant, seconds: float, ours: float, many: list[_Run])
     every = [run.seconds for run in many]
     return (
         contestant.name,
-        f"{contestant.size:,}",
+        f"{contestant.size:,} {contestant.kind}".rstrip(),
         f"{seconds:,.2f}",
         f"{min(every):,.2f} to {max(every):,.2f}",
         f"{seconds / ours:,.1f}" if comparable else "",

@@ -6,7 +6,7 @@ pieces so far are fewer than their allowances together (Raney's lemma; "pigeonri
 differ in fewer bits of that piece than its allowance: its value, and that value with one or two bits flipped, lead to
 every hash that comes into question (multi-index hashing: Norouzi, Punjani and Fleet, CVPR 2012; unequal pieces: Qin et
 al., ICDE 2018). And they differ in few of the 32 bits behind it, which tells nearly all strangers apart with one XOR.
-Who is left is compared in full. Nothing is approximate.
+Who is left is compared in full. Nothing is approximate. Hashes that pieces do not tell apart: see `everyone`.
 
 All work is numpy's on whole arrays, outside the GIL, so threads share the pieces among the cores.
 """
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gleanset.similar.connected import Connected
+from gleanset.similar.everyone import connect_all
 from gleanset.similar.hashes import BITS, DISTANCE, Columns, Given, Numbers, as_rows, distinct, mixed
 from gleanset.similar.index import Batch, Index
 from gleanset.similar.pieces import Plan, plan_for
@@ -81,6 +82,9 @@ def _connect(columns: Columns, bits: int, distance: int, connected: Connected, t
         connected.join(np.zeros_like(rest), rest)
         return
     plan = plan_for(columns, bits, distance)
+    if not plan.pieces[0].bits:
+        connect_all(columns, distance, connected, threads)
+        return
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(partial(_connect_by, plan, columns, connected), plan.leading_pieces()))
 

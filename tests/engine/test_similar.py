@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gleanset import similar
-from gleanset.similar import groups, near_pairs
-from gleanset.similar.pieces import plan_of
+from gleanset.similar import everyone, groups, near_pairs
+from gleanset.similar.pieces import all_with_all, plan_of
 
 Hashes = NDArray[np.uint8]
 Random = np.random.Generator
@@ -162,6 +162,59 @@ def test_a_large_group_of_plain_pictures_is_not_looked_at_pair_by_pair() -> None
     """Five thousand million pairs are near here; looked at one by one they would take minutes."""
     hashes = flipped(np.random.default_rng(3), np.zeros((100_000, 32), np.uint8), 14)
     assert not groups(hashes).any()
+
+
+def few_bits(rng: Random, count: int) -> Hashes:
+    """Only 80 bits vary: few pairs are near, and yet all hang together."""
+    bits = np.zeros((count, 256), np.uint8)
+    bits[:, rng.choice(256, 80, replace=False)] = rng.integers(0, 2, (count, 80))
+    return np.packbits(bits, axis=1)
+
+
+def rarely_set(share: float) -> Callable[[Random, int], Hashes]:
+    """Of which few bits are set, in any places."""
+    return lambda rng, count: np.packbits((rng.random((count, 256)) < share).astype(np.uint8), axis=1)
+
+
+def half_plain(rng: Random, count: int) -> Hashes:
+    return rng.permutation(np.concatenate([random(rng, count // 2), rarely_set(0.1)(rng, count - count // 2)]))
+
+
+DEGENERATE: dict[str, Callable[[Random, int], Hashes]] = {
+    "few bits": few_bits, "0.05": rarely_set(0.05), "0.1": rarely_set(0.1), "0.15": rarely_set(0.15), "plain": plain,
+    "half plain": half_plain, "crowded": crowded, "chain": chain, "planted": planted,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEGENERATE.values(), ids=DEGENERATE)
+@pytest.mark.parametrize("size", [2, 17, 2100])
+def test_comparing_all_in_blocks_finds_what_comparing_them_bit_by_bit_does(
+    kind: Callable[[Random, int], Hashes], size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that are smaller than the set, of rows that hang together and rows that do not."""
+    monkeypatch.setattr(similar, "plan_for", lambda _, bits, distance: all_with_all(bits, distance))
+    monkeypatch.setattr(everyone, "_WIDTH", 100)
+    monkeypatch.setattr(everyone, "_AT_ONCE", 32)
+    hashes = kind(np.random.default_rng(size), size)
+    near = distances(hashes) <= 31
+    for threads in (1, 3):
+        assert groups(hashes, threads=threads).tolist() == expected_groups(near)
+
+
+@pytest.mark.parametrize("kind", [few_bits, rarely_set(0.1), plain], ids=["few bits", "0.1", "plain"])
+def test_many_plain_hashes_do_not_blow_up(kind: Callable[[Random, int], Hashes]) -> None:
+    """Which took half a minute each, where faiss compares all with all in seven seconds. Of some, all is looked at."""
+    hashes = kind(np.random.default_rng(5), 60_000)
+    found = groups(hashes)
+    assert (found[found] == found).all()
+    assert (found <= np.arange(len(found))).all()
+    words = hashes.view(np.uint64)
+    alone = np.bincount(found)[found] == 1
+    some = np.concatenate([np.flatnonzero(alone)[:200], np.flatnonzero(~alone)[:200]])
+    for number in some.tolist():
+        near = np.bitwise_count(words ^ words[number]).sum(axis=1, dtype=np.int64) <= 31
+        assert (found[near] == found[number]).all()
+        assert near.sum() > 1 or alone[number]
 
 
 def test_two_large_groups_side_by_side_are_not_looked_at_pair_by_pair() -> None:
