@@ -23,7 +23,7 @@ from backend.models.enums import ImageOutcome, JobStatus
 from backend.schemas.exports import FixedTest, SplitOptions, StoredOptions
 from backend.services.states import locked
 from gleanset.errors import ExportError
-from gleanset.export.related import Traits, as_text, fingerprint, series_of
+from gleanset.export.related import Traits, as_text, fingerprint, name_of, series_of
 from gleanset.export.split import Assignment, Hashes, assign
 
 _ROWS = 2000
@@ -154,7 +154,7 @@ async def divide(database: Database, job: ExportJob, images: Images) -> Division
 
 async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64], Traits]:
     """The ids and traits of all images, in the order of their ids."""
-    ids, labels, series = array("q"), array("Q"), array("Q")
+    ids, labels, series, names = array("q"), array("Q"), array("Q"), array("Q")
     sha256, pdq, quality = bytearray(), bytearray(), bytearray()
     columns = (Image.id, Image.sha256, Image.label, Image.source, Image.creator, Image.creator_url, Image.pdq,
                Image.pdq_quality)  # fmt: skip
@@ -167,6 +167,7 @@ async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64
             sha256 += digest
             labels.append(_print_of(label or ""))
             series.append(series_of(source, creator, creator_url))
+            names.append(name_of(source, creator))
             pdq += seen or bytes(32)
             quality.append(min(100, seen_well or 0) if seen else 0)
         await asyncio.sleep(0)
@@ -174,6 +175,7 @@ async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64
         sha256=np.frombuffer(sha256, np.uint8).reshape(-1, 32),
         label=np.array(labels, np.uint64),
         series=np.array(series, np.uint64),
+        name=np.array(names, np.uint64),
         pdq=np.frombuffer(pdq, np.uint8).reshape(-1, 32),
         pdq_quality=np.frombuffer(quality, np.uint8),
     )

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -36,15 +37,16 @@ _NOBODY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What decides where images go, an image a row of each array: 81 bytes an image.
+    """What decides where images go, an image a row of each array: 89 bytes an image.
 
-    sha256, pdq: n x 32 bytes. pdq_quality: 0 for images without a PDQ. label: `fingerprint` of its name. series: as
-    `series_of` gives it.
+    sha256, pdq: n x 32 bytes. pdq_quality: 0 for images without a PDQ. label: `fingerprint` of its name. series, name:
+    as `series_of` and `name_of` give them.
     """
 
     sha256: NDArray[np.uint8]
     label: Prints
     series: Prints
+    name: Prints
     pdq: NDArray[np.uint8]
     pdq_quality: NDArray[np.uint8]
 
@@ -61,11 +63,16 @@ def fingerprint(*texts: str) -> int:
 def series_of(source: str | None, creator: str | None, creator_url: str | None) -> int:
     """The series that an image is of, 0 for none: all of one creator.
 
-    Who has a page is known by it, whichever source leads there; others are known by their name at one source, in
-    whatever case and spacing. A name that stands for nobody, such as `unknown`, makes no series.
+    Who has a page is known by it, whichever source leads there; others are known by their name.
     """
     if creator_url and creator_url.strip():
         return fingerprint("url", _person(creator_url))
+    return name_of(source, creator)
+
+
+@lru_cache(10_000)
+def name_of(source: str | None, creator: str | None) -> int:
+    """The name of a creator at one source, in whatever case and spacing; 0 for none, and for `unknown` and the like."""
     name = " ".join(unicodedata.normalize("NFKC", creator or "").casefold().split())
     return 0 if name.strip("().[] ") in _NOBODY else fingerprint("name", source or "", name)
 
@@ -108,6 +115,9 @@ def _pairs(traits: Traits, *, near_duplicates: bool, series: bool) -> Iterator[t
     if series:
         signed = np.flatnonzero(traits.series)
         yield signed, signed[first_of(traits.series[signed])]
+        # Who is known by the name alone may be each of those who have that name and a page.
+        named = np.flatnonzero((traits.name != 0) & np.isin(traits.name, traits.series))
+        yield named, named[first_of(traits.name[named])]
 
 
 def _give_back() -> None:

@@ -83,6 +83,7 @@ def divided(images: int) -> None:
         sha256=rng.integers(0, 256, (images, 32), np.uint8),
         label=rng.integers(1, 200, images).astype(np.uint64),
         series=series,
+        name=series,
         pdq=rng.integers(0, 256, (images, 32), np.uint8),
         pdq_quality=np.full(images, 100, np.uint8),
     )

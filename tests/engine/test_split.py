@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gleanset.errors import ExportError
-from gleanset.export.related import Traits, fingerprint, series_of
+from gleanset.export.related import Traits, fingerprint, name_of, related, series_of
 from gleanset.export.split import LEFT_OUT, Assignment, SplitPlan, assign
 
 THREE = {"train": 80.0, "validation": 10.0, "test": 10.0}
@@ -28,6 +28,7 @@ class Picture:
     name: str
     label: str = "cat"
     creator: str | None = None
+    page: str | None = None
     look: int | None = None
     bits: int = 0
     quality: int = 90
@@ -46,7 +47,8 @@ class Picture:
         """What the documents say of images that belong together, in so many words."""
         telling = self.quality >= 50 and other.quality >= 50
         apart = (int.from_bytes(self.pdq) ^ int.from_bytes(other.pdq)).bit_count()
-        series = self.creator is not None and self.creator == other.creator
+        named = self.creator is not None and self.creator == other.creator
+        series = self.page == other.page is not None or (named and None in (self.page, other.page))
         return self.name == other.name or series or (telling and apart <= 31)
 
 
@@ -54,7 +56,8 @@ def traits(pictures: Sequence[Picture]) -> Traits:
     return Traits(
         sha256=np.frombuffer(b"".join(p.sha256 for p in pictures), np.uint8).reshape(-1, 32),
         label=np.array([fingerprint(p.label) for p in pictures], np.uint64),
-        series=np.array([series_of("flickr", p.creator, None) for p in pictures], np.uint64),
+        series=np.array([series_of("flickr", p.creator, p.page) for p in pictures], np.uint64),
+        name=np.array([name_of("flickr", p.creator) for p in pictures], np.uint64),
         pdq=np.frombuffer(b"".join(p.pdq for p in pictures), np.uint8).reshape(-1, 32),
         pdq_quality=np.array([p.quality for p in pictures], np.uint8),
     )
@@ -97,6 +100,7 @@ def pictures(draw: st.DrawFn, prefix: str = "p", most: int = 40) -> list[Picture
             name=f"{prefix}{draw(st.integers(0, 2 * most))}",
             label=draw(st.sampled_from("abc")),
             creator=draw(st.sampled_from([None, None, "Ann", "Bob", "Cleo", "Dan"])),
+            page=draw(st.sampled_from([None, None, None, "https://f.example/1", "https://f.example/2"])),
             look=draw(st.sampled_from([None, None, 1, 2, 3, 4])),
             bits=draw(st.sampled_from([0, 5, 30, 33, 60])),
             quality=draw(st.sampled_from([10, 49, 50, 100])),
@@ -105,7 +109,7 @@ def pictures(draw: st.DrawFn, prefix: str = "p", most: int = 40) -> list[Picture
     ]
     # The same bytes have the same creator and look wherever they are found; labels may differ.
     first = {p.name: p for p in reversed(made)}
-    return [Picture(p.name, p.label, *[getattr(first[p.name], f) for f in ("creator", "look", "bits", "quality")])
+    return [Picture(p.name, p.label, *[getattr(first[p.name], f) for f in ("creator", "page", "look", "bits", "quality")])
             for p in made]  # fmt: skip
 
 
@@ -300,6 +304,25 @@ FLICKR = "https://www.flickr.com"
 def test_who_makes_a_series(one: Any, other: Any, same: bool) -> None:
     assert (series_of(*one) == series_of(*other)) is same
     assert series_of(*one) != 0
+
+
+def test_a_name_without_an_address_is_each_of_those_who_have_it() -> None:
+    pages = ["https://f.example/ann", "https://f.example/bob1", "https://f.example/bob2", "https://f.example/bob3"]
+    found = [
+        Picture("a1", creator="Ann", page=pages[0]),
+        Picture("a2", creator="ann "),
+        Picture("a3", creator="Ann (renamed)", page=pages[0]),
+        Picture("b1", creator="Bob", page=pages[1]),
+        Picture("b2", creator="Bob", page=pages[2]),
+        Picture("n1", creator="Unknown", page=pages[3]),
+        Picture("n2", creator="unknown"),
+    ]
+    assert numbered(found) == [0, 0, 0, 3, 4, 5, 6]
+    assert numbered([*found, Picture("b3", creator="Bob")]) == [0, 0, 0, 3, 3, 5, 6, 3]
+
+
+def numbered(found: list[Picture]) -> list[int]:
+    return related(traits(found)).tolist()
 
 
 @pytest.mark.parametrize("nobody", [None, "", " ", "Unknown", "unknown  author", "(Anonymous)", "N/A", "\u3000"])
