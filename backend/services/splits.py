@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import nan
 from typing import Any
 from uuid import UUID
 
@@ -155,13 +156,13 @@ async def divide(database: Database, job: ExportJob, images: Images) -> Division
 async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64], Traits]:
     """The ids and traits of all images, in the order of their ids."""
     ids, labels, series, names = array("q"), array("Q"), array("Q"), array("Q")
-    sha256, pdq, quality = bytearray(), bytearray(), bytearray()
+    sha256, pdq, quality, measures = bytearray(), bytearray(), bytearray(), array("f")
     columns = (Image.id, Image.sha256, Image.label, Image.source, Image.creator, Image.creator_url, Image.pdq,
-               Image.pdq_quality)  # fmt: skip
+               Image.pdq_quality, Image.brightness, Image.contrast, Image.colour)  # fmt: skip
     query = images.with_only_columns(*columns).order_by(Image.id)
     found = await session.stream(query.execution_options(yield_per=_ROWS))
     async for rows in found.partitions():
-        for number, digest, label, source, creator, creator_url, seen, seen_well in rows:
+        for number, digest, label, source, creator, creator_url, seen, seen_well, *measured in rows:
             ids.append(number)
             assert digest is not None
             sha256 += digest
@@ -170,6 +171,7 @@ async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64
             names.append(name_of(source, creator))
             pdq += seen or bytes(32)
             quality.append(min(100, seen_well or 0) if seen else 0)
+            measures.extend(nan if each is None or not seen else each for each in measured)
         await asyncio.sleep(0)
     return np.array(ids, np.int64), Traits(
         sha256=np.frombuffer(sha256, np.uint8).reshape(-1, 32),
@@ -178,6 +180,7 @@ async def _read(session: AsyncSession, images: Images) -> tuple[NDArray[np.int64
         name=np.array(names, np.uint64),
         pdq=np.frombuffer(pdq, np.uint8).reshape(-1, 32),
         pdq_quality=np.frombuffer(quality, np.uint8),
+        measures=np.array(measures, np.float32).reshape(-1, 3),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,7 +23,11 @@ from numpy.typing import NDArray
 from gleanset.similar import groups
 
 LEAST_QUALITY = 50
-"""PDQ quality below which the hash of a picture says too little to call another one its copy."""
+"""PDQ quality below which the hash of a picture says too little, by itself, to call another one its copy."""
+_PLAIN = 60
+"""Below it pictures are copies when their measures agree, too: a copy of one of quality 52 may have 48."""
+_ALIKE = np.array([0.005, 0.005, 4.0])
+"""By how much the measures of a plain picture's copy differ, at most, in brightness, contrast and colour."""
 
 Numbers = NDArray[np.int64]
 Prints = NDArray[np.uint64]
@@ -37,10 +42,10 @@ _NOBODY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What decides where images go, an image a row of each array: 89 bytes an image.
+    """What decides where images go, an image a row of each array: 101 bytes an image.
 
     sha256, pdq: n x 32 bytes. pdq_quality: 0 for images without a PDQ. label: `fingerprint` of its name. series, name:
-    as `series_of` and `name_of` give them.
+    as `series_of` and `name_of` give them. measures: n x 3, brightness, contrast and colour; NaN where not known.
     """
 
     sha256: NDArray[np.uint8]
@@ -49,6 +54,7 @@ class Traits:
     name: Prints
     pdq: NDArray[np.uint8]
     pdq_quality: NDArray[np.uint8]
+    measures: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.sha256)
@@ -111,6 +117,7 @@ def _pairs(traits: Traits, *, near_duplicates: bool, series: bool) -> Iterator[t
             telling = np.flatnonzero(tells)
             yield telling, telling[groups(traits.pdq[telling])]
         _give_back()
+        yield from _plain_pairs(traits)
     yield np.arange(len(traits)), first_of(as_text(traits.sha256))
     if series:
         signed = np.flatnonzero(traits.series)
@@ -118,6 +125,23 @@ def _pairs(traits: Traits, *, near_duplicates: bool, series: bool) -> Iterator[t
         # Who is known by the name alone may be each of those who have that name and a page.
         named = np.flatnonzero((traits.name != 0) & np.isin(traits.name, traits.series))
         yield named, named[first_of(traits.name[named])]
+
+
+def _plain_pairs(traits: Traits) -> Iterator[tuple[Numbers, Numbers]]:
+    """The same of plain pictures: near hashes, and measures in one cell of a grid.
+
+    A cell is twice as wide as measures may differ, and every axis has two grids, one half a cell behind the other: what
+    differs by less is in one cell of one of them. Bits of its own are added to the hashes of each cell, so that those
+    of two cells are as far apart as strangers, and `groups` does all cells at once.
+    """
+    plain = np.flatnonzero((traits.pdq_quality < _PLAIN) & np.isfinite(traits.measures).all(axis=1))
+    if not len(plain):
+        return
+    places = traits.measures[plain] / (2 * _ALIKE)
+    for behind in product((0.0, 0.5), repeat=places.shape[1]):
+        cells, which = np.unique(np.floor(places + behind), axis=0, return_inverse=True)
+        added = np.random.default_rng(0).integers(0, 256, (len(cells), traits.pdq.shape[1]), np.uint8)
+        yield plain, plain[groups(traits.pdq[plain] ^ added[which])]
 
 
 def _give_back() -> None:

@@ -125,8 +125,9 @@ class _Block:
     def counted(self, words: Columns, rows: slice, behind: slice) -> NDArray[np.uint8]:
         """In how many bits of these words each of the rows and each of those behind differ; 256 is 0."""
         shape = rows.stop - rows.start, behind.stop - behind.start
-        memory = self._differences, self._counts, self._more
-        differences, counts, more = (each[: shape[0] * shape[1]].reshape(shape) for each in memory)
+        size = shape[0] * shape[1]
+        differences = self._differences[:size].reshape(shape)
+        counts, more = self._counts[:size].reshape(shape), self._more[:size].reshape(shape)
         counts[:] = 0
         for word in words:
             np.bitwise_xor(word[rows, None], word[behind], out=differences)

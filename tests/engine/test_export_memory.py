@@ -86,6 +86,7 @@ def divided(images: int) -> None:
         name=series,
         pdq=rng.integers(0, 256, (images, 32), np.uint8),
         pdq_quality=np.full(images, 100, np.uint8),
+        measures=np.full((images, 3), 0.5, np.float32),
     )
     assign(traits, SplitPlan(shares={"train": 80, "validation": 10, "test": 10}))
     print(peak())

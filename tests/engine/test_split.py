@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,9 @@ from hypothesis import strategies as st
 from gleanset.errors import ExportError
 from gleanset.export.related import Traits, fingerprint, name_of, related, series_of
 from gleanset.export.split import LEFT_OUT, Assignment, SplitPlan, assign
+from gleanset.inspect import inspect
+from gleanset.types import Inspection
+from tests.photos import Pixels
 
 THREE = {"train": 80.0, "validation": 10.0, "test": 10.0}
 
@@ -32,6 +36,7 @@ class Picture:
     look: int | None = None
     bits: int = 0
     quality: int = 90
+    brightness: float = float("nan")  # and contrast and colour
 
     @property
     def sha256(self) -> bytes:
@@ -60,6 +65,7 @@ def traits(pictures: Sequence[Picture]) -> Traits:
         name=np.array([name_of("flickr", p.creator) for p in pictures], np.uint64),
         pdq=np.frombuffer(b"".join(p.pdq for p in pictures), np.uint8).reshape(-1, 32),
         pdq_quality=np.array([p.quality for p in pictures], np.uint8),
+        measures=np.array([[p.brightness] * 3 for p in pictures], np.float32).reshape(-1, 3),
     )
 
 
@@ -109,8 +115,8 @@ def pictures(draw: st.DrawFn, prefix: str = "p", most: int = 40) -> list[Picture
     ]
     # The same bytes have the same creator and look wherever they are found; labels may differ.
     first = {p.name: p for p in reversed(made)}
-    return [Picture(p.name, p.label, *[getattr(first[p.name], f) for f in ("creator", "page", "look", "bits", "quality")])
-            for p in made]  # fmt: skip
+    fields = ("creator", "page", "look", "bits", "quality")
+    return [Picture(p.name, p.label, *[getattr(first[p.name], field) for field in fields]) for p in made]
 
 
 plans = st.one_of(
@@ -323,6 +329,66 @@ def test_a_name_without_an_address_is_each_of_those_who_have_it() -> None:
 
 def numbered(found: list[Picture]) -> list[int]:
     return related(traits(found)).tolist()
+
+
+def test_plain_pictures_are_copies_when_their_measures_agree_too() -> None:
+    plain = Picture("p0", look=1, quality=20, brightness=0.5)
+    others = [
+        replace(plain, name="p1", bits=28, brightness=0.504),
+        replace(plain, name="p2", quality=0, brightness=0.52),
+        replace(plain, name="p3", bits=60, brightness=0.5),
+        replace(plain, name="p4", brightness=float("nan")),
+    ]
+    assert numbered([plain, *others]) == [0, 0, 2, 3, 4]
+    edge = [replace(plain, name="p5", quality=52), replace(plain, name="p6", quality=48)]
+    assert numbered(edge) == [0, 0]
+    assert numbered([replace(plain, name=f"n{n}", bits=n % 30, brightness=n / 50) for n in range(50)]) == [*range(50)]
+    assert set(numbered([replace(plain, name=f"n{n}", bits=n % 30) for n in range(3000)])) == {0}
+
+
+def test_copies_of_plain_pictures_are_found_and_different_ones_are_not_put_together() -> None:
+    pictures = [each for number in range(200) if seen_in(each := drawn(number)).pdq_quality < 50][:60]
+    seen = [seen_in(each) for each in pictures]
+    copies = [seen_in(encoded_again(each)) for each in pictures]
+    found = [*seen, *copies]
+    made = related(
+        Traits(
+            sha256=np.random.default_rng(0).integers(0, 256, (len(found), 32), np.uint8),
+            label=np.zeros(len(found), np.uint64),
+            series=np.zeros(len(found), np.uint64),
+            name=np.zeros(len(found), np.uint64),
+            pdq=np.frombuffer(b"".join(each.pdq or b"" for each in found), np.uint8).reshape(-1, 32),
+            pdq_quality=np.array([each.pdq_quality for each in found], np.uint8),
+            measures=np.array([[each.brightness, each.contrast, each.colour] for each in found], np.float32),
+        )
+    )
+    assert len(np.unique(made[:60])) >= 57
+    apart = [
+        (int.from_bytes(a.pdq or b"") ^ int.from_bytes(b.pdq or b"")).bit_count()
+        for a, b in zip(seen, copies, strict=True)
+    ]
+    near = np.array(apart) <= 31
+    assert near.sum() >= 20
+    assert (made[:60] == made[60:])[near].all()
+
+
+def drawn(number: int) -> Pixels:
+    """Some circle on some ground."""
+    rng = np.random.default_rng(number)
+    picture = np.full((300, 400, 3), rng.integers(0, 256, 3), np.uint8)
+    centre = int(rng.integers(100, 300)), int(rng.integers(80, 220))
+    cv2.circle(picture, centre, int(rng.integers(20, 80)), rng.integers(0, 256, 3).tolist(), -1)
+    return picture
+
+
+def seen_in(picture: Pixels) -> Inspection:
+    found = inspect(cv2.imencode(".png", picture)[1].tobytes())
+    assert isinstance(found, Inspection)
+    return found
+
+
+def encoded_again(picture: Pixels) -> Pixels:
+    return cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
 
 
 @pytest.mark.parametrize("nobody", [None, "", " ", "Unknown", "unknown  author", "(Anonymous)", "N/A", "\u3000"])
