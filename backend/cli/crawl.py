@@ -408,4 +408,6 @@ def parse_own(given: list[str] | None) -> list[str]:
     for name in given or []:
         if not re.fullmatch(OWN_HOST, name):
             raise BadInput(f"A host of yours looks like pictures.example.org or *.example.org, not {name!r}.")
+        if name.startswith("*.") and name.count(".") == 1:
+            raise BadInput(f"{name} would be all hosts below {name[2:]}: name one such as *.example.{name[2:]}.")
     return given or []

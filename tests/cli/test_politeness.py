@@ -54,6 +54,13 @@ def test_what_is_no_host_is_not_ones_own(inside: Inside, tmp_path: Path, name: s
     assert "A host of yours looks like pictures.example.org or *.example.org" in done.err
 
 
+@pytest.mark.parametrize("name", ["*.com", "*.org", "*.localhost", "*.COM", "*.127"])
+def test_a_whole_domain_of_others_is_not_ones_own(inside: Inside, tmp_path: Path, name: str) -> None:
+    done = inside("crawl", "--urls", str(write_list(tmp_path, "http://a.test")), "--own", name)
+    assert done.code == 2
+    assert f"{name} would be all hosts below {name[2:]}: name one such as *.example.{name[2:]}." in done.err
+
+
 def test_the_demo_is_as_polite_as_anything(cli: Cli, database_url: str) -> None:
     report = cli.ok("demo", "--json").json
     assert report["downloaded_images"] == DemoWeb().expected()["downloaded"]
