@@ -141,6 +141,24 @@ class Settings(BaseSettings):
         description="From what on is logged. Default: info for serve and worker, warning for up, error elsewhere.",
     )
 
+    @field_validator("contact")
+    @classmethod
+    def _in_one_line(cls, value: str | None) -> str | None:
+        """It goes into a header."""
+        if value is not None and not value.isprintable():
+            raise ValueError("it has to be one line, such as ada@example.org")
+        return value
+
+    @field_validator("source_urls")
+    @classmethod
+    def _services(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, url in value.items():
+            if name not in SOURCES or SOURCES[name].url is None:
+                raise ValueError(f"there is no source {name!r} with a service; see `gleanset sources`")
+            if not _is_address(url):
+                raise ValueError(f"{name} needs an address that begins with https:// or http://")
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: str | None) -> str | None:
@@ -209,6 +227,14 @@ class Settings(BaseSettings):
             if host and info.pace:
                 paces[host] = info.pace
         return paces
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=1)

@@ -46,6 +46,8 @@ THUMBNAILS = "thumbnails/"
 _RANGE = 1024 * 1024  # bytes asked for at once of a remote file
 _BLOCK = 256 * 1024  # bytes handed on at once of a blob that streams by
 
+_NOT_LET_IN = ("/latest/api/token", "AccessDenied", "403 Forbidden", "401 Unauthorized")
+"""In words of obstore. The path is where it looks for credentials when none are set, which only clouds have."""
 _FOREIGN = (BaseError, OSError, ValueError)
 """What obstore raises; ValueError for a key or an address that does not parse."""
 
@@ -113,7 +115,7 @@ class Store:
                 self._objects = from_url(place)
                 self.base = place.rstrip("/")
         except _FOREIGN as error:
-            raise StoreError(f"The image store {place} cannot be opened: {error}") from error
+            raise StoreError(f"The image store {place} cannot be opened: {_cause(error)}") from error
 
     def url(self, key: str) -> str:
         """The address of a blob, as kept in the database."""
@@ -299,4 +301,13 @@ def _cause(error: Exception) -> str:
     text = str(error)
     if "os error 28" in text or "StorageFull" in text:
         return "no space left on the device; make room and try again"
+    if "Unable to recognise URL" in text:
+        return "it is neither a folder nor an address such as s3://bucket/folder"
+    if any(sign in text for sign in _NOT_LET_IN):
+        return (
+            "the store does not let this process in; it needs credentials that allow it, such as AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY"
+        )
+    if "NoSuchBucket" in text:
+        return "there is no such bucket; make it first, or choose another place"
     return text.splitlines()[0] if text else type(error).__name__

@@ -112,8 +112,9 @@ def main() -> NoReturn:
         sys.exit(130)
     except ValidationError as error:  # of a setting: nothing else reads pydantic models from outside here
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        complain(f"The setting GLEANSET_{name} is not right: {_wrong(first)}. See docs/settings.md.")
+        name, *within = map(str, first["loc"])
+        what = ": ".join([*within, _wrong(first)])
+        complain(f"The setting GLEANSET_{name.upper()} is not right: {what}. See docs/settings.md.")
         sys.exit(2)
     except SettingsError as error:
         named = re.search(r'field "(\w+)"', str(error))  # of lists and tables, which are written as JSON

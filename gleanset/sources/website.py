@@ -17,7 +17,7 @@ from gleanset.sources.frontier import Frontier, Visit, site_of
 from gleanset.sources.licence import compose_attribution
 from gleanset.sources.pictures import Picture, absolute
 from gleanset.sources.text import integer, without_nothing
-from gleanset.types import Candidate, Page, Query
+from gleanset.types import Candidate, Page, Query, Reason
 
 MOST_DEPTH = 10
 MOST_PAGES = 10_000
@@ -123,7 +123,8 @@ class _Walk:
         try:
             response = await self._answer(visit)
         except OutcomeError as error:
-            message = f"The start page {visit.url} cannot be had: {error.told}"
+            hint = " For a server of your own, say --allow-private." if error.reason is Reason.PRIVATE_ADDRESS else ""
+            message = f"The start page {visit.url} cannot be had: {error.told}{hint}"
             raise SourceError(message, retryable=isinstance(error, FetchFailed)) from error
         if response.status != 200:
             message = f"The start page {visit.url} answered with status {response.status}."

@@ -190,6 +190,19 @@ def test_a_setting_that_is_none(inside: Inside) -> None:
     short = complaint(inside("jobs", "list", GLEANSET_SECRET_KEY="short", **good), 2)
     assert "GLEANSET_SECRET_KEY is not right: it needs 32 characters or more." in short
     good["GLEANSET_SECRET_KEY"] = "x" * 32
+    broken = complaint(inside("jobs", "list", GLEANSET_CONTACT="ada@example.org\r\nX: y", **good), 2)
+    assert "GLEANSET_CONTACT is not right: it has to be one line, such as ada@example.org. See" in broken
+    good["GLEANSET_CONTACT"] = "Ada Müller, ada@example.org"
+    for urls, said in (
+        ('{"openverse": "nonsense"}', "openverse needs an address that begins with https:// or http://"),
+        ('{"openverse": "http://[::1"}', "openverse needs an address that begins with https:// or http://"),
+        ('{"openvers": "https://x.test"}', "there is no source 'openvers' with a service; see `gleanset sources`"),
+        ('{"folder": "https://x.test"}', "there is no source 'folder' with a service; see `gleanset sources`"),
+        ('{"openverse": 3}', "openverse: Input should be a valid string"),
+    ):
+        wrong = complaint(inside("jobs", "list", GLEANSET_SOURCE_URLS=urls, **good), 2)
+        assert f"The setting GLEANSET_SOURCE_URLS is not right: {said}. See" in wrong
+    good["GLEANSET_SOURCE_URLS"] = '{"openverse": "http://127.0.0.1:9/v1"}'
     lonely = complaint(inside("jobs", "list", GLEANSET_OIDC_ISSUER="https://id.example/", **good), 2)
     assert "GLEANSET_OIDC_AUDIENCE is not right: GLEANSET_OIDC_ISSUER needs it too. See" in lonely
 

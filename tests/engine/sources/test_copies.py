@@ -122,6 +122,21 @@ async def test_a_list_in_an_object_store(tmp_path: Path, http: Fetcher, s3: str)
         await readable_everywhere(f"{s3}/there/none.csv", http, Store(s3), tmp_path / "tmp", MOST)
 
 
+async def test_an_object_store_that_does_not_let_us_in(
+    tmp_path: Path, http: Fetcher, s3: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StoreError, match="there is no such bucket; make it first, or choose another place"):
+        await Store("s3://no-bucket-of-that-name/there").put("list.csv", CSV)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", f"{s3_server}/nowhere")
+    with pytest.raises(SourceError) as caught:
+        await readable_everywhere(f"{s3}/list.csv", http, Store(str(tmp_path / "s")), tmp_path / "tmp", MOST)
+    assert "it needs credentials that allow it, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY." in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     "path", ["list.csv", "list.csv.gz", "moved", "export?format=csv", "list.csv?page=2&x=y.z", "breaks.csv"]
 )
