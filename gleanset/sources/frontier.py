@@ -29,7 +29,8 @@ class Frontier:
     """What waits, in order, and digests of everything that ever did: of 8 bytes, so that no two meet by chance.
 
     Only as many pages are let in as may be read in all, so what waits is bounded from the first page on, however many
-    links there are. `site` is known when the start has been read.
+    links there are. `site` is known when the start has been read. `gave`: whether any page or sitemap that may be read
+    was had; `passed_over`: why others were not, with how many.
     """
 
     most_pages: int
@@ -40,6 +41,12 @@ class Frontier:
     let_in_sitemaps: int = 0
     seen: set[bytes] = field(default_factory=set[bytes])
     characters: int = 0
+    gave: bool = False
+    passed_over: dict[str, int] = field(default_factory=dict[str, int])
+
+    def pass_over(self, why: str) -> None:
+        """Count a page or sitemap that is not to be had."""
+        self.passed_over[why] = self.passed_over.get(why, 0) + 1
 
     def let_in(self, url: str, depth: int) -> None:
         """Have a page wait, unless it did before or there is no room."""
@@ -85,6 +92,8 @@ class Frontier:
             "sitemaps": [[visit.url, visit.depth] for visit in self.sitemaps],
             "let_in": [self.let_in_pages, self.let_in_sitemaps],
             "done": base64.b85encode(b"".join(sorted(done))).decode(),
+            "gave": self.gave,
+            "passed_over": self.passed_over,
         }
         text = json.dumps(state, separators=(",", ":"))
         return base64.urlsafe_b64encode(zlib.compress(text.encode())).decode()
@@ -98,12 +107,15 @@ class Frontier:
             sitemaps = [Visit(str(url), int(depth), is_sitemap=True) for url, depth in state["sitemaps"]]
             let_in_pages, let_in_sitemaps = map(int, state["let_in"])
             site, done = state["site"], base64.b85decode(state["done"])
-        except (KeyError, TypeError, RecursionError, zlib.error) as error:
+            gave, passed_over = bool(state["gave"]), {str(why): int(n) for why, n in state["passed_over"].items()}
+        except (KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
             raise ValueError(f"no frontier: {error!r}") from error
         waiting = [visit.url for visit in (*pages, *sitemaps)]
         seen = {done[start : start + _DIGEST] for start in range(0, len(done), _DIGEST)} | set(map(_digest, waiting))
         characters = sum(map(len, waiting))
-        return cls(most_pages, site, pages, sitemaps, let_in_pages, let_in_sitemaps, seen, characters)
+        return cls(
+            most_pages, site, pages, sitemaps, let_in_pages, let_in_sitemaps, seen, characters, gave, passed_over
+        )
 
 
 def site_of(url: str) -> str:

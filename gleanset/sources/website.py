@@ -87,6 +87,8 @@ class Website:
             if visit is None:
                 return
             found = await walk.read(visit)
+            if frontier.passed_over and not (frontier.gave or frontier.pages or frontier.sitemaps):
+                raise _nothing(query, frontier)
             after = f"0.{frontier.packed()}" if frontier.pages or frontier.sitemaps else None
             for start in range(given, max(len(found), given + 1), _SLICE):
                 end = start + _SLICE
@@ -110,10 +112,14 @@ class _Walk:
             return await self._start(visit)
         try:
             response = await self._answer(visit)
-        except OutcomeError:
+        except OutcomeError as error:
+            frontier.pass_over(error.reason)
+            return []
+        if response.status != 200:
+            frontier.pass_over(f"status {response.status}")
             return []
         url = absolute(visit.url, response.url) or visit.url
-        if response.status != 200 or (url != visit.url and not frontier.meets(url)):
+        if url != visit.url and not frontier.meets(url):
             return []
         if visit.is_sitemap:
             return await self._read_sitemap(visit, url, response.body)
@@ -152,16 +158,11 @@ class _Walk:
         page = await asyncio.to_thread(html.extract, response.body, url, charset[1] if charset else None)
         if _may_follow(response):
             self._let_in(page.links, visit.depth + 1)
-        if page.refused and self._is_all():
-            raise SourceError(
-                f"The start page {visit.url} does not want to be collected (its meta tag says {page.refused}), and"
-                " leads to no other page. Respect it."
-            )
+        if page.refused:
+            self._frontier.pass_over(f"meta tag {page.refused}")
+        else:
+            self._frontier.gave = True
         return [(url, page.title, picture) for picture in page.pictures]
-
-    def _is_all(self) -> bool:
-        """Whether nothing is read beside the start."""
-        return self._frontier.let_in_pages == 1 and not self._frontier.let_in_sitemaps
 
     async def _read_sitemap(self, visit: Visit, url: str, body: bytes) -> list[Found]:
         listed = await asyncio.to_thread(sitemap.parse, body, url)
@@ -169,7 +170,9 @@ class _Walk:
             if self._is_ours(nested) or site_of(nested) == site_of(url):
                 self._frontier.let_in_sitemap(nested, visit.depth + 1)
         self._let_in(listed.pages, 1)
-        return [(page, None, picture) for page, picture in listed.pictures if self._is_ours(page)]
+        found: list[Found] = [(page, None, picture) for page, picture in listed.pictures if self._is_ours(page)]
+        self._frontier.gave = self._frontier.gave or bool(found)
+        return found
 
     async def _find_sitemaps(self, url: str) -> None:
         """Those that the robots.txt of the site names, and the usual place."""
@@ -205,6 +208,12 @@ def _resumed(query: Query, options: _Options, cursor: str | None) -> tuple[int, 
         return max(int(given), 0), Frontier.unpacked(packed, options.max_pages)
     except ValueError:
         raise SourceError(f"{cursor[:80]!r} is not a cursor of a website.") from None
+
+
+def _nothing(query: Query, frontier: Frontier) -> SourceError:
+    """Of a walk that ends without a page: a person has to know that there are some, and why none was had."""
+    why = ", ".join(f"{reason} ({number})" for reason, number in sorted(frontier.passed_over.items()))
+    return SourceError(f"No page of {query.keyword} could be had, or let us have its pictures: {why}.")
 
 
 def _start_url(given: str | None) -> str:

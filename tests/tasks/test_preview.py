@@ -50,7 +50,9 @@ async def test_labels_take_turns_up_to_the_limit(database: Database, tmp_path: P
 
 
 async def test_other_licences_are_not_shown(database: Database, tmp_path: Path) -> None:
-    async with FakeOpenverse([picture(0), picture(1, license="cc0", license_version="1.0")]) as fake:
+    deed = "https://creativecommons.org/publicdomain/zero/1.0/"
+    free = picture(1, license="cc0", license_version="1.0", license_url=deed)
+    async with FakeOpenverse([picture(0), free]) as fake:
         plan = CrawlPlan(sources=["openverse"], licences=["cc0"])
         seen = await look(database, asking(tmp_path, openverse=fake.url), ["tern"], plan)
     assert [item.licence for item in seen.items] == ["cc0 1.0"]

@@ -11,7 +11,7 @@ from gleanset.errors import SourceError
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.sources.frontier import Frontier, site_of
 from gleanset.sources.website import Website, plan
-from gleanset.types import Candidate, Licence, Query
+from gleanset.types import Candidate, Licence, Pace, Query
 from tests.engine.sources.fake_site import FakeSite, File, html, moved, xml
 from tests.engine.sources.reading import assert_resumable, candidates, read
 
@@ -221,10 +221,35 @@ async def test_a_start_that_opts_out_is_told_when_there_is_nothing_else(http: Fe
         for options in ({"depth": 0}, {"max_pages": 1}):
             with pytest.raises(SourceError) as caught:
                 await read(Website(http), start(site, **options))
-            assert f"The start page {site.origin}/ does not want to be collected" in str(caught.value)
-            assert f"(its meta tag says {said}), and leads to no other page." in str(caught.value)
+            assert str(caught.value) == (
+                f"No page of {site.origin}/ could be had, or let us have its pictures: meta tag {said} (1)."
+            )
             assert not caught.value.retryable
         assert "/b" not in site.asked
+
+
+async def test_it_is_told_when_none_of_the_pages_can_be_had() -> None:
+    closed = page("x.jpg", head="<meta name=robots content=noindex>")
+    tagged = replace(closed, headers=closed.headers | {"X-Robots-Tag": "noai"})
+    paths = ("/a", "/b", "/c", "/d", "/secret", "/no.pdf")
+    listed = "".join(f"<url><loc>{path}</loc></url>" for path in paths)
+    files = {
+        "/map.xml": xml(f"<urlset {SITEMAP}>{listed}</urlset>"),
+        "/a": closed, "/b": closed, "/c": tagged,
+        "/robots.txt": File(b"User-agent: *\nDisallow: /secret\n"),
+    }  # fmt: skip
+    polite = FetchOptions(allow_private=True, pace=Pace(4))
+    async with FakeSite(files) as site, Fetcher(polite) as http:
+        query = start(site, "/map.xml")
+        with pytest.raises(SourceError) as caught:
+            await read(Website(http), query)
+        assert str(caught.value) == (
+            f"No page of {site.origin}/map.xml could be had, or let us have its pictures: meta tag robots: noindex (2),"
+            " opt_out_header (1), robots (1), status 404 (1)."
+        )
+        assert not caught.value.retryable
+        site.files["/d"] = page("d.jpg")
+        assert await urls(http, site, query) == ["/d.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -316,6 +341,8 @@ def test_a_frontier_comes_back_as_it_was() -> None:
     frontier.next()
     frontier.next()
     frontier.meets("https://example.org/moved")
+    frontier.gave = True
+    frontier.pass_over("robots")
     again = Frontier.unpacked(frontier.packed(), 50)
     assert again == frontier
     assert [again.meets(f"https://example.org/{name}") for name in ("0", "19", "sitemap.xml", "moved", "new")] == [
