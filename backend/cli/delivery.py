@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ _FICLONE = 0x40049409
 """Linux's call that gives a file the blocks of another, until one of them is changed."""
 _BLOCK = 8 << 20
 _TAKES_A_WHILE = 1 << 30
+_OTHER_ARCHIVES = re.compile(r"\.(?:rar|7z|tbz2?|txz|tzst|tar\.\w+|gz|bz2|xz|zst|lz|lz4|lzma|br)$")
 
 
 def export_plan(format_: str | None, out: str | None) -> ExportPlan | None:
@@ -57,7 +59,13 @@ def _container(format_: str | None, out: str | None) -> str | None:
     """What the place's name asks for; None leaves it to the format. A name without an end is a folder's."""
     if out is None:
         return None
-    named = next((name for name in CONTAINERS if out.endswith(f".{name}")), "folder")
+    name = re.sub(r"\.tgz$", ".tar.gz", out.lower())
+    named = next((each for each in CONTAINERS if name.endswith(f".{each}")), "folder")
+    if named == "folder" and (other := _OTHER_ARCHIVES.search(name)):
+        raise BadInput(
+            f"{out} would be a {other[0]} file, which is not made here. A name that ends in .zip, .tar, .tar.gz, .tgz or"
+            " .tar.zst is such an archive's, and one without an ending is a folder's."
+        )
     usual = FORMATS[format_][1] if format_ else None
     if format_ in CONTAINERS and named not in (usual, "folder"):
         raise BadInput(f"{out} would be a {named}, and the format is {format_}. Let them agree, or leave one out.")

@@ -86,6 +86,11 @@ def complaint(done: Done, code: int) -> str:
         (["compare", "77", "78"], "77"),
         (["crawl", "cat", "--export", "rar"], "zip"),
         (["crawl", "cat", "--out", "good.csv"], "exists"),
+        *(
+            (["crawl", "cat", "--out", f"pets.{end}"], f"would be a .{end.lower()} file, which is not made here")
+            for end in ("rar", "7z", "tar.bz2", "TBZ2", "tar.xz", "txz", "gz", "bz2", "xz", "zst", "tar.lz4")
+        ),
+        (["crawl", "cat", "--out", "s3://none/pets.rar"], "which is not made here"),
         (["crawl", "cat", "--out", "no/such/folder/x.zip"], "does not exist"),
         (["jobs", "show", "77"], "jobs list"),
         (["jobs", "retry", "77"], "77"),

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from obstore.store import from_url
 
+from backend.cli.delivery import export_plan
 from backend.db import libpq_url
 from tests.cli.conftest import Cli
 from tests.cli.test_bad_input import complaint
@@ -38,6 +39,25 @@ def gathered(cli: Cli) -> Cli:
 
 def lying(address: str) -> dict[str, int]:
     return {each["path"]: each["size"] for page in obstore.list(from_url(address)) for each in page}
+
+
+@pytest.mark.parametrize(
+    ("out", "format_", "container"),
+    [
+        ("pets.tgz", "tar.gz", "tar.gz"),
+        ("pets.ZIP", "zip", "zip"),
+        ("Pets.Tar.Gz", "tar.gz", "tar.gz"),
+        ("pets.TGZ", "tar.gz", "tar.gz"),
+        ("pets.tar.zst", "tar.zst", "tar.zst"),
+        ("pets.rar/", "folder", "folder"),
+        ("pets.v2", "folder", "folder"),
+        ("tgz", "folder", "folder"),
+    ],
+)
+def test_what_the_name_of_a_place_asks_for(tmp_path: Path, out: str, format_: str, container: str) -> None:
+    plan = export_plan(None, f"{tmp_path}/{out}")
+    assert plan is not None
+    assert (plan.format, plan.container) == (format_, container)
 
 
 def undo(cli: Cli, sql: str) -> None:
