@@ -63,8 +63,8 @@ def _container(format_: str | None, out: str | None) -> str | None:
     named = next((each for each in CONTAINERS if name.endswith(f".{each}")), "folder")
     if named == "folder" and (other := _OTHER_ARCHIVES.search(name)):
         raise BadInput(
-            f"{out} would be a {other[0]} file, which is not made here. A name that ends in .zip, .tar, .tar.gz, .tgz or"
-            " .tar.zst is such an archive's, and one without an ending is a folder's."
+            f"{out} would be a {other[0]} file, which is not made here. A name that ends in .zip, .tar, .tar.gz, .tgz"
+            " or .tar.zst is such an archive's, and one without an ending is a folder's."
         )
     usual = FORMATS[format_][1] if format_ else None
     if format_ in CONTAINERS and named not in (usual, "folder"):

@@ -26,8 +26,8 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="SHARES",
-        help="Divide the images by label, without leaks: 80/10/10 is train/validation/test, 80/20 train/test; or names"
-        " of your own: train=70,dev=30.",
+        help="Divide the images by label, without leaks: 80/10/10 is train/validation/test, 80/20 train/test (with"
+        " --fixed-test, train/validation); or names of your own: train=70,dev=30.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,6 +33,9 @@ from gleanset.types import Licence
 TASK = "export.run"
 _PAGE = 500
 _UNLABELLED = "unlabelled"
+_LABEL = func.coalesce(func.nullif(Image.label, ""), _UNLABELLED)
+_NAMED = 20
+"""Labels that an error names."""
 
 
 async def create(
@@ -45,7 +48,8 @@ async def create(
 ) -> ExportJob:
     """A pending export with its task. What its options leave open, such as the latest validation, is settled now.
 
-    Raises BadInput for a format that does not exist, a validation of another job, or splits that cannot be kept.
+    Raises BadInput for a format that does not exist, a validation of another job, labels that no image has, or splits
+    that cannot be kept.
     """
     if export_format not in FORMATS:
         raise BadInput(
@@ -64,6 +68,10 @@ async def create(
             await splits.check(session, project.user_id, options.split)
         options = options.model_copy(update={"split": await splits.settle(session, job, project.id, options.split)})
     job.export_options = options.model_copy(update={"validation_job_id": judged}).stored()
+    if options.labels is not None and not options.planned:
+        await _check_labels(session, job, options.labels)
+    if options.split is not None and not options.planned:
+        await splits.check_there(session, job, options.split, _chosen(job))
     job.delivery = Delivery.WANTED.value if options.out else None
     await session.flush()
     made = (None, job.status)
@@ -97,6 +105,21 @@ async def create_planned(
 def options_of(plan: ExportPlan) -> StoredOptions:
     """What a plan says beside the format, as the export keeps it."""
     return StoredOptions.model_validate(plan.options.stored() | plan.model_dump(include={"container", "out"}))
+
+
+async def _check_labels(session: AsyncSession, job: ExportJob, wanted: Sequence[str]) -> None:
+    """Raises BadInput when no image that would be packed has one of the labels."""
+    if await session.scalar(_chosen(job).with_only_columns(Image.id).limit(1)) is not None:
+        return
+    label = _LABEL.label("label")
+    labels = _chosen(job, any_label=True).with_only_columns(label).distinct().order_by(label).limit(_NAMED + 1)
+    there = (await session.scalars(labels)).all()
+    more = " and more" if len(there) > _NAMED else ""
+    raise BadInput(
+        f"No image to export has the label {' or '.join(map(repr, wanted[:_NAMED]))}."
+        f" The labels that there are: {', '.join(there[:_NAMED]) or 'none'}{more}.",
+        field="export_options.labels",
+    )
 
 
 async def _deciding_validation(session: AsyncSession, crawl_job_id: int, wanted: int | None) -> int | None:
@@ -260,14 +283,14 @@ async def fail(session: AsyncSession, job_id: int, attempt: int, error: str) -> 
         await move(session, job, JobStatus.FAILED, user_id=None, error=error)
 
 
-def _chosen(job: ExportJob) -> Select[Image, str]:
+def _chosen(job: ExportJob, *, any_label: bool = False) -> Select[Image, str]:
     """The images that the export packs, and what a person decided about each: those kept, and those that the validation
     found valid (every download when nothing was validated), without those rejected."""
     project = select(CrawlJob.project_id).where(CrawlJob.id == job.crawl_job_id).scalar_subquery()
     images = select(Image, Decision.choice).where(Image.crawl_job_id == job.crawl_job_id)
-    labels = job.export_options.get("labels")
+    labels = None if any_label else job.export_options.get("labels")
     if labels is not None:
-        images = images.where(func.coalesce(func.nullif(Image.label, ""), _UNLABELLED).in_(labels))
+        images = images.where(_LABEL.in_(labels))
     return chosen(images, project, job.export_options.get("validation_job_id"))
 
 

@@ -29,6 +29,8 @@ from gleanset.export.split import Assignment, Hashes, assign
 
 _ROWS = 2000
 _PAGE = 500
+_TOGETHER = 10_000
+_NOT_THERE = "None of the images of the fixed test set is in this dataset. Is it the test set of another one?"
 _SPLIT_AT = 48
 """A position is the number of the split, and below this bit the image's id: it grows from split to split."""
 Images = Select[*tuple[Any, ...]]
@@ -80,6 +82,18 @@ async def check(session: AsyncSession, owner_id: UUID, wanted: SplitOptions) -> 
     fixed = wanted.fixed_test
     if fixed is not None and fixed.export_job_id is not None:
         await _check(session, owner_id, fixed.export_job_id, fixed.name)
+
+
+async def check_there(session: AsyncSession, job: ExportJob, wanted: SplitOptions, images: Images) -> None:
+    """Raises BadInput where none of the images of the query is in the fixed test set: it is that of something else."""
+    fixed, ids = await _fixed(session, job, wanted), images.with_only_columns(Image.id).limit(1)
+    if fixed is None or await session.scalar(ids) is None:
+        return  # without images, the export itself will tell
+    for start in range(0, len(fixed), _TOGETHER):
+        some = [each.tobytes() for each in fixed[start : start + _TOGETHER]]
+        if await session.scalar(ids.where(Image.sha256.in_(some))) is not None:
+            return
+    raise BadInput(_NOT_THERE, field="export_options.split.fixed_test")
 
 
 async def settle(session: AsyncSession, job: ExportJob, project_id: int, wanted: SplitOptions) -> SplitOptions:
@@ -191,13 +205,21 @@ async def _to_keep(
     earlier = await _splits(session, job.id)
     if not earlier and isinstance(wanted.follow, int):
         earlier = await _followed(session, wanted, wanted.follow, images)
+    fixed = await _fixed(session, job, wanted)
+    if fixed is not None and len(images) and not np.isin(as_text(images), as_text(fixed)).any():
+        raise ExportError(_NOT_THERE)
+    return earlier, fixed
+
+
+async def _fixed(session: AsyncSession, job: ExportJob, wanted: SplitOptions) -> Hashes | None:
+    """The images of the fixed test set. Raises ExportError when they are gone."""
     if wanted.fixed_test is None or wanted.fixed_test.export_job_id is None:
-        return earlier, None
+        return None
     number, name = wanted.fixed_test.export_job_id, wanted.fixed_test.name
     fixed = (await _splits(session, number, given=number == job.id)).get(name)
     if fixed is None:
         raise ExportError(f"The export {number}, whose test set this one is to keep, was deleted.")
-    return earlier, fixed
+    return fixed
 
 
 async def _followed(

@@ -149,6 +149,19 @@ def test_a_dataset_is_divided_and_its_test_set_kept(cli: Cli) -> None:
         assert len(folds) == 12
     assert "was split" in complaint(cli.run("export", "1", "--split", "80/20", "--fixed-test", "99"), 2)
     assert "--export FORMAT" in complaint(cli.run("crawl", "--folder", "pets", "--split", "80/20"), 2)
+    exports = cli.ok("exports", "list", "--json").json
+    said = complaint(cli.run("export", "1", "--labels", "bird,fish", "--out", "d.zip"), 2)
+    assert said.endswith("has the label 'bird' or 'fish'. The labels that there are: cat, dog.")
+    (cli.folder / "others.txt").write_text(f"{A}\n{B}\n")
+    wrong = ("--split", "80/20", "--fixed-test", "others.txt", "--out", "d.zip")
+    assert "None of the images of the fixed test set is in this dataset" in complaint(cli.run("export", "1", *wrong), 2)
+    assert cli.ok("exports", "list", "--json").json == exports, "nothing was made"
+    cli.ok("validate", "1", "--rule", "min_width=100000")
+    said = complaint(cli.run("export", "1", "--labels", "cat", "--out", "d.zip"), 2)
+    assert said.endswith("The labels that there are: none.")
+    planned = cli.run("crawl", "--folder", "pets", *wrong, "--json")
+    assert planned.code == 1
+    assert "None of the images of the fixed test set is in this dataset" in planned.json["error"]
 
 
 def test_the_same_command_gives_the_same_bytes(cli: Cli) -> None:
