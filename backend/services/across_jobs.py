@@ -1,8 +1,9 @@
 """The rule about copies of what other jobs of the project have: of two jobs the earlier one keeps the picture.
 
 Whoever judges the jobs in their order never loses a picture from both, and never keeps it in both: what belongs in an
-earlier job's dataset, by its latest validation and by what people decided, stands for what comes later. A refresh has
-the same pictures by its nature, so it is not compared with the jobs that it refreshes.
+earlier job's dataset, by its latest validation and by what people decided, stands for what comes later. What a
+person keeps is kept in all jobs that have it. A refresh has the same pictures by its nature, so it is not compared with
+the jobs that it refreshes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Integer, cast, func, select, true
+from sqlalchemy import Integer, cast, exists, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from backend.models import CrawlJob, Image, ValidationJob
-from backend.models.enums import ImageOutcome, JobStatus
+from backend.models import CrawlJob, Decision, Image, ValidationJob
+from backend.models.enums import Choice, ImageOutcome, JobStatus
 from backend.services.decisions import AnySelect, chosen_of_several
 from backend.services.judging import Bench, mark
 from gleanset.rules import EXACT_DUPLICATE, NEAR_DUPLICATE
@@ -69,7 +70,8 @@ def _oldest(refreshed: Mapping[int, int], number: int) -> int:
 
 
 async def exact_copies(session: AsyncSession, bench: Bench) -> Pairs:
-    """The images of the job whose bytes an image of an earlier job has, which belongs in that one's dataset."""
+    """The images of the job whose bytes an image of an earlier job has, which belongs in that one's dataset; but for
+    pictures that a person keeps, which is for all jobs of the project."""
     mine, copy = aliased(Image), aliased(Image)
     # By their hash first, then by their ids: of a table that was not analysed yet the planner believes that as few have
     # an earlier job as this hash, and would go through all of them for each image.
@@ -77,16 +79,18 @@ async def exact_copies(session: AsyncSession, bench: Bench) -> Pairs:
     same = (Image.id == func.any(alike), Image.crawl_job_id < bench.crawl_job_id)
     first = chosen_of(select(Image.id).where(*same), bench, await earlier_jobs(session, bench))
     first = first.order_by(Image.id).limit(1).correlate(mine).lateral()
-    had = (mine.crawl_job_id == bench.crawl_job_id, mine.outcome == ImageOutcome.DOWNLOADED.value)
+    kept = exists().where(
+        Decision.project_id == bench.project_id,
+        Decision.sha256 == mine.sha256,
+        Decision.choice == Choice.KEEP.value,
+    )
+    had = (mine.crawl_job_id == bench.crawl_job_id, mine.outcome == ImageOutcome.DOWNLOADED.value, ~kept)
     rows = (await session.execute(select(mine.id, first.c.id).join(first, true()).where(*had))).all()
     return [number for number, _ in rows], [original for _, original in rows]
 
 
 async def judge_exact_copies(session: AsyncSession, bench: Bench, copies: Pairs) -> int:
-    """Also those that break other rules: were they kept by a person, the picture would else be in both datasets.
-
-    How many images were valid until then.
-    """
+    """Also those that break other rules. How many images were valid until then."""
     return await _mark(session, bench, EXACT_DUPLICATE, copies)
 
 

@@ -11,9 +11,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from backend.errors import BadInput, NotFound
 from backend.models import CrawlJob, Decision, Image, Project, ValidationJob, Verdict
@@ -29,12 +30,28 @@ MOST_NOTED = 100
 """Pictures that an entry of the log names; a decision may concern a thousand."""
 _UNDECIDED = "undecided"
 _DOWNLOADED = Image.outcome == ImageOutcome.DOWNLOADED.value
-# Of the same bytes one image has no such reason, and stands for all: keeping the picture does not bring its copies in.
-_IS_COPY = func.coalesce(literal(EXACT_DUPLICATE) == func.any(Verdict.reasons), False)
+_MARKED = func.coalesce(literal(EXACT_DUPLICATE) == func.any(Verdict.reasons), False)
+
+
+def _is_copy() -> ColumnElement[bool]:
+    """Whether another image of the job stands for the same bytes: keeping the picture does not bring its copies in.
+
+    One of them has no such reason; or all have it, because an earlier job has the picture, and the first stands.
+    """
+    same, twin, judged = aliased(Image), aliased(Image), aliased(Verdict)
+    # By their hash first, then by their ids, as in `across_jobs.exact_copies`.
+    alike = func.array(select(same.id).where(same.sha256 == Image.sha256).correlate(Image).scalar_subquery())
+    stands = or_(~func.coalesce(literal(EXACT_DUPLICATE) == func.any(judged.reasons), False), twin.id < Image.id)
+    mine = (twin.crawl_job_id == Image.crawl_job_id, twin.outcome == ImageOutcome.DOWNLOADED.value, twin.id != Image.id)
+    other = and_(judged.image_id == twin.id, judged.validation_job_id == Verdict.validation_job_id)
+    query = select(twin.id).join(judged, other).where(twin.id == func.any(alike), *mine, stands)
+    return and_(_MARKED, query.correlate(Image, Verdict).exists())
+
+
 _NOT_REJECTED = func.coalesce(Decision.choice, Choice.KEEP.value) != Choice.REJECT.value
 _CHOSEN: ColumnElement[bool] = case(
     (Decision.choice == Choice.REJECT.value, False),
-    (Decision.choice == Choice.KEEP.value, ~_IS_COPY),
+    (Decision.choice == Choice.KEEP.value, ~_is_copy()),
     else_=func.coalesce(Verdict.valid, False),
 )
 

@@ -87,6 +87,8 @@ def test_what_is_wrong_with_an_export(inside: Inside, cli: Cli) -> None:
     assert (told.code, told.json["sound"], told.json["altered"]["count"]) == (1, False, 30)
     assert "neither a folder nor" in complaint(inside("verify", __file__), 2)
     assert "No such file" in complaint(inside("verify", "none.zip"), 2)
+    for place in ("foo://x", "foo://x/y.zip", "s3://"):
+        assert "neither a folder nor an address such as s3://bucket" in complaint(inside("verify", place), 2)
 
 
 def test_behind_an_address(inside: Inside, cli: Cli) -> None:

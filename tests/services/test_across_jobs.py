@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from backend.models import Project
+from backend.models import Decision, Image, Project
+from backend.models.enums import Choice
 from backend.schemas.plans import CrawlPlan
-from backend.services import crawl_jobs, takedowns
+from backend.services import crawl_jobs, decisions, takedowns
 from gleanset.types import Downloaded
 from tests.services.helpers import Place, downloaded
 from tests.services.test_judging import job_of, judged, varied
@@ -86,10 +87,10 @@ async def test_what_does_not_belong_in_the_earlier_dataset_takes_nobodys_place(p
     await choose(place, bad, "reject")
     assert await refused(place, second) == {"fine 2": COPY}
     await judged(place, first, {})
-    await choose(place, small, "keep")
     assert await refused(place, second) == {"small 2": COPY, "fine 2": COPY}
     await judged(place, first, {"min_width": 100})
-    assert await refused(place, second) == {"small 2": COPY, "fine 2": COPY}  # a person keeps it
+    await choose(place, small, "keep")
+    assert await refused(place, second) == {"fine 2": COPY}  # a person keeps it
     await place.rows_of_nothing(f"DELETE FROM crawl_jobs WHERE id = {first}")
     assert await refused(place, second) == {}
 
@@ -104,15 +105,46 @@ async def test_what_was_taken_down_in_one_job_stands_for_nothing(place: Place) -
     assert (await place.job(second)).valid_images == 1
 
 
-async def test_a_picture_that_a_person_keeps_is_kept_in_one_job(place: Place) -> None:
-    """Also when it breaks other rules in both."""
-    small = downloaded("small", width=64)
-    first = await job_of(place, [small])
-    second = await job_of(place, [again(small, "small 2"), downloaded("fine")])
+async def test_a_picture_that_a_person_keeps_is_kept_in_every_job(place: Place) -> None:
+    """Also when it breaks other rules; of a job's copies of the same bytes, one."""
+    small, fine = downloaded("small", width=64), downloaded("fine")
+    first = await job_of(place, [small, fine])
+    second = await job_of(place, [again(small, "small 2"), again(small, "small too"), again(fine, "fine 2")])
     await choose(place, small, "keep")
     await judged(place, first, {"min_width": 100} | ACROSS)
-    assert await refused(place, second, min_width=100) == {"small 2": ["min_width", *COPY]}
-    assert [(await place.job(number)).valid_images for number in (first, second)] == [1, 1]
+    found = await refused(place, second, min_width=100)
+    assert found == {"small 2": ["min_width"], "small too": ["min_width", *COPY], "fine 2": COPY}
+    assert [(await place.job(number)).valid_images for number in (first, second)] == [2, 1]
+    assert await exported(place, second) == [("small 2", "keep")]
+
+
+async def test_a_copy_is_in_the_export_of_its_job_from_when_a_person_keeps_it(place: Place) -> None:
+    await job_of(place, [downloaded("a"), downloaded("b")])
+    copies = [again(downloaded("a"), "a2"), again(downloaded("a"), "a2 too"), again(downloaded("b"), "b2")]
+    second = await job_of(place, [*copies, downloaded("c")])
+    assert await refused(place, second) == {"a2": COPY, "a2 too": COPY, "b2": COPY}
+    assert await exported(place, second) == [("c", None)]
+    ids = [
+        row[0] for row in await place.rows("SELECT id FROM images WHERE original_url = 'https://elsewhere.example/a2'")
+    ]
+    for choice, there in (("keep", ["a2", "c"]), ("reject", ["c"]), ("keep", ["a2", "c"]), (None, ["c"])):
+        async with place.database.transaction() as session:
+            project = await session.get_one(Project, place.project_id)
+            if choice is None:
+                await decisions.undo(session, project, ids, user_id=place.owner_id)
+            else:
+                await decisions.decide(session, project, ids, Choice(choice), user_id=place.owner_id)
+        assert [name for name, _ in await exported(place, second)] == there
+        assert (await place.job(second)).valid_images == len(there)
+
+
+async def exported(place: Place, job_id: int) -> list[tuple[str, str | None]]:
+    """What an export of the job has, by its latest validation: the ends of the URLs, and what a person decided."""
+    [[number]] = await place.rows(f"SELECT max(id) FROM validation_jobs WHERE crawl_job_id = {job_id}")
+    async with place.database.transaction() as session:
+        query = select(Image.original_url, Decision.choice).where(Image.crawl_job_id == job_id).order_by(Image.id)
+        found = await session.execute(decisions.chosen(query, place.project_id, number))
+        return [(url.rpartition("/")[2], choice) for url, choice in found]
 
 
 async def test_a_refresh_is_not_compared_with_what_it_refreshes(place: Place) -> None:
