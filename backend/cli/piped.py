@@ -1,7 +1,7 @@
 """`gleanset up --piped`: as the Python client starts it for itself.
 
-It prints its address and an API key as one line of JSON, and ends when its standard input does, or whoever started it
-is gone. It takes no part in who is up for the data folder: others may be up for it at the same time.
+It prints its address, an API key and where exports lie as one line of JSON, and ends when its standard input does, or
+whoever started it is gone. It takes no part in who is up for the data folder: others may be up for it at the same time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ async def piped_up(settings: Settings, processes: int) -> None:
     @asynccontextmanager
     async def greeting(database: Database) -> AsyncGenerator[None]:
         async with _lent_key(database) as key:
-            typer.echo(json.dumps({"url": address_of(listening), "key": key}))
+            told = {"url": address_of(listening), "key": key, "exports": str(settings.exports.absolute())}
+            typer.echo(json.dumps(told))
             yield
 
     try:

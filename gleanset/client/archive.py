@@ -15,9 +15,12 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from gleanset.client.coming import Coming
+from gleanset.client.windows import Window
 from gleanset.errors import DatasetError
 
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -26,6 +29,7 @@ MAX_FILE = 2 << 30
 """Bytes of the largest image or paper that is read into memory at once."""
 _MOST_UNPACKED = 20
 _SPARE = 64 << 20
+_AT_ONCE = 1 << 14
 _LOCAL = struct.Struct("<4s22xHH")
 _ENCRYPTED = 1
 _UNSAFE = re.compile(r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)|[\0\\]")
@@ -47,27 +51,36 @@ class Member(NamedTuple):
 
 
 class Archive:
-    """A zip or a plain tar. `members` are the files in it, by name. Raises DatasetError for what cannot be read."""
+    """A zip or a plain tar. `members` are the files in it, by name. `name` is what it is called in errors.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    One that is still `coming` is read as far as it is there, and waited for from there on. Raises DatasetError for what
+    cannot be read, and what the download raises.
+    """
+
+    def __init__(self, path: Path, name: str | None = None, coming: Coming | None = None) -> None:
+        self.path, self.name = path, name or path.name
+        opened = coming.opened() if coming is not None else None
+        self._coming = coming if opened is not None else None
         try:
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._file = opened[0] if opened is not None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise DatasetError(f"{path} cannot be opened: {error.strerror or error}.") from error
+            raise DatasetError(f"{name or path} cannot be opened: {error.strerror or error}.") from error
         self._closing = weakref.finalize(self, os.close, self._file)
-        self._length = os.fstat(self._file).st_size
-        self._zipped = zipfile.is_zipfile(path)
+        self._length = opened[1] if opened is not None else os.fstat(self._file).st_size
         try:
+            self._zipped = zipfile.is_zipfile(self._reader())
             self.members = dict(self._of_zip() if self._zipped else self._of_tar())
         except (*BROKEN, OSError) as error:
-            raise DatasetError(f"{path.name} is no zip or tar that can be read: {error}.") from error
+            raise DatasetError(f"{self.name} is no zip or tar that can be read: {error}.") from error
+
+    def _reader(self) -> BufferedReader:
+        return BufferedReader(Window(self, 0, self._length), _AT_ONCE)
 
     def close(self) -> None:
         self._closing()
 
     def _of_zip(self) -> Iterator[tuple[str, Member]]:
-        with zipfile.ZipFile(self.path) as archive:
+        with zipfile.ZipFile(self._reader()) as archive:
             for info in archive.infolist():
                 if info.is_dir():
                     continue
@@ -78,32 +91,29 @@ class Archive:
                 yield info.filename, Member(info.header_offset, info.compress_size, info.file_size, deflated)
 
     def _of_tar(self) -> Iterator[tuple[str, Member]]:
-        with self.path.open("rb") as file:
-            yield from tar_members(file, self.check)
+        yield from tar_members(self._reader(), self.check)
 
     def check(self, name: str, odd: object) -> None:
         """Raises DatasetError for a file that is not what Gleanset packs."""
         if odd or not name or _UNSAFE.search(name):
-            raise DatasetError(f"{self.path.name} is no dataset: {name!r} in it is not what Gleanset packs.")
+            raise DatasetError(f"{self.name} is no dataset: {name!r} in it is not what Gleanset packs.")
 
     def read(self, name: str) -> bytes:
         """The file's bytes. Raises DatasetError when it is not there, or damaged."""
         member = self.members.get(name)
         if member is None:
-            raise DatasetError(f"{self.path.name} has no file {name}.")
+            raise DatasetError(f"{self.name} has no file {name}.")
         return self.read_member(name, member)
 
     def read_member(self, name: str, member: Member) -> bytes:
         """The same, for who knows where it lies."""
         if member.size > MAX_FILE:
-            raise DatasetError(
-                f"{name} in {self.path.name} has {member.size:,} bytes, which is more than is read here."
-            )
+            raise DatasetError(f"{name} in {self.name} has {member.size:,} bytes, which is more than is read here.")
         data = self.slice(self.start(name, member), member.stored)
         if member.deflated:
             data = _inflated(data, member.size)
         if data is None or len(data) != member.size:
-            raise DatasetError(f"{name} in {self.path.name} is damaged.")
+            raise DatasetError(f"{name} in {self.name} is damaged.")
         return data
 
     def start(self, name: str, member: Member) -> int:
@@ -112,20 +122,32 @@ class Archive:
             return member.at
         head = self.slice(member.at, _LOCAL.size)
         if len(head) < _LOCAL.size or not head.startswith(b"PK\3\4"):
-            raise DatasetError(f"{name} in {self.path.name} is damaged.")
+            raise DatasetError(f"{name} in {self.name} is damaged.")
         _, name_length, extra_length = _LOCAL.unpack(head)
         return member.at + _LOCAL.size + name_length + extra_length
 
     def slice(self, at: int, length: int) -> bytes:
         """Bytes of the archive; fewer at its end."""
         length = max(0, min(length, self._length - at))
-        data = os.pread(self._file, length, at)
-        while len(data) < length:  # more than the kernel gives at once
-            more = os.pread(self._file, length - len(data), at + len(data))
-            if not more:
-                break
-            data += more
+        if self._coming is not None:
+            self._coming.wait(at, length)
+        if not self._closing.alive:
+            raise DatasetError(f"{self.name} is closed.")
+        try:
+            data = os.pread(self._file, length, at)
+            while len(data) < length:  # more than the kernel gives at once
+                more = os.pread(self._file, length - len(data), at + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise DatasetError(f"{self.name} cannot be read: {error.strerror or error}.") from error
         return data
+
+    def expect(self, at: int, length: int) -> None:
+        """So many bytes are about to be read from there on, and come first when they are not there yet."""
+        if self._coming is not None:
+            self._coming.ask((at, length))
 
 
 def tar_members(file: IO[bytes], check: Callable[[str, bool], None]) -> Iterator[tuple[str, Member]]:

@@ -13,10 +13,14 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from gleanset.client.archive import packing, unpack
-from gleanset.client.download import THREADS, Fetched, Remote, fetch
+from gleanset.client.coming import THREADS, Coming, Fetched
+from gleanset.client.download import Remote, fetch
+from gleanset.client.held import Held
 from gleanset.client.http import Http
+from gleanset.client.rows import Rows
 from gleanset.client.values import ExportJob
-from gleanset.errors import DatasetError, DownloadError, NotThere
+from gleanset.errors import ClientError, DatasetError, DownloadError, NotThere
+from gleanset.export.verify import is_export
 
 
 class Cache:
@@ -25,20 +29,43 @@ class Cache:
     def __init__(self, folder: Path | str | None = None) -> None:
         self.folder = (Path(folder).expanduser() if folder else user_cache_path("gleanset")) / "exports"
 
-    def get(self, http: Http, export: ExportJob, *, threads: int = THREADS, told: Fetched | None = None) -> Path:
-        """The export's archive, fetched when it is not there yet. Of two processes that want it, one fetches.
+    def hold(self, http: Http, export: ExportJob, *, threads: int = THREADS, told: Fetched | None = None) -> Held:
+        """The export's rows, fetched when it is not there yet: to be read while it comes where its layout allows that.
+        A copy that is here and damaged is fetched again, once.
 
         Raises NotThere when images in it were taken down, also for a copy that is here, which is removed then.
         """
         if export.sha256 is None or export.file_size is None:
             raise NotThere(f"The export {export.id} is {export.status}; it has no file.", status=409)
-        place = self.folder / export.sha256
-        with _locked(Path(f"{place}.lock")):
-            if export.taken_down_images:
-                shutil.rmtree(place, ignore_errors=True)
-                what = f"{export.taken_down_images} of the images in export {export.id} were taken down"
-                raise NotThere(f"{what}. Make a new export.", status=410)
-            return self._placed(http, export, place, threads, told)
+        place = self.folder / export.sha256 / "dataset"
+        name = called(export, place)
+
+        def come(*, anew: bool = False) -> Coming:
+            return Coming(place, lambda coming: self._bring(http, export, coming, anew=anew), threads, told)
+
+        def again(damage: DatasetError) -> Rows:
+            more = come(anew=True)
+            try:
+                return Rows(more.whole(), name)
+            except DatasetError:
+                raise
+            except ClientError as error:
+                raise DatasetError(f"{damage} It cannot be fetched again: {error}") from error
+            finally:
+                more.close(at_once=True)
+
+        coming = come()
+        try:
+            if not export.is_read_while_it_comes:
+                coming.whole()
+            try:
+                rows = Rows(place, name, coming)
+            except DatasetError as damage:
+                rows = Rows(coming.whole(), name) if coming.was_fetched else again(damage)
+        except BaseException:
+            coming.close(at_once=True)
+            raise
+        return Held(rows, (lambda _: Rows(coming.whole(), name)) if coming.was_fetched else again, coming)
 
     def opened(self, path: Path) -> Path:
         """The file itself where it can be read in place, or else the plain tar that it is unpacked to. When the file
@@ -64,25 +91,35 @@ class Cache:
                     raise
             return ready
 
-    def _placed(self, http: Http, export: ExportJob, place: Path, threads: int, told: Fetched | None) -> Path:
-        ready = place / "dataset"
-        if ready.exists():
-            return ready
+    def _bring(self, http: Http, export: ExportJob, coming: Coming, *, anew: bool) -> None:
+        """Of two processes that want it, one fetches. `anew`: when the one that is here is not sound."""
         assert export.sha256 is not None
         assert export.file_size is not None
-        _made(place)
-        remote = Remote(f"/export-jobs/{export.id}/download", export.file_size, export.sha256)
-        came = place / "download"
-        if not came.exists():
-            fetch(http, remote, came, threads=threads, told=told)
-        try:
-            _place(came, ready)
-        except DatasetError:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        except OSError as error:
-            raise DownloadError(f"The dataset cannot be written to {place}: {error.strerror or error}.") from error
-        return ready
+        place = coming.place.parent
+        with _locked(Path(f"{place}.lock")):
+            if export.taken_down_images:
+                shutil.rmtree(place, ignore_errors=True)
+                what = f"{export.taken_down_images} of the images in export {export.id} were taken down"
+                raise NotThere(f"{what}. Make a new export.", status=410)
+            if coming.place.exists() and not (anew and not is_export(str(coming.place), export.sha256)):
+                return
+            _made(place)
+            remote = Remote(f"/export-jobs/{export.id}/download", export.file_size, export.sha256)
+            came = place / "download"
+            if not came.exists():
+                fetch(http, remote, came, coming)
+            try:
+                _place(came, coming.place)
+            except DatasetError:
+                shutil.rmtree(place, ignore_errors=True)
+                raise
+            except OSError as error:
+                raise DownloadError(f"The dataset cannot be written to {place}: {error.strerror or error}.") from error
+
+
+def called(export: ExportJob, place: Path) -> str:
+    """What an export that lies there is called in errors."""
+    return f"{export.name} (export {export.id}, {place})"
 
 
 def _place(came: Path, ready: Path) -> None:
@@ -118,6 +155,7 @@ def _locked(file: Path) -> Generator[None]:
                     yield
                 finally:
                     file.unlink(missing_ok=True)
+                    fcntl.flock(handle, fcntl.LOCK_UN)  # also for processes that were forked off meanwhile
                 return
         finally:
             os.close(handle)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import urllib3
 
-from gleanset.client.cache import Cache
+from gleanset.client.cache import Cache, called
 from gleanset.client.calls import Decisions, Images, Projects
+from gleanset.client.coming import THREADS, Fetched
 from gleanset.client.dataset import Dataset
-from gleanset.client.download import THREADS, Fetched
+from gleanset.client.held import Held
 from gleanset.client.http import Http, Patience
 from gleanset.client.jobs import CrawlJobs, ExportJobs, ValidationJobs
 from gleanset.client.local import LocalServer
+from gleanset.client.rows import Rows
 from gleanset.client.values import ExportJob
 from gleanset.errors import ClientError, NotThere
 
@@ -85,39 +88,88 @@ class Client:
         threads: int = THREADS,
         told: Fetched | None = None,
     ) -> Dataset:
-        """The images of an export: the one given, the one with this number, or the latest with images that
-        `project/name` names.
+        """The images of an export: the one given, the one with this number, or the latest that is completed and has
+        images of those that `project/name` names.
 
         The file is fetched once, by several threads, and kept in the cache; what came of it before an interruption is
-        not fetched again. `told` is given the bytes that are there, and of how many. Without `decode` images are the
-        bytes of their files. Raises NotThere, DownloadError, DatasetError and what the server says no with.
-        """
-        export = self._named(which) if isinstance(which, str) else self.export_jobs.get(which)
-        return Dataset.open(self._cache.get(self._http, export, threads=threads, told=told), decode=decode)
+        not fetched again. A zip is read while it comes. `told` is given the bytes that are there, and of how many.
+        Without `decode` images are the bytes of their files. With a server of the client's own the export is read where
+        it lies, as `Dataset.open` does.
 
-    def _named(self, name: str) -> ExportJob:
-        """The latest export of this name in a project of that name that has a file with images in it. Project names may
-        have slashes."""
+        Raises NotThere, DownloadError, DatasetError and what the server says no with; ValueError for less than one
+        thread.
+        """
+        if not isinstance(which, str):
+            held = self._held(self.export_jobs.get(which), threads, told)
+        else:
+            exports = self._exports(which)
+            export = _latest(which, exports)
+            try:
+                held = self._held(export, threads, told)
+            except NotThere as error:
+                raise _other(which, export, error, next((each for each in exports if _has(each)), None)) from error
+        return Dataset(held, decode=decode)
+
+    def _held(self, export: ExportJob, threads: int, told: Fetched | None) -> Held:
+        if self._server is not None and export.status == "completed" and not export.taken_down_images:
+            place = self._server.exports / f"export-{export.id}.{export.container}"
+            if place.exists():
+                return Held(Rows(self._cache.opened(place), called(export, place)))
+        if export.container == "folder":
+            raise NotThere(
+                f"The export {export.id} is a folder on the machine that made it, not a file. Export again, as zip, or"
+                " load it there, with Client.local().",
+                status=410,
+            )
+        return self._cache.hold(self._http, export, threads=threads, told=told)
+
+    def _exports(self, name: str) -> Iterator[ExportJob]:
+        """The exports of this name in a project of that name, the newest first. Project names may have slashes."""
         places = [place for place, letter in enumerate(name) if letter == "/"]
         if not places:
             raise ClientError(f"{name!r} is not the name of a dataset: give project/name, or the number of an export.")
-        unmade = tables = 0
         for place in places:
             project_name, export_name = name[:place], name[place + 1 :]
             for project in self.projects.list(project_name):
                 for export in self.export_jobs.list(project=project, name=export_name):
-                    if export.name != export_name:
-                        continue
-                    if export.there and export.has_images:
-                        return export
-                    unmade += not export.there
-                    tables += export.there
-        why = f"of {unmade} exports of that name none has a file any more, or yet" if unmade else "there is none"
-        if tables:
-            why = f"{tables} exports of that name are csv or jsonl, which have no images" + (
-                f"; {why}" if unmade else ""
-            )
-        raise NotThere(f"No export {name!r} can be loaded: {why}.", status=404)
+                    if export.name == export_name:
+                        yield export
+
+
+def _has(export: ExportJob) -> bool:
+    """Whether it is what a name can mean."""
+    return export.status == "completed" and export.has_images
+
+
+def _latest(name: str, exports: Iterator[ExportJob]) -> ExportJob:
+    """The first that is completed and has images."""
+    tables, others = 0, list[ExportJob]()
+    for export in exports:
+        if _has(export):
+            return export
+        tables += not export.has_images
+        others += [export] * export.has_images
+    found = [
+        *([f"{tables} exports of that name are csv or jsonl, which have no images"] if tables else []),
+        *(
+            [f"of {len(others)} none is completed, and the latest, {others[0].id}, is {others[0].status}"]
+            if others
+            else []
+        ),
+    ]
+    raise NotThere(f"No export {name!r} can be loaded: {'; '.join(found) or 'there is none'}.", status=404)
+
+
+def _other(name: str, export: ExportJob, why: NotThere, earlier: ExportJob | None) -> NotThere:
+    """What it says of an export that a name means and that cannot be had: an earlier one is not what was asked for."""
+    instead = f" An earlier one has the number {earlier.id}." if earlier is not None else ""
+    return NotThere(
+        f"The latest export {name!r} is number {export.id}. {why}{instead}",
+        status=why.status,
+        code=why.code,
+        details=why.details,
+        request_id=why.request_id,
+    )
 
 
 def load(

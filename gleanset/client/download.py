@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, Thread
 
+from gleanset.client.coming import Coming
 from gleanset.client.http import Answer, Http
+from gleanset.client.parts import Parts, journal_of
 from gleanset.errors import DownloadError, Unreachable
 from gleanset.export.verify import is_export
 
-THREADS = 4
-PART = 8 << 20
 _PIECE = 1 << 18
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
-
-Fetched = Callable[[int, int], object]
-"""Told how many bytes are there, of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ class _NoParts(Exception):
     """The server, or something before it, sends the whole file when it is asked for a part."""
 
 
-def fetch(http: Http, remote: Remote, target: Path, *, threads: int = THREADS, told: Fetched | None = None) -> None:
+def fetch(http: Http, remote: Remote, target: Path, coming: Coming) -> None:
     """Bring the file to `target`, which is there only when it is whole. The caller holds a lock.
 
     What another process, or this one, had of it before it was interrupted is not fetched again. Raises DownloadError,
@@ -53,74 +44,73 @@ def fetch(http: Http, remote: Remote, target: Path, *, threads: int = THREADS, t
     """
     partial = Path(f"{target}.part")
     try:
-        for resumed in (True, False):
-            with closing(_Parts(partial, remote)) as parts:
-                if not resumed:
-                    parts.forget()
+        with coming.parts(partial, remote.sha256, remote.size) as parts:
+            for _ in range(2):
                 had_some = parts.had > 0
-                _fetch_parts(http, remote, parts, threads, told)
-            if is_export(str(partial), remote.sha256):
-                partial.replace(target)
-                _journal(partial).unlink(missing_ok=True)
-                return
-            if not had_some:
-                break
-        partial.unlink(missing_ok=True)
-        _journal(partial).unlink(missing_ok=True)
+                _fetch_parts(http, remote, parts, coming)
+                if is_export(str(partial), remote.sha256):
+                    partial.replace(target)
+                    journal_of(partial).unlink(missing_ok=True)
+                    return
+                parts.forget()
+                if not had_some:
+                    break
+            partial.unlink(missing_ok=True)
+            journal_of(partial).unlink(missing_ok=True)
     except OSError as error:
         raise DownloadError(f"The download cannot be written to {target.parent}: {error.strerror or error}.") from error
     raise DownloadError("What came is not, whole and sound, the export the server tells of; nothing of it is kept.")
 
 
-def _fetch_parts(http: Http, remote: Remote, parts: _Parts, threads: int, told: Fetched | None) -> None:
+def _fetch_parts(http: Http, remote: Remote, parts: Parts, coming: Coming) -> None:
     free = shutil.disk_usage(parts.folder).free
     if free < remote.size - parts.had:
         raise DownloadError(
             f"The download needs {remote.size - parts.had:,} bytes in {parts.folder}; {free:,} are free."
         )
     try:
-        _in_threads(_Fetching(http, remote, parts, told), threads)
+        _in_threads(_Fetching(http, remote, parts, coming))
     except _NoParts:
         parts.forget()
-        _Fetching(http, remote, parts, told).whole()
+        _Fetching(http, remote, parts, coming).whole()
+    if coming.stop.is_set() and not parts.has(0, remote.size):
+        raise DownloadError("The dataset was closed before all of it had come; what came is kept.")
 
 
-def _in_threads(work: _Fetching, threads: int) -> None:
-    with ThreadPoolExecutor(threads, "gleanset-download") as pool:
-        running = [pool.submit(work.run) for _ in range(min(threads, len(work.left)))]
-        try:
-            wait(running, return_when=FIRST_EXCEPTION)
-        finally:  # also when a person interrupts it
-            work.stop.set()
+def _in_threads(work: _Fetching) -> None:
+    running = [Thread(target=work.run, name="gleanset-download", daemon=True) for _ in range(work.most_threads)]
     for each in running:
-        each.result()
+        each.start()
+    for each in running:
+        each.join()
+    if work.failed is not None:
+        raise work.failed
 
 
 class _Fetching:
     """What the threads of one download share."""
 
-    def __init__(self, http: Http, remote: Remote, parts: _Parts, told: Fetched | None) -> None:
-        self._http, self._remote, self._parts, self._told = http, remote, parts, told
-        self.left = deque(parts.missing())
-        self.stop = threading.Event()
-        self._had, self._counting = parts.had, threading.Lock()
+    def __init__(self, http: Http, remote: Remote, parts: Parts, coming: Coming) -> None:
+        self._http, self._remote, self._parts, self._coming = http, remote, parts, coming
+        self.most_threads = min(coming.threads, parts.waiting)
+        self.failed: BaseException | None = None
+        self._had, self._counting = parts.had, Lock()
+
+    @property
+    def _stopped(self) -> bool:
+        return self.failed is not None or self._coming.stop.is_set()
 
     def run(self) -> None:
         """Fetch part after part until none is left, or another thread has failed."""
-        while not self.stop.is_set():
-            try:
-                number = self.left.popleft()
-            except IndexError:
-                return
-            try:
+        try:
+            while not self._stopped and (number := self._parts.take()) is not None:
                 self._part(number)
-            except BaseException:
-                self.stop.set()
-                raise
+        except BaseException as error:
+            self.failed = self.failed or error
 
     def _part(self, number: int) -> None:
         """A connection that breaks is made again from where it broke; only without any progress it is given up."""
-        at, end = self._parts.range(number)
+        at, end = self._parts.span(number)
         attempt = 1
         while at < end:
             before = at
@@ -129,13 +119,14 @@ class _Fetching:
                     self._parts.write(at, data)
                     at += len(data)
                     self._count(len(data))
-                    if self.stop.is_set():
+                    if self._stopped and at < end:
                         return
             except Unreachable:
                 attempt = 2 if at > before else attempt + 1
                 if attempt > self._http.patience.attempts:
                     raise
-                time.sleep(self._http.patience.before(attempt))
+                if self._coming.stop.wait(self._http.patience.before(attempt)):
+                    return
         self._parts.done(number)
 
     def _pieces(self, start: int, end: int) -> Iterator[bytes]:
@@ -154,21 +145,26 @@ class _Fetching:
 
     def whole(self) -> None:
         """The file from its beginning to its end, over one connection."""
-        at = 0
+        at = number = 0
         with self._http.open(self._remote.path, {}) as answer:
             _check_same(answer, self._remote)
             for data in _limited(answer, self._remote.size):
                 self._parts.write(at, data)
                 at += len(data)
+                while number < self._parts.count and at >= self._parts.span(number)[1]:
+                    self._parts.done(number)
+                    number += 1
                 self._count(len(data))
+                if self._stopped:
+                    return
         if at < self._remote.size:
             raise DownloadError(f"The download ended after {at:,} of {self._remote.size:,} bytes.")
 
     def _count(self, more: int) -> None:
-        if self._told is not None:
+        if self._coming.told is not None:
             with self._counting:
                 self._had += more
-                self._told(self._had, self._remote.size)
+                self._coming.told(self._had, self._remote.size)
 
 
 def _check_same(answer: Answer, remote: Remote) -> None:
@@ -184,58 +180,3 @@ def _limited(answer: Answer, most: int) -> Iterator[bytes]:
         if most < 0:
             raise DownloadError("The server sent more than the file has.")
         yield data
-
-
-def _journal(partial: Path) -> Path:
-    return Path(f"{partial}s")
-
-
-class _Parts:
-    """A file that is not whole yet, and beside it the journal: which file it is to be, then a byte for each part."""
-
-    def __init__(self, partial: Path, remote: Remote) -> None:
-        self.folder, self._size = partial.parent, remote.size
-        self._head = json.dumps({"sha256": remote.sha256, "size": remote.size, "part": PART}).encode() + b"\n"
-        self._flags = bytearray((remote.size + PART - 1) // PART)
-        known = _journal(partial)
-        mode = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._file = os.open(partial, mode, 0o600)
-        self._notes = os.open(known, mode, 0o600)
-        noted = known.read_bytes()
-        if noted.startswith(self._head) and len(noted) == len(self._head) + len(self._flags):
-            self._flags[:] = noted[len(self._head) :]
-        else:
-            self.forget()
-
-    def forget(self) -> None:
-        """Begin with nothing."""
-        self._flags[:] = bytes(len(self._flags))
-        os.ftruncate(self._notes, 0)
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._notes, self._head + self._flags, 0)
-
-    @property
-    def had(self) -> int:
-        """Bytes that are there in whole parts."""
-        ranges = (self.range(number) for number, there in enumerate(self._flags) if there)
-        return sum(end - start for start, end in ranges)
-
-    def missing(self) -> list[int]:
-        return [number for number, there in enumerate(self._flags) if not there]
-
-    def range(self, number: int) -> tuple[int, int]:
-        return number * PART, min(self._size, (number + 1) * PART)
-
-    def write(self, at: int, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, at)
-            at, view = at + written, view[written:]
-
-    def done(self, number: int) -> None:
-        self._flags[number] = 1
-        os.pwrite(self._notes, b"\1", len(self._head) + number)
-
-    def close(self) -> None:
-        os.close(self._file)
-        os.close(self._notes)

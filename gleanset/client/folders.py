@@ -15,9 +15,9 @@ from gleanset.errors import DatasetError
 class Folder(Archive):
     """Links in it are not followed: a folder that holds any is refused as a whole, as an archive is."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._zipped = False
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path, self.name = path, name or path.name
+        self._zipped, self._coming = False, None
         try:
             found = sorted(self._files())
         except OSError as error:
@@ -54,4 +54,4 @@ class Folder(Archive):
                 file.seek(at - self._starts[place])
                 return file.read(max(0, min(length, self._starts[place + 1] - at)))
         except OSError as error:
-            raise DatasetError(f"{self._names[place]} in {self.path.name} cannot be read: {error.strerror}.") from error
+            raise DatasetError(f"{self._names[place]} in {self.name} cannot be read: {error.strerror}.") from error

@@ -23,8 +23,8 @@ _END_WITHIN = 15.0
 class LocalServer:
     """Started by making one, ended by `close`, or when this process ends, however it does.
 
-    Its data is in `folder`, or where `gleanset` keeps it when none is given. Others, such as `gleanset up`, may use the
-    same folder meanwhile. Raises Unreachable when it does not start.
+    Its data is in `folder`, or where `gleanset` keeps it when none is given; its exports are in `exports`. Others, such
+    as `gleanset up`, may use the same folder meanwhile. Raises Unreachable when it does not start.
     """
 
     def __init__(self, folder: Path | str | None = None, workers: int = 1) -> None:
@@ -41,7 +41,7 @@ class LocalServer:
         self._closing = weakref.finalize(self, _end, self._process, self._log, os.getpid())
         try:
             told = self._first_line()
-            self.url, self.key = str(told["url"]), str(told["key"])
+            self.url, self.key, self.exports = str(told["url"]), str(told["key"]), Path(told["exports"])
         except BaseException:
             self.close()
             raise

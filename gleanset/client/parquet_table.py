@@ -24,7 +24,7 @@ class ParquetTable:
     def __init__(self, archive: Archive, shards: Sequence[str]) -> None:
         if deflated := [name for name in shards if archive.members[name].deflated]:
             raise DatasetError(
-                f"{archive.path.name} was packed again: its shards have to be stored as they are, {deflated[0]} is not."
+                f"{archive.name} was packed again: its shards have to be stored as they are, {deflated[0]} is not."
             )
         self.name, self._archive, self._shards = shards[0], archive, shards
         self._member: Member | None = None
@@ -55,14 +55,14 @@ class ParquetTable:
         try:
             chunks = [each for each in chunks_of(shard.read_at, member.size) if each.path == "image.bytes"]
             if not chunks:
-                raise DatasetError(f"{self.name} in {self._archive.path.name} has no images.")
+                raise DatasetError(f"{self.name} in {self._archive.name} has no images.")
             images = (place for chunk in chunks for place in images_of(shard.read_at, chunk))
             for row, (at, size) in zip(rows(shard, part, with_paths=True), images, strict=True):
                 text = json.dumps(_as_in_jsonl(row), ensure_ascii=False).encode()
                 yield text, Member(start + at, size, size, False, within=True)
         except (ExportError, TypeError, OSError, *BROKEN) as error:
             reason = str(error).rstrip(".")
-            raise DatasetError(f"{self.name} in {self._archive.path.name} cannot be read: {reason}.") from error
+            raise DatasetError(f"{self.name} in {self._archive.name} cannot be read: {reason}.") from error
 
     def read(self, at: int, length: int) -> bytes:
         return os.pread(self._rows, length, at)

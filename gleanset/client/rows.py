@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gleanset.client.archive import Archive, Member
+from gleanset.client.coming import Coming
 from gleanset.client.folders import Folder
 from gleanset.client.tables import tables_of
 from gleanset.errors import DatasetError
 
+_BEFORE_IN_ZIP = 512
+"""More than there is; what is still missing then is waited for when it is read."""
+
 
 class Rows:
     """Which image is which row. `label_of` and `split_of` have for each row its place in `labels` and `splits`, -1 for
-    none. Raises DatasetError for an archive that is no dataset, or whose table is damaged.
+    none. `name` and `coming` are those of Archive. Raises DatasetError for an archive that is no dataset, or whose
+    table is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._archive = Folder(path) if path.is_dir() else Archive(path)
+    def __init__(self, path: Path, name: str | None = None, coming: Coming | None = None) -> None:
+        self.path, self.name, self._coming = path, name or path.name, coming
+        self._archive = Folder(path, name) if path.is_dir() else Archive(path, name, coming)
         try:
             self._tables = tables_of(self._archive)
             self._look_through()
@@ -41,10 +47,30 @@ class Rows:
         assert row is not None
         return row
 
-    def image(self, number: int, name: str) -> bytes:
-        """The image's bytes, unchecked."""
+    def image(self, number: int) -> tuple[dict[str, Any], bytes]:
+        """The row, and the image's bytes, held to their SHA-256. Raises DatasetError when they are damaged."""
+        row = self.row(number)
+        name = str(row["file_name"])
         at, stored, size, deflated, within = self._places[number].tolist()
-        return self._archive.read_member(name, Member(at, stored, size, bool(deflated), bool(within)))
+        data = self._archive.read_member(name, Member(at, stored, size, bool(deflated), bool(within)))
+        if hashlib.sha256(data).hexdigest() != row["sha256"]:
+            raise DatasetError(f"{name} in {self.name} is damaged: its SHA-256 is another one.")
+        return row, data
+
+    def is_here(self, number: int) -> bool:
+        """Whether the image's bytes have come."""
+        return self._coming is None or self._coming.has(*self._span(number))
+
+    def wait(self, numbers: list[int]) -> None:
+        """Wait until the first of these images has come; the others come next."""
+        if self._coming is not None:
+            self._coming.ask(*map(self._span, numbers))
+            self._coming.wait(*self._span(numbers[0]))
+
+    def _span(self, number: int) -> tuple[int, int]:
+        """Where the image's bytes begin, and how many there are, with what stands before them in a zip."""
+        at, stored, *_ = self._places[number].tolist()
+        return at, stored + _BEFORE_IN_ZIP
 
     def _look_through(self) -> None:
         """Note where each row and its image lie, and its label and split; hold the tables to the manifest."""
@@ -60,7 +86,7 @@ class Rows:
                 member = table.member(row)
                 if member is None or not isinstance(row.get("sha256"), str) or "label" not in row:
                     name = row.get("file_name")
-                    raise DatasetError(f"{self.path.name} has no image for a row of its {table.name}: {name!r}.")
+                    raise DatasetError(f"{self.name} has no image for a row of its {table.name}: {name!r}.")
                 lines.append((number, at, len(text)))
                 places.append(member)
                 labels.append(str(row["label"]))
@@ -76,7 +102,7 @@ class Rows:
         self._archive.members.clear()  # the arrays know where everything is, in a tenth of the memory
 
     def _without_images(self) -> DatasetError:
-        return DatasetError(f"{self.path.name} has no images that can be loaded here; csv and jsonl have none.")
+        return DatasetError(f"{self.name} has no images that can be loaded here; csv and jsonl have none.")
 
 
 def _numbered(values: list[str] | list[str | None], names: list[str]) -> Any:

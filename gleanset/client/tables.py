@@ -62,7 +62,7 @@ def _check_complete(archive: Archive, shards: Sequence[str], pattern: re.Pattern
     """Whether all shards of the manifest are there. They are not hashed, which would take reading all of them."""
     listed = (line.partition(b"  ")[2].decode("utf-8", "replace") for line in archive.read(MANIFEST).splitlines())
     if missing := sorted({name for name in listed if pattern.fullmatch(name)} ^ set(shards)):
-        raise DatasetError(f"{archive.path.name} is damaged: its {MANIFEST} and its shards differ in {missing[0]}.")
+        raise DatasetError(f"{archive.name} is damaged: its {MANIFEST} and its shards differ in {missing[0]}.")
 
 
 class _Lines:
@@ -74,11 +74,12 @@ class _Lines:
         member = archive.members.get(name)
         if member is None:
             raise DatasetError(
-                f"{archive.path.name} is no dataset that can be loaded here: it has neither {TABLE} nor {MANIFEST}."
+                f"{archive.name} is no dataset that can be loaded here: it has neither {TABLE} nor {MANIFEST}."
             )
         self._size, self._unpacked = member.size, None
         if not member.deflated:
             self._start = archive.start(name, member)
+            archive.expect(self._start, self._size)
             return
         with tempfile.TemporaryFile() as unpacked:
             unpacked.write(archive.read(name))
@@ -97,7 +98,7 @@ class _Lines:
         while at < self._size:
             piece = self.read(at, min(_PIECE, self._size - at))
             if not piece:
-                raise DatasetError(f"{self._archive.path.name} is cut off.")
+                raise DatasetError(f"{self._archive.name} is cut off.")
             digest.update(piece)
             start, at = at - len(rest), at + len(piece)
             *whole, rest = (rest + piece).split(b"\n")
@@ -105,16 +106,16 @@ class _Lines:
                 yield start, line + b"\n"
                 start += len(line) + 1
             if len(rest) > _LONGEST_LINE:
-                raise DatasetError(f"{self.name} in {self._archive.path.name} has a line without an end.")
+                raise DatasetError(f"{self.name} in {self._archive.name} has a line without an end.")
         if rest:
             yield at - len(rest), rest
         self._check(digest.hexdigest())
 
     def _check(self, found: str) -> None:
         if MANIFEST not in self._archive.members:
-            raise DatasetError(f"{self._archive.path.name} is no dataset of Gleanset's: it has no {MANIFEST}.")
+            raise DatasetError(f"{self._archive.name} is no dataset of Gleanset's: it has no {MANIFEST}.")
         if f"{found}  {self.name}".encode() not in self._archive.read(MANIFEST).splitlines():
-            raise DatasetError(f"The {self.name} of {self._archive.path.name} is damaged: its SHA-256 is another one.")
+            raise DatasetError(f"The {self.name} of {self._archive.name} is damaged: its SHA-256 is another one.")
 
     def parsed(self, text: bytes) -> dict[str, Any] | None:
         return _object(text, self.name, self._archive)
@@ -169,7 +170,7 @@ class _Shard:
     def __init__(self, archive: Archive, name: str) -> None:
         member = archive.members[name]
         if member.deflated:
-            raise DatasetError(f"{archive.path.name} was packed again: its shards have to be stored as they are.")
+            raise DatasetError(f"{archive.name} was packed again: its shards have to be stored as they are.")
         self.name, self._archive = name, archive
         self._start, self._size = archive.start(name, member), member.size
         self._before: Sequence[tuple[str, Member]] = ()
@@ -184,13 +185,13 @@ class _Shard:
                     before = [*before[-2:], (name, member)]
                     continue
                 if member.size > _LONGEST_LINE:
-                    raise DatasetError(f"{self.name} in {self._archive.path.name} has a row of {member.size:,} bytes.")
+                    raise DatasetError(f"{self.name} in {self._archive.name} has a row of {member.size:,} bytes.")
                 self._before = before
                 yield member.at, self.read(member.at, member.size)
             if not self._before:
                 raise tarfile.ReadError("it has no samples")
         except (*BROKEN, OSError) as error:
-            raise DatasetError(f"{self.name} in {self._archive.path.name} cannot be read: {error}.") from error
+            raise DatasetError(f"{self.name} in {self._archive.name} cannot be read: {error}.") from error
 
     def read(self, at: int, length: int) -> bytes:
         return self._archive.slice(self._start + at, length)
@@ -217,7 +218,7 @@ def _object(text: bytes, name: str, archive: Archive) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"A row of the {name} of {archive.path.name} is damaged: {error}.") from error
+        raise DatasetError(f"A row of the {name} of {archive.name} is damaged: {error}.") from error
     if not isinstance(row, dict):
-        raise DatasetError(f"A row of the {name} of {archive.path.name} is no object.")
+        raise DatasetError(f"A row of the {name} of {archive.name} is no object.")
     return cast("dict[str, Any]", row)

@@ -7,6 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gleanset.export import FORMATS
+
 Item = TypeVar("Item")
 
 
@@ -106,6 +108,16 @@ class ExportJob(FollowUp):
     def has_images(self) -> bool:
         """Whether it holds more than a table."""
         return self.format not in {"csv", "jsonl"}
+
+    @property
+    def container(self) -> str:
+        """What its files are in: zip, tar, tar.gz, tar.zst, or folder."""
+        return self.export_options.get("container") or FORMATS.get(self.format, ("", "zip"))[1]
+
+    @property
+    def is_read_while_it_comes(self) -> bool:
+        """Whether images can be found before all of it is there: by the list of files of a zip, and a table."""
+        return self.container == "zip" and self.format not in {"webdataset", "parquet"}
 
     @property
     def there(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from io import RawIOBase
+from typing import TYPE_CHECKING
 
-from gleanset.client.archive import Archive
+if TYPE_CHECKING:
+    from gleanset.client.archive import Archive
 
 
 class Window(RawIOBase):

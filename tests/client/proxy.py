@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,13 +17,15 @@ _HEAD = re.compile(rb"^(GET|POST|DELETE) (\S+) HTTP/1.1\r\n(.*?)\r\n\r\n", re.DO
 @dataclass
 class Proxy:
     """`cut`: after how many bytes of its answers each coming connection is cut, one after the other. `flip`: a byte at
-    this place of an answer becomes another, as often as `flips` says. `requests`: method, path and headers."""
+    this place of an answer becomes another, as often as `flips` says. `most`: when so many bytes are carried, the
+    others wait. `requests`: method, path and headers."""
 
     url: str
     target: tuple[str, int]
     cut: list[int] = field(default_factory=list[int])
     flip: int | None = None
     flips: int = 0
+    most: int | None = None
     hide_ranges: bool = False
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list[tuple[str, str, dict[str, str]]])
     carried: int = 0
@@ -59,6 +62,8 @@ class Proxy:
                     self.flips -= 1
                     at = self.flip - sent
                     data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+                while self.most is not None and self.carried >= self.most:
+                    time.sleep(0.005)
                 if budget is not None and sent + len(data) >= budget:
                     near.sendall(data[: budget - sent])
                     break

@@ -10,15 +10,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import psutil
 import pytest
+from PIL import Image
 from sqlalchemy import create_engine, text
 
 from gleanset.client import Client, load
-from gleanset.errors import AccessDenied, NotThere, Unreachable
+from gleanset.errors import AccessDenied, DatasetError, NotThere, Unreachable
 from tests.client.conftest import HASTE
+from tests.client.making import picture
 
 
 @pytest.fixture
@@ -70,6 +73,38 @@ def test_nothing_is_set_up_and_nothing_is_left(home: Path, monkeypatch: pytest.M
     with pytest.raises(NotThere, match="there is none"):
         load("Coast/terns", folder=home)
     assert below() == []
+
+
+def test_exports_are_read_where_they_lie(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder too, which nothing could send; and the newest, though an earlier one is a file."""
+    monkeypatch.setenv("GLEANSET_HOME", str(tmp_path / "home"))
+    (tmp_path / "pets/cat").mkdir(parents=True)
+    for number in range(4):
+        (tmp_path / "pets/cat" / f"{number}.jpg").write_bytes(picture(number))
+    for command in (
+        ("crawl", "--folder", "pets"),
+        ("export", "1", "--name", "Pets", "--format", "zip"),
+        ("export", "1", "--name", "Pets", "--format", "folder"),
+        ("export", "1", "--name", "Packed", "--format", "tar.gz"),
+    ):
+        subprocess.run([sys.executable, "-m", "backend.cli", *command], cwd=tmp_path, check=True, capture_output=True)
+    with Client.local(tmp_path / "home", workers=0, cache=tmp_path / "cache") as client:
+        packed, folder, zipped = client.export_jobs.list()
+        project = client.projects.get(client.crawl_jobs.get(folder.crawl_job_id).project_id)
+        with client.load(f"{project.name}/Pets") as dataset:
+            assert f"export {folder.id}, {tmp_path}/home/exports/export-{folder.id}.folder" in repr(dataset)
+            assert {sample.image.tobytes() for sample in dataset} == {
+                Image.open(BytesIO(picture(number))).tobytes() for number in range(4)
+            }
+        with pytest.raises(DatasetError, match="closed"):
+            dataset[0]
+        with client.load(zipped.id) as dataset:
+            assert len(list(dataset)) == 4
+        assert not (tmp_path / "cache").exists()
+        with client.load(packed) as dataset:
+            assert len(list(dataset)) == 4
+    with load(f"{project.name}/Pets", folder=tmp_path / "home") as dataset:
+        assert len(list(dataset)) == 4
 
 
 def test_others_use_the_same_data_at_the_same_time(database: str, tmp_path: Path) -> None:
