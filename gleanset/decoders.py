@@ -5,8 +5,8 @@ quarter of both cores was spent waiting for it. And what strangers send goes thr
 crashes, it is the decoder that is gone, and not the worker.
 
 Bytes go to a decoder through files in memory, one for each picture that may be on its way to it; what is to be done
-with them, and what came of it, goes through a socket, pickled. A decoder ends when the socket does, so none outlives a
-worker that was killed.
+with them, and what came of it, goes through a socket, pickled. A decoder ends when the socket does, or over a picture
+that takes for ever, so none outlives a worker that was killed for long.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NoReturn, TypeVar
 
 from gleanset.errors import DecoderError, ImageRefused
@@ -32,8 +33,15 @@ AHEAD = 4
 _LARGE = 1 << 20
 """Bytes above which a file in memory is emptied after use."""
 _PATIENCE = 2.0
-"""Seconds in which a decoder that is no longer wanted may end what it has in hand."""
+"""Seconds in which decoders that are no longer wanted may end what they have in hand."""
+_LONGEST = 120
+"""Seconds for one picture, after which a decoder ends as if it had crashed: a hundred million pixels take a few."""
+_PAUSE = 1.0
+"""Seconds before another try to start one, while others run."""
 _PIECE = 1 << 16
+
+_NOT_THEIRS = (signal.SIGINT, signal.SIGTERM)
+"""Meant for the worker, which ends its decoders itself."""
 
 Result = TypeVar("Result")
 Work = Callable[[bytes], Any]
@@ -59,11 +67,20 @@ class Decoders:
         self._count = count
         self._waiting: deque[_Item] = deque()
         self._decoders: list[_Decoder] = []
+        self._not_before = 0.0
+        self._closed = False
 
     def start(self) -> None:
-        """Have them all running, or under way. Raises DecoderError."""
-        while len(self._decoders) < self._count:
-            self._decoders.append(_Decoder(self._serve, self._lost))
+        """Have them all running, or under way. Raises DecoderError when not one can be had."""
+        if self._closed:
+            raise DecoderError("The decoders of this worker are closed.")
+        while len(self._decoders) < self._count and not (self._decoders and time.monotonic() < self._not_before):
+            try:
+                self._decoders.append(_Decoder(self._serve, self._lost))
+            except DecoderError:
+                if not self._decoders:
+                    raise
+                self._not_before = time.monotonic() + _PAUSE
 
     async def run(self, work: Callable[[bytes], Result], body: bytes) -> Result:
         """`work(body)`, done by one of the processes; `work`, and what it gives or raises, are pickled.
@@ -78,13 +95,18 @@ class Decoders:
         return await future
 
     def close(self) -> None:
-        """End the processes; who still waits is left waiting."""
+        """End the processes; who still waits is cancelled."""
+        self._closed = True
         decoders, self._decoders = self._decoders, []
-        self._waiting.clear()
         for decoder in decoders:
             decoder.leave()
+        for item in (*(item for decoder in decoders for item in decoder.items), *self._waiting):
+            if not item.future.get_loop().is_closed():
+                item.future.cancel()
+        self._waiting.clear()
+        deadline = time.monotonic() + _PATIENCE
         for decoder in decoders:
-            decoder.end()
+            decoder.end(deadline)
 
     def _serve(self, item: _Item, answer: tuple[bool, Any]) -> None:
         sound, value = answer
@@ -106,7 +128,7 @@ class Decoders:
 
     def _lost(self, decoder: _Decoder) -> None:
         """A decoder has crashed, most likely over what it had in hand: that gets another chance, and then none."""
-        code = decoder.end()
+        code = decoder.end(time.monotonic() + _PATIENCE)
         self._decoders.remove(decoder)
         if decoder.items and not decoder.is_new:
             decoder.items[0].crashes += 1
@@ -115,11 +137,13 @@ class Decoders:
                 decoder.items.popleft().fail(refusal)
         self._waiting.extendleft(reversed(decoder.items))
         error = DecoderError(f"A process that decodes images ended with code {code} as soon as it was started.")
-        if not decoder.is_new:
-            try:
-                self._decoders.append(_Decoder(self._serve, self._lost))
-            except DecoderError as failure:
-                error = failure
+        if decoder.is_new:
+            self._not_before = time.monotonic() + _PAUSE
+        try:
+            if self._waiting and not (decoder.is_new and not self._decoders):
+                self.start()
+        except DecoderError as failure:
+            error = failure
         while self._waiting and not self._decoders:
             self._waiting.popleft().fail(error)
         self._feed()
@@ -132,33 +156,34 @@ class _Decoder:
         self.items: deque[_Item] = deque()
         self.is_new = True
         self._served, self._lost = serve, lost
-        self._slots = [_file_in_memory() for _ in range(AHEAD)]
         self._given = 0
         self._came = bytearray()
-        self._socket, theirs = socket.socketpair()
         self._loop = asyncio.get_running_loop()
-        passed = (theirs.fileno(), *self._slots)
-        # Not `-m`: that would put the current folder first, and import whatever lies there.
-        code = f"import sys; sys.path[:] = {sys.path!r}; from gleanset.decoders import serve; serve({passed!r})"
-        with theirs:
+        with ExitStack() as opened:
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - ourselves
-                    [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, pass_fds=passed
-                )
+                self._slots = [_file_in_memory(opened) for _ in range(AHEAD)]
+                self._socket, theirs = map(opened.enter_context, socket.socketpair())
+                self._process = _started((theirs.fileno(), *self._slots))
             except OSError as error:
-                self._let_go()
                 raise DecoderError(f"A process that decodes images cannot be started: {error.strerror}.") from error
+            theirs.close()
+            self._opened = opened.pop_all()
         self._loop.add_reader(self._socket, self._read)
 
     def give(self, item: _Item) -> None:
-        slot = self._slots[self._given % AHEAD]
+        """Send it there. What cannot be sent is nobody else's trouble, and fails at once."""
+        try:
+            message = _framed((item.work, len(item.body)))
+            slot, at = self._slots[self._given % AHEAD], 0
+            while at < len(item.body):
+                at += os.pwrite(slot, memoryview(item.body)[at:], at)
+        except Exception as error:
+            item.fail(DecoderError(f"A picture cannot be given to the process that decodes it: {error}"))
+            return
         self._given += 1
         self.items.append(item)
-        at = 0
-        while at < len(item.body):
-            at += os.pwrite(slot, memoryview(item.body)[at:], at)
         with suppress(BrokenPipeError, ConnectionResetError):  # it has crashed, as the reader is about to find out
-            self._socket.sendall(_framed((item.work, len(item.body))))
+            self._socket.sendall(message)
 
     def _read(self) -> None:
         try:
@@ -186,29 +211,39 @@ class _Decoder:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def end(self) -> int:
-        """Its exit code."""
+    def end(self, deadline: float) -> int:
+        """Its exit code; killed when it is still there at the deadline, in monotonic time."""
         self._loop.remove_reader(self._socket)
-        try:
-            return self._process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-        finally:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        self._socket.close()
-        for slot in self._slots:
-            os.close(slot)
+        with self._opened:
+            try:
+                return self._process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                return self._process.wait()
 
 
-def _file_in_memory() -> int:
+def _file_in_memory(opened: ExitStack) -> int:
     """A descriptor, of a file without a name."""
     if sys.platform == "linux":
-        return os.memfd_create("gleanset", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+        file = os.memfd_create("gleanset", os.MFD_CLOEXEC)
+        opened.callback(os.close, file)
+        return file
+    return opened.enter_context(tempfile.TemporaryFile()).fileno()
+
+
+def _started(passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    # Not `-m`: that would put the current folder first, and import whatever lies there.
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r};"
+        f" from gleanset.decoders import serve; serve({passed!r}, longest={_LONGEST})"
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_THEIRS)  # until it is far enough to ignore them
+    try:
+        return subprocess.Popen(  # noqa: S603 - ourselves
+            [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, pass_fds=passed
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _framed(message: Any) -> bytes:
@@ -227,10 +262,12 @@ def _unframed(came: bytearray) -> list[Any]:
     return messages
 
 
-def serve(passed: tuple[int, ...]) -> NoReturn:
-    """What a decoder does: the descriptors are those of its socket and of the files in memory."""
-    for ending in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which ends its decoders itself
-        signal.signal(ending, signal.SIG_IGN)
+def serve(passed: tuple[int, ...], longest: int) -> NoReturn:
+    """What a decoder does: the descriptors are those of its socket and of the files in memory. longest: seconds for one
+    picture."""
+    for each in _NOT_THEIRS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_THEIRS)
     import gleanset.keep as keep  # with all libraries for decoding, before the first picture comes
 
     keep.alone()
@@ -241,18 +278,21 @@ def serve(passed: tuple[int, ...]) -> NoReturn:
         while data := channel.recv(_PIECE):
             came += data
             for work, size in _unframed(came):
-                body = os.pread(slots[number % len(slots)], size, 0)
+                signal.alarm(longest)  # ends the process, whatever library it is in
+                answer = _answer(work, slots[number % len(slots)], size)
+                signal.alarm(0)
                 number += 1
-                channel.sendall(_framed(_done(work, body)))
+                channel.sendall(answer)
     sys.exit()
 
 
-def _done(work: Work, body: bytes) -> tuple[bool, Any]:
+def _answer(work: Work, slot: int, size: int) -> bytes:
+    """What came of it, framed; an error that cannot be pickled, or be made again from that, is told by its name."""
     try:
-        return True, work(body)
+        return _framed((True, work(os.pread(slot, size, 0))))
     except Exception as error:
-        try:
-            pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-        except Exception:
-            return False, DecoderError(f"{type(error).__name__}: {error}")
-        return False, error
+        with suppress(Exception):
+            answer = _framed((False, error))
+            _unframed(bytearray(answer))
+            return answer
+        return _framed((False, DecoderError(f"{type(error).__name__}: {error}")))

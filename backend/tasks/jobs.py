@@ -21,7 +21,7 @@ from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 from backend.tasks.sending import Sending
 from gleanset.errors import ExportError, NotDelivered
-from gleanset.export import About, Entry, Workspace, bring_to_disk, form_of, pack
+from gleanset.export import About, Entry, Workspace, bring_name_to_disk, bring_to_disk, form_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
         form = form_of(job.format, exports.container_of(job))
         packed = await pack(form, entries, runtime.store, place, about, progress, exports.layout_of(job))
         await sending.send(packed, _Stopped)
-        await asyncio.to_thread(bring_to_disk, packed.path)
+        await _brought_to_disk(packed.path)
         async with runtime.database.transaction() as session:
             days, url = runtime.settings.export_days, target.as_uri()
             if not await exports.finish(session, job.id, job.attempts, packed, url, days=days):
@@ -87,6 +87,7 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
             await sending.end()
             exports.discard(target)  # of a finish that was not committed
             packed.path.replace(target)
+            await asyncio.to_thread(bring_name_to_disk, target.parent)
     except asyncio.CancelledError:
         keep = not cancelled()
         raise
@@ -99,6 +100,14 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
         raise
     finally:
         await asyncio.to_thread(place.close if keep else place.remove)
+
+
+async def _brought_to_disk(path: Path) -> None:
+    """Raises ExportError: after what the disk could not take, nothing in the folder is to be counted on."""
+    try:
+        await asyncio.to_thread(bring_to_disk, path)
+    except OSError as error:
+        raise ExportError(f"The export cannot be written to {path.parent}: {error.strerror or error}.") from error
 
 
 def _workspace(target: Path, attempt: int, fingerprint: str) -> Workspace:

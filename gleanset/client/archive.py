@@ -68,7 +68,7 @@ class Archive:
         self._closing = weakref.finalize(self, os.close, self._file)
         self._length = opened[1] if opened is not None else os.fstat(self._file).st_size
         try:
-            self._zipped = zipfile.is_zipfile(self._reader())
+            self._zipped = self._reader().read(2) == b"PK"  # as `verify` tells: a zip may hide in any other file
             self.members = dict(self._of_zip() if self._zipped else self._of_tar())
         except (*BROKEN, OSError) as error:
             raise DatasetError(f"{self.name} is no zip or tar that can be read: {error}.") from error

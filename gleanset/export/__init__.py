@@ -11,7 +11,7 @@ from gleanset.export.packing import Form, export, pack
 from gleanset.export.parquet import Parquet
 from gleanset.export.tar import Tar, TarGz, TarZst
 from gleanset.export.webdataset import WebDataset
-from gleanset.export.workspace import Workspace, bring_to_disk
+from gleanset.export.workspace import Workspace, bring_name_to_disk, bring_to_disk
 from gleanset.export.yolo import Yolo
 from gleanset.export.zip import Zip
 
@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "Resize",
     "Workspace",
+    "bring_name_to_disk",
     "bring_to_disk",
     "export",
     "form_of",

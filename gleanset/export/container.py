@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from gleanset.export.workspace import Growing, Workspace, blocks
 
-_TOGETHER, _AHEAD = 2 << 20, 4
-"""Bytes that go to the thread together, and how often so much may wait for it."""
+_TOGETHER, _AHEAD = 2 << 20, 8 << 20
+"""Bytes that go to the thread together, and that may wait for it."""
 
 Content = bytes | Path
 """What is in a file: its bytes, or the file on the disk that has them."""
@@ -75,9 +75,10 @@ class Filled:
     def __init__(self, place: Workspace, container: Container) -> None:
         self._container = container
         self._thread = place.thread()
-        self._filling: deque[Future[None]] = deque()
+        self._filling: deque[tuple[Future[None], int]] = deque()
         self._waiting: list[tuple[str, Content]] = []
-        self._bytes = 0
+        self._bytes = self._under_way = 0
+        self._error: BaseException | None = None
 
     def add(self, name: str, content: Content) -> None:
         """See Container. A file on the disk must stay until `state` or `finish` has been called."""
@@ -87,19 +88,31 @@ class Filled:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        while len(self._filling) >= _AHEAD:
-            self._filling.popleft().result()
-        self._filling.append(self._thread.submit(self._fill, self._waiting))
+        while self._filling and self._under_way >= _AHEAD:
+            self._wait()
+        self._filling.append((self._thread.submit(self._fill, self._waiting), self._bytes))
+        self._under_way += self._bytes
         self._waiting, self._bytes = [], 0
 
+    def _wait(self) -> None:
+        filled, size = self._filling.popleft()
+        self._under_way -= size
+        filled.result()
+
     def _fill(self, files: list[tuple[str, Content]]) -> None:
-        for name, content in files:
-            self._container.add(name, content)
+        if self._error is not None:  # behind a gap nothing is written, and nothing counts as whole
+            raise self._error
+        try:
+            for name, content in files:
+                self._container.add(name, content)
+        except BaseException as error:
+            self._error = error
+            raise
 
     def _settle(self) -> None:
         self._hand_over()
         while self._filling:
-            self._filling.popleft().result()
+            self._wait()
 
     def state(self) -> dict[str, Any]:
         self._settle()

@@ -63,7 +63,7 @@ async def pack(
     nothing to pack, or when a file cannot be written.
     """
     try:
-        dataset = await asyncio.to_thread(_Dataset, form, place, about, options, store)
+        dataset: _Dataset = await _in_thread(_Dataset, form, place, about, options, store)
         readers = _READERS if store.is_local or options.resize else _REMOTE_READERS  # decoding takes room
         read = _reader(store, options.resize) if dataset.packs_images or options.resize else _unread
         await _pack(entries, read, dataset, progress, readers)

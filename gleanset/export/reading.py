@@ -53,8 +53,13 @@ class Part:
     @property
     def is_safe(self) -> bool:
         """Whether it would be unpacked to a file below the folder, by any program."""
-        steps = re.split(r"[/\\]", self.name)
-        return self.content is not None and not ({"", "..", "."} & set(steps)) and ":" not in steps[0]
+        return self.content is not None and not _leads_out(self.name)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether any program might take this for a path that is not below the folder."""
+    steps = re.split(r"[/\\]", name)
+    return bool({"", "..", "."} & set(steps)) or ":" in steps[0]
 
 
 class Package(Protocol):
@@ -154,7 +159,7 @@ class _Zip:
                 limit.take(entry.size)
                 if entry.regular and not entry.is_folder:
                     yield Part(entry.name, entry.size, open_entry(file, entry))
-                elif not entry.regular or entry.size:
+                elif not entry.regular or entry.size or _leads_out(entry.name.removesuffix("/")):
                     yield Part(entry.name, entry.size, None)
 
 
@@ -171,7 +176,7 @@ class _Tar:
                 if entry.isreg() and not entry.issparse():
                     file.seek(entry.offset_data)
                     yield Part(name, entry.size, cast("IO[bytes]", _Stretch(file.file, entry.size)))
-                elif not entry.isdir():
+                elif not entry.isdir() or _leads_out(name.removesuffix("/") or "folder"):
                     yield Part(name, entry.size, None)
             rest = file.header
             while rest:  # behind it are checksums of the whole

@@ -167,16 +167,24 @@ def _start_of_the_machine() -> str:
 
 
 def bring_to_disk(path: Path) -> None:
-    """Wait until the disk has a finished file or folder, so that it outlives the machine too."""
+    """Wait until the disk has a finished file, or all in a folder, so that it outlives the machine too.
+
+    Raises OSError for what the disk could not take.
+    """
     if path.is_dir():
-        os.sync()  # for thousands of small files much less than as many waits
-        return
-    for each, flags in ((path, os.O_RDONLY), (path.parent, os.O_DIRECTORY)):
-        file = os.open(each, flags | os.O_CLOEXEC)
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        os.sync()  # for thousands of small files much less than as many waits; but it does not tell of errors
+        for each in path.rglob("*"):
+            bring_name_to_disk(each)
+    bring_name_to_disk(path)
+
+
+def bring_name_to_disk(path: Path) -> None:
+    """The same of a file alone, or of the names in a folder."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def blocks(path: Path, size: int) -> Iterator[bytes]:

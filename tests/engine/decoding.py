@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass
@@ -39,6 +40,15 @@ def fail(_: bytes) -> None:
         pass
 
     raise Local("of its own kind")
+
+
+def unpicklable(_: bytes) -> object:
+    return lambda: None
+
+
+def forever(_: bytes) -> None:
+    """In a library that is caught in a circle: no signal handler of Python's is asked."""
+    re.match("(a+)+$", "a" * 64 + "b")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from gleanset.decoders import AHEAD, Decoders
 from gleanset.errors import DecoderError, ImageRefused
 from gleanset.types import Reason
-from tests.engine.decoding import CrashOnce, crash, digest, fail, process, refuse
+from tests.engine.decoding import CrashOnce, crash, digest, fail, forever, process, refuse, unpicklable
 
 
 @pytest.fixture
@@ -97,6 +98,66 @@ async def test_one_that_cannot_be_started_is_told(decoders: Decoders, monkeypatc
         await decoders.run(digest, b"x")
     monkeypatch.undo()
     assert await decoders.run(digest, b"x") == digest(b"x"), "and the next may be"
+
+
+async def test_what_cannot_be_pickled_costs_nothing_else(decoders: Decoders) -> None:
+    outcomes = await asyncio.gather(
+        decoders.run(unpicklable, b""),
+        decoders.run(lambda body: body, b""),
+        *(decoders.run(digest, b"%d" % n) for n in range(20)),
+        return_exceptions=True,
+    )
+    assert all(isinstance(outcome, Exception) for outcome in outcomes[:2])
+    assert outcomes[2:] == [digest(b"%d" % n) for n in range(20)]
+
+
+async def test_memory_that_cannot_be_had_is_the_trouble_of_one_picture(
+    decoders: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture whose bytes did not arrive takes nobody else's place."""
+    write, body = os.pwrite, random.Random(1).randbytes(100_000)
+
+    def full(file: int, data: bytes, at: int) -> int:
+        if bytes(data) == b"unlucky":
+            raise OSError(28, "No space left on device")
+        return write(file, data, at)
+
+    monkeypatch.setattr("gleanset.decoders.os.pwrite", full)
+    bodies = [b"unlucky" if n == 3 else body[n:] for n in range(20)]
+    outcomes = await asyncio.gather(*(decoders.run(digest, body) for body in bodies), return_exceptions=True)
+    assert isinstance(outcomes[3], DecoderError)
+    assert [*outcomes[:3], *outcomes[4:]] == [digest(body) for body in bodies if body != b"unlucky"]
+
+
+async def test_descriptors_that_cannot_be_had_are_told(decoders: Decoders) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 2, hard))
+    try:
+        with pytest.raises(DecoderError, match="cannot be started: Too many open files"):
+            await asyncio.wait_for(decoders.run(digest, b"x"), 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert await decoders.run(digest, b"x") == digest(b"x")
+
+
+async def test_a_picture_that_takes_for_ever_is_refused(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gleanset.decoders._LONGEST", 1)
+    forever_, *others = await asyncio.gather(
+        decoders.run(forever, b""), *(decoders.run(digest, b"%d" % n) for n in range(10)), return_exceptions=True
+    )
+    assert isinstance(forever_, ImageRefused)
+    assert f"code {-signal.SIGALRM}" in forever_.detail
+    assert others == [digest(b"%d" % n) for n in range(10)]
+
+
+async def test_who_still_waits_when_they_are_closed_is_cancelled(decoders: Decoders) -> None:
+    tasks = [asyncio.create_task(decoders.run(process, b"")) for _ in range(5 * AHEAD)]
+    await asyncio.sleep(0.05)
+    decoders.close()
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+    assert any(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+    with pytest.raises(DecoderError, match="closed"):
+        await decoders.run(digest, b"x")
 
 
 async def test_who_does_not_wait_any_more_holds_up_nobody(decoders: Decoders) -> None:
