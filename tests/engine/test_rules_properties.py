@@ -26,7 +26,7 @@ from gleanset.rules import (
 from gleanset.sources.licence import parse_licences
 from gleanset.store import EXTENSIONS
 from gleanset.types import Inspection, Licence
-from tests.engine.test_rules import BOUNDED, CANDIDATE, IMAGE
+from tests.engine.test_rules import BOUNDED, BOUNDS, CANDIDATE, IMAGE, MEASURES
 
 
 def numbers(most: float) -> st.SearchStrategy[float]:
