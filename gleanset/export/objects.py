@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -65,12 +66,7 @@ class ObjectPlace:
             holder = self._holder(store)
             if begun and holder == self._mark:
                 return True
-            if (
-                begun
-                and holder is None
-                and sha256 is not None
-                and is_export(self.address, sha256, folder=self._name is None)
-            ):
+            if begun and holder is None and sha256 is not None and self._holds(store, sha256):
                 return False
             self._check_free(store, holder)
             if holder is None:
@@ -149,6 +145,16 @@ class ObjectPlace:
             if not isinstance(error, (NotSupportedError, NotImplementedError)) and "NotImplemented" not in str(error):
                 raise
             obstore.put(store, self._marker, self._mark, use_multipart=False)
+
+    def _holds(self, store: Any, sha256: str) -> bool:
+        """Whether the dataset of this SHA-256 is there. Of a folder the manifest was the last to come."""
+        if self._name is not None:
+            return self._name in self._sizes(store) and is_export(self.address, sha256, folder=False)
+        try:
+            manifest = obstore.get(store, MANIFEST).bytes()
+        except FileNotFoundError:
+            return False
+        return hashlib.sha256(manifest).hexdigest() == sha256
 
     def _sizes(self, store: Any) -> dict[str, int]:
         """Of what is there of a dataset."""
