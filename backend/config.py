@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     timeout: float = Field(
         default=60.0, gt=0, description="Seconds on the network for one image, its redirects and retries together."
     )
+    patience: float = Field(
+        default=1200.0,
+        ge=0,
+        description="Seconds for which a host that asks for quiet, or answers no more, is waited for.",
+    )
     max_bytes: int = Field(default=32 * 1024 * 1024, ge=1, description="Largest image file that is read.")
     max_pixels: int = Field(default=100_000_000, ge=1, description="Largest image that is decoded.")
     rows_per_chunk: int = Field(default=10_000, ge=1, description="Rows of a URL list in one chunk.")
@@ -213,6 +218,7 @@ class Settings(BaseSettings):
             paces=self._paces(),
             own_hosts=frozenset(own_hosts),
             total_timeout=self.timeout,
+            patience=self.patience,
             max_bytes=self.max_bytes,
             allow_private=allow_private,
             hosts=self.hosts,

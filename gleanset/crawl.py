@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gleanset.types import Candidate, Downloaded, Outcome, Page
 from gleanset.window import PLACE, Place, Window
 
-_CROWD = 16  # windows of candidates that may wait for their hosts
+_CROWD = 64  # windows of candidates that may wait for their hosts
 
 KnownUrls = Callable[[Sequence[Candidate]], Awaitable[Collection[str]]]
 """Tells which URLs of these candidates are accounted for already and need no visit: those of the batches that were
@@ -27,8 +27,8 @@ yielded are among them, so that a run need not remember what it met."""
 class CrawlOptions:
     """Sizes of one run.
 
-    window: candidates being fetched or inspected at once; so many times sixteen may be under way, with those that
-    wait for their host. batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch
+    window: candidates being fetched or inspected at once; so many times 64 may be under way, with those that wait for
+    their host. batch: outcomes that are worth a transaction. flush_after: seconds after which a smaller batch
     is handed over. limit: stop at this many downloads. grace: seconds for what is under way when the run is stopped.
     """
 
@@ -100,12 +100,10 @@ class _Run:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: Exception | None = None
-        self._window = Window(options.window)
+        self._window = Window(options.window, options.limit)
         self._under_way = asyncio.Semaphore(_CROWD * options.window)
-        # Finished but not handed over: when the consumer is slow, the pipeline waits.
-        self._room = asyncio.Semaphore(options.window + 4 * options.batch)
-        # Never more candidates under way than downloads still wanted: a limit costs no needless fetches.
-        self._wanted = None if options.limit is None else asyncio.Semaphore(options.limit)
+        # For what is finished but not handed over: when the consumer is slow, the pipeline waits.
+        self._room = asyncio.Semaphore(4 * options.batch)
 
     async def batches(self, pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncGenerator[Batch]:
         producer = asyncio.create_task(self._produce(pages))
@@ -184,11 +182,8 @@ class _Run:
         in_flight = _PageInFlight(len(fresh), page.cursor)
         self._pages.append(in_flight)
         for candidate in fresh:
-            await self._room.acquire()
             await self._under_way.acquire()
             place = await self._window.place()
-            if self._wanted is not None:
-                await self._wanted.acquire()
             task = asyncio.create_task(self._one(in_flight, candidate, place))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -197,6 +192,7 @@ class _Run:
         PLACE.set(place)
         try:
             outcome = await self._gather(candidate)
+            await self._room.acquire()
         except Exception as error:
             self._error = self._error or error
             self._wake.set()
@@ -206,8 +202,8 @@ class _Run:
             self._under_way.release()
         if isinstance(outcome, Downloaded):
             self._downloads += 1
-        elif self._wanted is not None:
-            self._wanted.release()
+        else:
+            place.stand_aside()
         self._finished.append((page, outcome))
         if len(self._finished) >= self._options.batch or self._limit_reached():
             self._wake.set()

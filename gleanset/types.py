@@ -59,6 +59,24 @@ class Reason(StrEnum):
     DAMAGED = "damaged", "The image does not decode."
     TOO_MANY_PIXELS = "too_many_pixels", "The image has more pixels than the limit."
 
+    @property
+    def passing(self) -> bool:
+        """Whether asking again some other day may well help."""
+        return self in _PASSING
+
+
+_PASSING = frozenset(
+    {
+        Reason.DNS,
+        Reason.CONNECTION,
+        Reason.TIMEOUT,
+        Reason.RATE_LIMITED,
+        Reason.SERVER_ERROR,
+        Reason.HOST_DOWN,
+        Reason.ROBOTS_UNREACHABLE,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Licence:

@@ -25,7 +25,7 @@ from gleanset.rules import RuleSet
 from gleanset.sources import SourceInfo, SourceOptions, folder, source_info, urls, website
 from gleanset.sources.list_file import ListFile
 from gleanset.store import Store
-from gleanset.types import Query
+from gleanset.types import Query, Reason
 
 Keywords = list[str] | dict[str, list[str]]
 AnyFollower = TypeVar("AnyFollower", ValidationJob, ExportJob)
@@ -314,8 +314,21 @@ async def _retry_followers(session: AsyncSession, job: CrawlJob, user_id: UUID |
             .order_by(ExportJob.id)
         )
         ways = ", ".join(f"gleanset exports retry {number}" for number in left)
-        what = f"earlier exports of it are not: {ways}" if ways else "there is nothing left to do."
+        what = f"earlier exports of it are not: {ways}" if ways else await _left(session, job)
         raise IllegalMove(f"The crawl job {job.id} is completed; {what}", current=job.status)
+
+
+async def _left(session: AsyncSession, job: CrawlJob) -> str:
+    """What else may be done about a job of which everything is completed."""
+    counts = await failures(session, job.id)
+    passing = {reason.value: counts[reason] for reason in Reason if reason.passing and reason in counts}
+    if not passing:
+        return "there is nothing left to do."
+    named = ", ".join(f"{count:,} {reason}" for reason, count in passing.items())
+    return (
+        f"but {sum(passing.values()):,} of its images failed for reasons that may have passed ({named})."
+        f" Ask for them again, in a job of its own: gleanset crawl --refresh {job.id}"
+    )
 
 
 async def _last(session: AsyncSession, kind: type[AnyFollower], job_id: int) -> AnyFollower | None:

@@ -11,6 +11,8 @@ THRESHOLD = 5
 FIRST_PAUSE, LONGEST_PAUSE = 30.0, 600.0
 """Seconds until the next probe: twice as long after each that fails, and never longer than the second."""
 
+_PROBED = 1.0  # seconds between two looks at whether a probe is through
+
 _DEAD = {Reason.DNS, Reason.CONNECTION, Reason.TLS, Reason.TIMEOUT}
 
 
@@ -30,13 +32,23 @@ class Breaker:
         """Lets a request pass; whether it is the one probe of a host that was down. Raises FetchFailed otherwise."""
         if self.failures < THRESHOLD:
             return False
-        if now < self.down_until or self._probing:
-            wait = max(self.down_until - now, 1.0)
-            why = f" ({self.cause})" if self.cause else ""
-            detail = f"no answer {self.failures} times in a row{why}, next try in {wait:.0f} s"
-            raise FetchFailed(Reason.HOST_DOWN, detail, cause=self.cause)
+        if self.closed_for(now) > 0:
+            raise self.refusal(now)
         self._probing = True
         return True
+
+    def refusal(self, now: float) -> FetchFailed:
+        """What is to be said of a host that is down."""
+        wait = max(self.down_until - now, 1.0)
+        why = f" ({self.cause})" if self.cause else ""
+        detail = f"no answer {self.failures} times in a row{why}, next try in {wait:.0f} s"
+        return FetchFailed(Reason.HOST_DOWN, detail, cause=self.cause)
+
+    def closed_for(self, now: float) -> float:
+        """Seconds until it is worth while to look again; not above 0 when a request may pass now."""
+        if self.failures < THRESHOLD:
+            return 0.0
+        return max(self.down_until - now, _PROBED if self._probing else 0.0)
 
     def end_probe(self) -> None:
         """The probe is over, whatever came of it."""

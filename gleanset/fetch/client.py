@@ -7,7 +7,7 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -28,6 +28,7 @@ from gleanset.fetch.wire import LONGEST_SAVE, REDIRECTS, Ask, Headers, Response,
 from gleanset.types import Reason
 from gleanset.window import leave_place, use_another_place
 
+_REFUSING = {429, 503}
 _RETRIED = {429, 500, 502, 503, 504}
 _STATUS_REASONS = {
     401: Reason.FORBIDDEN,
@@ -40,7 +41,20 @@ _STATUS_REASONS = {
 _DAY = 86_400.0
 _AGAIN = 300.0  # seconds until files that could not be had are asked for again
 _ROBOTS_REDIRECTS = 5
+_REFUSALS = 8  # of one picture, before it counts as refused; a host's quiet has grown to a minute by then
 _MOST_HOSTS = 20_000  # records of hosts kept in memory beside a book
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a URL is asked for. ruled: its host's rules are kept. attempts: how often, while a status says that it may be
+    a passing fault. patience: for hosts that are closed, as a whole; otherwise for each request anew.
+    """
+
+    ruled: bool
+    attempts: int
+    patience: float
+    as_a_whole: bool
 
 
 class Fetcher:
@@ -57,6 +71,10 @@ class Fetcher:
         self._own = HostPatterns(self.options.own_hosts)
         self._hosts: dict[tuple[str | None, int | None], Host] = {}
         self._leases = Leases(book) if book is not None else None
+        attempts, patience = self.options.attempts, self.options.patience
+        self._crawling = _Manner(True, attempts, patience, as_a_whole=True)
+        self._site_files = _Manner(False, attempts, patience, as_a_whole=True)
+        self._by_name = _Manner(False, attempts, self.options.max_retry_after, as_a_whole=False)
 
     async def __aenter__(self) -> Self:
         await self._wire.__aenter__()
@@ -79,7 +97,7 @@ class Fetcher:
         Raises FetchFailed or ImageRefused with the reason for everything else.
         """
         ask = Ask(limit=self.options.max_bytes, conditions=conditions)
-        response = await self._follow(self._checked(url), ask, ruled=True)
+        response = await self._follow(self._checked(url), ask, self._crawling)
         if response.status == 304 and conditions is not None and conditions.headers(URL(response.url)):
             return response
         _good(response)
@@ -93,7 +111,7 @@ class Fetcher:
         For files that a person asks for by name: robots.txt and opt-outs are not looked at. Raises as `get` does,
         but for an empty body, and StoreError when the file cannot be written.
         """
-        return _good(await self._follow(self._checked(url), Ask(limit=max_bytes, into=file), ruled=False))
+        return _good(await self._follow(self._checked(url), Ask(limit=max_bytes, into=file), self._by_name))
 
     async def request(
         self,
@@ -115,14 +133,14 @@ class Fetcher:
         if params:
             target = target.update_query(params)
         ask = Ask(limit=self._limit(max_bytes), headers=headers, form=form, error_text=True)
-        return await self._follow(target, ask, ruled=False)
+        return await self._follow(target, ask, self._by_name)
 
     async def visit(self, url: str, *, max_bytes: int | None = None) -> Response:
         """As `request`, for what is meant for people and not offered to programs: the host's rules are kept.
 
         The body of an error is not read.
         """
-        return await self._follow(self._checked(url), Ask(limit=self._limit(max_bytes)), ruled=True)
+        return await self._follow(self._checked(url), Ask(limit=self._limit(max_bytes)), self._crawling)
 
     def _limit(self, max_bytes: int | None) -> int:
         return self.options.max_bytes if max_bytes is None else max_bytes
@@ -156,11 +174,11 @@ class Fetcher:
             self._hosts[key] = host
         return host
 
-    async def _follow(self, target: URL, ask: Ask, *, ruled: bool, redirects: int | None = None) -> Response:
+    async def _follow(self, target: URL, ask: Ask, manner: _Manner, redirects: int | None = None) -> Response:
         most = self.options.max_redirects if redirects is None else redirects
         left = TimeLeft(self.options.total_timeout if ask.into is None else LONGEST_SAVE)
         for _ in range(most + 1):
-            response = await self._patiently(target, ask, left, ruled=ruled)
+            response = await self._patiently(target, ask, left, manner)
             location = response.headers.get("Location")
             if response.status not in REDIRECTS or location is None or ask.form is not None:
                 return response
@@ -170,46 +188,58 @@ class Fetcher:
             target = following
         raise ImageRefused(Reason.TOO_MANY_REDIRECTS, f"more than {most}")
 
-    async def _patiently(self, url: URL, ask: Ask, left: TimeLeft, *, ruled: bool) -> Response:
+    async def _patiently(self, url: URL, ask: Ask, left: TimeLeft, manner: _Manner) -> Response:
         """One URL with retries; the slot of the host is free while waiting for the next attempt."""
         host = self._host(url)
         host.visitors += 1
         try:
-            return await self._visited(host, url, ask, left, ruled=ruled)
+            return await self._visited(host, url, ask, left, manner)
         finally:
             host.visitors -= 1
 
-    async def _visited(self, host: Host, url: URL, ask: Ask, left: TimeLeft, *, ruled: bool) -> Response:
-        rules = await self._rules(host, url) if ruled and not host.own else None
+    async def _visited(self, host: Host, url: URL, ask: Ask, left: TimeLeft, manner: _Manner) -> Response:
+        rules = await self._rules(host, url) if manner.ruled and not host.own else None
         if rules is not None:
             rules.check(url)
 
         def on_headers(status: int, headers: Headers) -> None:
-            host.breaker.answered()
+            host.answered(refused=status == 429 or status >= 500)
             if rules is not None and (200 <= status < 300 or status == 304):
                 rules.check_headers(url, headers)
 
-        for attempt in range(1, self.options.attempts + 1):
-            wait = self.options.back_off * 2 ** (attempt - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+        attempt = refusals = 0
+        since = None if manner.as_a_whole else time.monotonic()
+        while True:
+            wait = self.options.back_off * 2**attempt * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             left.check()
             try:
-                async with host.turn(self.options.max_retry_after):
+                async with host.turn(manner.patience, since):
                     response = await self._wire.ask(url, ask, on_headers, left)
             except FetchFailed as failure:
-                if failure.reason is not Reason.CONNECTION or attempt == self.options.attempts:
+                if failure.reason is Reason.HOST_DOWN or failure.reason is Reason.RATE_LIMITED:
+                    raise
+                if host.away:
+                    continue
+                attempt += 1
+                if failure.reason is not Reason.CONNECTION or attempt >= manner.attempts:
                     raise
             else:
-                if response.status in {429, 503}:
-                    asked = retry_after(response.headers.get("Retry-After")) or 0.0
-                    host.quiet(max(wait, asked))
-                    if asked > self.options.max_retry_after:
+                asked = retry_after(response.headers.get("Retry-After")) or 0.0
+                if response.status in _REFUSING:
+                    host.refused(self.options.back_off, asked)
+                    if asked > manner.patience:
                         return response
-                    wait = max(wait, asked)
-                if response.status not in _RETRIED or attempt == self.options.attempts:
+                if manner.ruled and not host.own and (response.status == 429 or (response.status == 503 and asked)):
+                    refusals += 1
+                    if refusals == _REFUSALS:
+                        return response
+                    continue  # to the end of the host's quiet
+                attempt += 1
+                if response.status not in _RETRIED or attempt >= manner.attempts:
                     return response
-            leave_place()
+                wait = max(wait, asked)
+            leave_place(wait)
             await asyncio.sleep(wait)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _rules(self, host: Host, url: URL) -> SiteRules:
         """The rules of the host; its files are asked for once, however many ask for a picture at the same time."""
@@ -261,7 +291,7 @@ class Fetcher:
         """A site's file of rules: its status, and the text of a 2xx. A chain of redirects without an end is a 404."""
         ask = Ask(limit=MAX_BYTES, cut=True)
         try:
-            response = await self._follow(url, ask, ruled=False, redirects=_ROBOTS_REDIRECTS)
+            response = await self._follow(url, ask, self._site_files, _ROBOTS_REDIRECTS)
         except ImageRefused as refusal:
             if refusal.reason is Reason.TOO_MANY_REDIRECTS:
                 return 404, ""

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from gleanset.book import HostState, SiteFiles
 from gleanset.errors import FetchFailed
@@ -14,7 +14,7 @@ from gleanset.fetch.breaker import Breaker
 from gleanset.fetch.pacing import LONGEST_QUIET, Pacer
 from gleanset.fetch.rules import SiteRules
 from gleanset.types import Pace, Reason
-from gleanset.window import has_place, leave_place, take_place
+from gleanset.window import come_back, has_place, leave_place, take_place
 
 
 class Lease:
@@ -78,37 +78,41 @@ class Host:
         self.rules_until = 0.0
         self.lookup: asyncio.Task[None] | None = None
         self.visitors = 0
+        self._door = asyncio.Lock()  # of those who wait for a closed host one looks at the clock
+        self._answered = False
+        self._closed_since = self._closed_until = -math.inf
         self._files: SiteFiles | None = None
         self._files_are_new = False
         self._ask = ask
 
     @asynccontextmanager
-    async def turn(self, patience: float) -> AsyncGenerator[None]:
-        """The time of one request, once the host's pace allows one. `patience` is how long a quiet is waited for.
+    async def turn(self, patience: float, since: float | None = None) -> AsyncGenerator[None]:
+        """The time of one request, once the host's pace allows one.
 
-        Raises FetchFailed when the host wants to be left alone for longer, or is down.
+        `patience` is how long a host is waited for that wants quiet, or has answered and does not any more: from the
+        moment `since`, or from when that began. Raises FetchFailed when it takes longer.
         """
-        if self.own:
-            await take_place()  # it may have been left for a pause between two tries
-            async with self._request():
-                yield
-            return
         lease = self.lease
-        lease.users += 1
-        try:
-            if self.pacer.slots.locked():
-                leave_place()
-            async with self.pacer.slots:
-                await self._start(patience)
-                lease.asking += 1
-                try:
-                    async with self._request():
-                        yield
-                finally:
-                    lease.asking -= 1
-        finally:
-            lease.users -= 1
-            lease.idle_since = time.monotonic()
+        while True:
+            await self._open(patience, since)
+            await come_back()
+            lease.users += 1
+            try:
+                if not self.own and self.pacer.slots.locked():
+                    leave_place()
+                async with nullcontext() if self.own else self.pacer.slots:
+                    if not await self._start():
+                        continue
+                    lease.asking += 1
+                    try:
+                        async with self._request():
+                            yield
+                            return
+                    finally:
+                        lease.asking -= 1
+            finally:
+                lease.users -= 1
+                lease.idle_since = time.monotonic()
 
     async def leased(self) -> None:
         """Until the host is ours, and what other workers know of it is known here too."""
@@ -121,13 +125,56 @@ class Host:
         ask = self._ask
         await self.lease.arrival(lambda: ask(self))
 
-    async def _start(self, patience: float) -> None:
+    async def _open(self, patience: float, since: float | None) -> None:
+        """Until the host is ours, and neither wants quiet nor is down. Nobody is a user of the lease meanwhile, so a
+        host that is left alone goes back into the book."""
+        if self._door.locked():
+            leave_place(self._closed_for(time.monotonic()))
+        async with self._door:
+            while True:
+                await self.leased()
+                now = time.monotonic()
+                wait = self._closed_for(now)
+                if wait <= 0:
+                    return
+                self._check_patience(now, wait, patience, since)
+                leave_place(wait)
+                await asyncio.sleep(wait)
+
+    def _closed_for(self, now: float) -> float:
+        return max(self.pacer.quiet_until - now, self.breaker.closed_for(now))
+
+    def _check_patience(self, now: float, wait: float, patience: float, since: float | None) -> None:
+        """Raises FetchFailed when the host is not to be waited for that long."""
+        if since is None:
+            if now > self._closed_until + patience:  # what was before is another story
+                self._closed_since = now
+            self._closed_until = now + wait
+            since = self._closed_since
+        late = now + wait - since > patience
+        if late and (quiet := self.pacer.quiet_until - now) > 0:
+            raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more")
+        if self.breaker.closed_for(now) > 0 and (late or not self._alive(now)):
+            raise self.breaker.refusal(now)
+
+    def _alive(self, now: float) -> bool:
+        """Whether it has answered, here or lately elsewhere; others are not worth a wait."""
+        return self._answered or now < self.rules_until
+
+    @property
+    def away(self) -> bool:
+        """Whether it has answered, and is down now: what has just failed is no fault of the URL."""
+        now = time.monotonic()
+        return self.breaker.closed_for(now) > 0 and self._alive(now)
+
+    async def _start(self) -> bool:
+        """Until the request may start; whether it does, or the host has closed meanwhile."""
         while True:
             await self.leased()
             now = time.monotonic()
-            if (quiet := self.pacer.quiet_until - now) > patience:
-                raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more")
-            wait = self.pacer.wait(now)
+            if self._closed_for(now) > 0:
+                return False
+            wait = 0.0 if self.own else self.pacer.wait(now)
             if wait > 0:
                 leave_place()
                 await asyncio.sleep(wait)
@@ -136,10 +183,11 @@ class Host:
             else:
                 self.pacer.start(now)
                 self.lease.dirty = self.lease.dirty or self.pacer.interval >= 1.0  # long enough to outlive a kill
-                return
+                return True
 
     @asynccontextmanager
     async def _request(self) -> AsyncGenerator[None]:
+        """To be entered at once behind `_start`: of those who find a host that was down, one is the probe."""
         probe = self.breaker.admit(time.monotonic())
         try:
             yield
@@ -155,6 +203,21 @@ class Host:
         if not self.own:
             self.pacer.quiet(time.monotonic() + min(seconds, LONGEST_QUIET))
             self.lease.dirty = True
+
+    def refused(self, first: float, asked: float) -> None:
+        """It answered 429 or 503: leave it alone, for as long as it `asked` for or the longer the more often it does
+        so. `first` is the least."""
+        if not self.own:
+            self.pacer.refused(time.monotonic(), first, asked)
+            self.lease.dirty = True
+
+    def answered(self, *, refused: bool) -> None:
+        """It began an answer, which is no picture when it `refused`."""
+        self.breaker.answered()
+        self._answered = True
+        if not refused:
+            self._closed_until = -math.inf
+            self.pacer.relented()
 
     def learn(self, files: SiteFiles) -> None:
         """The host's own files, just asked for."""

@@ -23,6 +23,9 @@ class FetchOptions:
     `total_timeout` bounds the time that one URL takes on the network, its redirects and retries together. Pauses before
     a retry and the wait for the host's turn do not count, nor does asking for the host's rules.
 
+    `patience` is how long, from its last good answer, a host is waited for that asks for quiet or does not answer any
+    more, before its pictures and pages fail; `max_retry_after` is the same for what is not crawled.
+
     `pace` is for every host that `paces`, by host name, has no other for. `own_hosts` are names, or patterns such as
     `*.example.org`, of hosts that belong to the user: robots.txt, opt-outs and pacing do not concern them. `hosts` are
     fixed addresses of names, as in /etc/hosts.
@@ -40,6 +43,7 @@ class FetchOptions:
     attempts: int = 3
     back_off: float = 0.5
     max_retry_after: float = 30.0
+    patience: float = 1200.0
     allow_private: bool = False
     ports: frozenset[int] = frozenset({80, 443, 8080, 8443})
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -14,6 +14,12 @@ LONGEST_CRAWL_DELAY = 30.0
 LONGEST_QUIET = 86_400.0
 """Seconds. A Retry-After past this is a mistake that would close the host to all jobs for good."""
 
+LONGEST_BACK_OFF = 300.0
+"""Seconds of quiet that a host gets at most for a refusal that does not say how long."""
+
+
+_LEAST_BACK_OFF = 0.1
+
 
 class Pacer:
     """Says when the next request may start. Times are those of one monotonic clock."""
@@ -22,6 +28,7 @@ class Pacer:
         self.slots = asyncio.Semaphore(pace.at_once)
         self.ready_at = 0.0
         self.quiet_until = 0.0
+        self.back_off = 0.0
         self._pace = pace
         self._interval = pace.interval
 
@@ -46,6 +53,19 @@ class Pacer:
     def quiet(self, until: float) -> None:
         """Ask nothing of this host before `until`: a 429 or 503 concerns the host, not the one request."""
         self.quiet_until = max(self.quiet_until, until)
+
+    def refused(self, now: float, first: float, asked: float) -> None:
+        """A 429 or 503 came, which `asked` for so many seconds or for none; `first` is what it gets at least.
+
+        Each one in a row doubles the quiet that a refusal gets; one that was under way when another came does not.
+        """
+        if now >= self.quiet_until:
+            self.back_off = min(max(2 * self.back_off, first), LONGEST_BACK_OFF)
+        self.quiet(now + min(max(self.back_off, first, asked), LONGEST_QUIET))
+
+    def relented(self) -> None:
+        """A good answer came."""
+        self.back_off = self.back_off / 2 if self.back_off > _LEAST_BACK_OFF else 0.0
 
 
 def retry_after(value: str | None) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
-from gleanset.fetch.pacing import LONGEST_CRAWL_DELAY, LONGEST_QUIET, Pacer, retry_after
+from gleanset.fetch.pacing import LONGEST_BACK_OFF, LONGEST_CRAWL_DELAY, LONGEST_QUIET, Pacer, retry_after
 from gleanset.types import Pace, Reason
 from tests.engine.hostile import Asked, Hostile, in_turn, reply, status
 
@@ -128,17 +130,21 @@ async def test_retry_after_quiets_the_whole_host(code: int, form: str) -> None:
 
 async def test_the_last_refusal_quiets_the_host_as_well() -> None:
     options = FetchOptions(allow_private=True, attempts=1, pace=Pace(4), back_off=0.01)
-    async with Hostile({"/a": status(429, "Retry-After: 1"), "/b": reply()}) as server, Fetcher(options) as fetcher:
+    async with (
+        Hostile({"/a": status(503), "/b": reply()}) as server,
+        Fetcher(replace(options, back_off=1.0)) as fetcher,
+    ):
         with pytest.raises(FetchFailed) as caught:
             await fetcher.get(server.url("/a"))
-        assert caught.value.reason is Reason.RATE_LIMITED
+        assert caught.value.reason is Reason.SERVER_ERROR
         await fetcher.get(server.url("/b"))
         assert server.asked[1].at - server.asked[0].at >= 0.99
 
 
 @pytest.mark.parametrize("value", ["31", "Fri, 31 Dec 2199 23:59:59 GMT"])
 async def test_who_asks_for_too_long_a_wait_is_not_asked_again(value: str) -> None:
-    async with Hostile({"/": status(429, f"Retry-After: {value}")}) as server, Fetcher(QUICK) as fetcher:
+    options = replace(QUICK, patience=30.0)
+    async with Hostile({"/": status(429, f"Retry-After: {value}")}) as server, Fetcher(options) as fetcher:
         with pytest.raises(FetchFailed) as caught:
             async with asyncio.timeout(5):
                 await fetcher.get(server.url())
@@ -238,6 +244,24 @@ def test_a_crawl_delay_never_shortens_the_pause() -> None:
         assert pacer.interval == interval
 
 
+def test_quiet_grows_while_a_host_refuses_and_shrinks_when_it_relents() -> None:
+    pacer, now, quiets = Pacer(Pace(4)), 100.0, []
+    for _ in range(11):
+        pacer.refused(now, 0.5, 0.0)
+        pacer.refused(now, 0.5, 0.0)  # was under way meanwhile
+        quiets.append(pacer.quiet_until - now)
+        now = pacer.quiet_until
+    assert quiets == [*(0.5 * 2**n for n in range(10)), LONGEST_BACK_OFF]
+    pacer.relented()
+    pacer.refused(now, 0.5, 0.0)
+    assert pacer.quiet_until - now == LONGEST_BACK_OFF
+    for _ in range(12):
+        pacer.relented()
+    now = pacer.quiet_until
+    pacer.refused(now, 0.5, 7.0)
+    assert pacer.quiet_until - now == 7.0
+
+
 def test_a_start_that_comes_late_does_not_bring_the_next_one_forward() -> None:
     pacer = Pacer(Pace(1, 2.0))
     assert pacer.wait(100.0) <= 0
@@ -250,11 +274,13 @@ def test_a_start_that_comes_late_does_not_bring_the_next_one_forward() -> None:
     assert pacer.wait(105.0) == 15.0
 
 
-async def test_refusals_without_a_date_are_tried_a_few_times() -> None:
+async def test_refusals_without_a_date_are_tried_ever_more_rarely() -> None:
     answers = {"/": status(429), "/mends": in_turn(status(429), status(503), reply())}
     async with Hostile(answers) as server, Fetcher(QUICK) as fetcher:
         with pytest.raises(FetchFailed) as caught:
             await fetcher.get(server.url())
         assert caught.value.reason is Reason.RATE_LIMITED
-        assert server.paths() == ["/"] * QUICK.attempts
+        assert len(server.asked) == 8
+        gaps = [later.at - sooner.at for sooner, later in pairwise(server.asked)]
+        assert [gap >= 0.01 * 2**n for n, gap in enumerate(gaps)] == [True] * 7
         assert (await fetcher.get(server.url("/mends"))).body == b"picture"
