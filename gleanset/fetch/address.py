@@ -9,9 +9,6 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
-
 # IPv6 that wraps an IPv4 address (mapped, NAT64, 6to4, Teredo): a way into private networks, not to pictures.
 _WRAPPED_IPV4 = tuple(IPv6Network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32"))
 
@@ -71,21 +68,3 @@ def guarded_socket(info: AddrInfo) -> socket.socket:
     if not is_public(ip_address(target[0].partition("%")[0])):
         raise PrivateAddressError
     return socket.socket(family, kind, proto)
-
-
-class StaticResolver(AbstractResolver):
-    """The system's resolver with a few fixed names before it, as in /etc/hosts."""
-
-    def __init__(self, hosts: dict[str, str]) -> None:
-        self._hosts = hosts
-        self._system = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        address = self._hosts.get(host.lower())
-        results = await self._system.resolve(address or host, port, family)
-        return [{**result, "hostname": host} for result in results]  # pyright: ignore[reportReturnType]
-
-    async def close(self) -> None:
-        await self._system.close()

@@ -21,7 +21,8 @@ class FetchOptions:
     """Limits of one client. Times are seconds, sizes bytes after content decoding.
 
     `total_timeout` bounds the time that one URL takes on the network, its redirects and retries together. Pauses before
-    a retry and the wait for the host's turn do not count, nor does asking for the host's rules.
+    a retry and the wait for the host's turn do not count, nor do looking up its name, which may take `lookup_timeout`,
+    and asking for its rules.
 
     `patience` is how long, from its last good answer, a host is waited for that asks for quiet or does not answer any
     more, before its pictures and pages fail; `max_retry_after` is the same for what is not crawled.
@@ -36,6 +37,7 @@ class FetchOptions:
     paces: Mapping[str, Pace] = field(default_factory=dict[str, Pace])
     own_hosts: frozenset[str] = frozenset()
     total_timeout: float = 60.0
+    lookup_timeout: float = 20.0
     connect_timeout: float = 10.0
     read_timeout: float = 20.0
     max_bytes: int = 32 * 1024 * 1024

@@ -13,17 +13,20 @@ from typing import BinaryIO, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from aiohttp.helpers import is_ip_address
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from gleanset.errors import FetchFailed, ImageRefused, StoreError
-from gleanset.fetch.address import AddrInfo, PrivateAddressError, StaticResolver, guarded_socket
+from gleanset.fetch.address import AddrInfo, PrivateAddressError, guarded_socket
 from gleanset.fetch.conditions import Conditions
 from gleanset.fetch.connection import Connector
+from gleanset.fetch.names import Resolver
 from gleanset.fetch.options import FetchOptions
 from gleanset.fetch.patterns import HostPatterns
 from gleanset.types import Reason
+from gleanset.window import leave_place, take_place
 
 REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -92,16 +95,19 @@ class Wire:
         self._options = options
         self._resolver = resolver
         self._new_socket = new_socket or (None if options.allow_private else guarded_socket)
+        self._names: Resolver | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         options = self._options
-        hosts = {name.lower(): address for name, address in options.hosts.items()}
+        if self._resolver is None:
+            hosts = {name.lower(): address for name, address in options.hosts.items()}
+            self._names = Resolver(hosts, options.lookup_timeout)
         connector = Connector(
             HostPatterns(options.own_hosts),
             limit=0,  # bounded by the pipeline's window and the hosts' pacing
-            ttl_dns_cache=60,
-            resolver=self._resolver or StaticResolver(hosts),
+            use_dns_cache=False,  # the resolver has one
+            resolver=self._resolver or self._names,
             socket_factory=self._new_socket,
         )
         self._session = aiohttp.ClientSession(
@@ -121,12 +127,15 @@ class Wire:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._names is not None:
+            await self._names.close()
 
     async def ask(self, url: URL, ask: Ask, on_headers: OnHeaders, left: TimeLeft) -> Response:
         """The answer to a GET, or to a POST where there is a form. Redirects are answers. Takes its time off `left`."""
         if self._session is None:
             raise RuntimeError("use Fetcher as an async context manager")
         headers = {**(ask.headers or {}), **(ask.conditions.headers(url) if ask.conditions else {})}
+        await self._look_up(url)
         began = time.monotonic()
         try:
             async with self._session.request(
@@ -165,6 +174,21 @@ class Wire:
             raise FetchFailed(Reason.CONNECTION, str(error)) from error
         finally:
             left.seconds -= time.monotonic() - began
+
+    async def _look_up(self, url: URL) -> None:
+        """Have the name looked up where it is not known, so that the connection finds it at once."""
+        host = url.raw_host
+        if self._names is None or not host or is_ip_address(host) or self._names.knows(host):
+            return
+        leave_place()
+        try:
+            await self._names.resolve(host)
+        except UnicodeError as error:
+            raise ImageRefused(Reason.BAD_URL, str(error)) from error
+        except OSError as error:
+            detail = url.host if isinstance(error, socket.gaierror) else f"{url.host}: {error}"
+            raise FetchFailed(Reason.DNS, detail or "") from error
+        await take_place()
 
     def _timeout(self, left: TimeLeft) -> aiohttp.ClientTimeout:
         options = self._options
