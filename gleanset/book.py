@@ -18,6 +18,7 @@ LEASE = 15.0
 class SiteFiles:
     """What a host answered for its robots.txt (a final status, and the text of a 2xx) and its tdmrep.json.
 
+    A status of 0 stands for an answer that could not be read to its end; its text says why.
     `fresh_for`: seconds from now until they are to be asked for again. `version` counts how often they were.
     """
 

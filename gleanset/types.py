@@ -35,7 +35,7 @@ class Reason(StrEnum):
     HOST_DOWN = "host_down", "The host did not answer several times in a row, and is left alone for a while."
     ROBOTS_UNREACHABLE = (
         "robots_unreachable",
-        "The host's robots.txt cannot be had (429 or 5xx), so nothing is asked for.",
+        "The host's robots.txt cannot be had, so nothing is asked for.",
     )
     UNREADABLE = "unreadable", "The file cannot be read from its folder or archive."
 

@@ -23,7 +23,7 @@ from gleanset.fetch.options import FetchOptions
 from gleanset.fetch.pacing import retry_after
 from gleanset.fetch.patterns import HostPatterns
 from gleanset.fetch.robots import MAX_BYTES, decoded
-from gleanset.fetch.rules import SiteRules, unreachable
+from gleanset.fetch.rules import UNANSWERED, SiteRules, unreachable
 from gleanset.fetch.wire import LONGEST_SAVE, REDIRECTS, Ask, Headers, Response, TimeLeft, Wire
 from gleanset.types import Reason
 from gleanset.window import leave_place, use_another_place
@@ -38,6 +38,7 @@ _STATUS_REASONS = {
     429: Reason.RATE_LIMITED,
     451: Reason.FORBIDDEN,
 }
+_ANSWERS = {Reason.BAD_RESPONSE, Reason.HEADERS_TOO_LARGE}  # of a host that is there, whatever it speaks
 _DAY = 86_400.0
 _AGAIN = 300.0  # seconds until files that could not be had are asked for again
 _ROBOTS_REDIRECTS = 5
@@ -264,17 +265,19 @@ class Fetcher:
 
     async def _ask_for_files(self, host: Host, origin: URL) -> None:
         known = host.rules is not None and not host.rules.unreachable
+        answers = host.answers
         try:
             status, robots = await self._file(origin / "robots.txt")
-        except OutcomeError:
-            if not known:
-                raise
-            status, robots = 503, ""
+        except OutcomeError as error:
+            if not known and host.answers == answers and error.reason not in _ANSWERS:
+                raise  # the host itself is out of reach, and says so better
+            status, robots = UNANSWERED, f"{error.reason}: {error.detail}"[:500]
         if unreachable(status):
             if known:
                 host.keep_stale(_AGAIN)
             else:
-                host.learn(SiteFiles(robots_status=status, fresh_for=_AGAIN, version=host.version + 1))
+                why = robots if status == UNANSWERED else ""
+                host.learn(SiteFiles(robots_status=status, robots=why, fresh_for=_AGAIN, version=host.version + 1))
             return
         fresh_for = _DAY
         try:

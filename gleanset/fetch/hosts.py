@@ -65,7 +65,7 @@ class Host:
     """One authority, host and port.
 
     An `own` host belongs to the user; `ask` asks the book for the lease of it. `visitors` have a URL of it under way,
-    pauses before another try included.
+    pauses before another try included. `answers` counts those that it began to give.
     """
 
     def __init__(self, authority: str, pace: Pace, *, own: bool, ask: Callable[[Host], None] | None = None) -> None:
@@ -79,7 +79,7 @@ class Host:
         self.lookup: asyncio.Task[None] | None = None
         self.visitors = 0
         self._door = asyncio.Lock()  # of those who wait for a closed host one looks at the clock
-        self._answered = False
+        self.answers = 0
         self._closed_since = self._closed_until = -math.inf
         self._files: SiteFiles | None = None
         self._files_are_new = False
@@ -159,7 +159,7 @@ class Host:
 
     def _alive(self, now: float) -> bool:
         """Whether it has answered, here or lately elsewhere; others are not worth a wait."""
-        return self._answered or now < self.rules_until
+        return self.answers > 0 or now < self.rules_until
 
     @property
     def away(self) -> bool:
@@ -214,7 +214,7 @@ class Host:
     def answered(self, *, refused: bool) -> None:
         """It began an answer, which is no picture when it `refused`."""
         self.breaker.answered()
-        self._answered = True
+        self.answers += 1
         if not refused:
             self._closed_until = -math.inf
             self.pacer.relented()

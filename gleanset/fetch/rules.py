@@ -14,10 +14,13 @@ from gleanset.fetch.pacing import LONGEST_CRAWL_DELAY
 from gleanset.fetch.robots import Robots
 from gleanset.types import Reason
 
+UNANSWERED = 0
+"""In the place of a status: there was an answer, but no end of it that could be read. The text tells why."""
+
 
 def unreachable(status: int) -> bool:
     """Whether this answer for robots.txt means that nothing is known, and so everything disallowed."""
-    return status == 429 or status >= 500
+    return status in (UNANSWERED, 429) or status >= 500
 
 
 class SiteRules:
@@ -25,7 +28,8 @@ class SiteRules:
 
     def __init__(self, files: SiteFiles) -> None:
         self._status = files.robots_status
-        self._robots = Robots(files.robots) if files.robots else None
+        self._cause = files.robots if self.unreachable else ""
+        self._robots = Robots(files.robots) if files.robots and not self.unreachable else None
         self._tdm = tdm_file(files.tdm) if files.tdm else ()
 
     @property
@@ -39,7 +43,7 @@ class SiteRules:
     def check(self, url: URL) -> None:
         """Raises FetchFailed or ImageRefused when this URL may not be asked for."""
         if self.unreachable:
-            raise FetchFailed(Reason.ROBOTS_UNREACHABLE, f"HTTP {self._status}")
+            raise FetchFailed(Reason.ROBOTS_UNREACHABLE, self._cause or f"HTTP {self._status}")
         if self._robots is None:
             return
         if not self._robots.allows(url):

@@ -17,7 +17,7 @@ from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.fetch.patterns import HostPatterns, covers
 from gleanset.fetch.robots import MAX_BYTES, Robots, binding_lines, decoded
 from gleanset.types import Pace, Reason
-from tests.engine.hostile import Asked, Hostile, cut_off, in_turn, redirect, reply, status
+from tests.engine.hostile import Asked, Handler, Hostile, cut_off, in_turn, redirect, reply, status
 
 QUICK = FetchOptions(allow_private=True, pace=Pace(4), back_off=0.001)
 ROBOTS, TDM = "/robots.txt", "/.well-known/tdmrep.json"
@@ -232,6 +232,35 @@ async def test_a_file_that_cannot_be_had_disallows_everything(code: int) -> None
         assert server.paths() == [ROBOTS] * QUICK.attempts
 
 
+async def stalls(_: Asked, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply(b"User-agent: *\n" * 9)[:-20])
+    await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause", "asked"),
+    [
+        (reply(b"User-agent: *\n")[:-5], "connection: the body broke off: ", 3),
+        (redirect("ftp://x/y"), "bad_url: not an absolute http or https URL", 1),
+        (redirect("http://127.0.0.1:1/"), "connection: ", 1),
+        (reply(b"", "X: " + "a" * 9000), "headers_too_large: ", 1),
+        (b"SSH-2.0-x\r\n\r\n", "bad_response: ", 1),
+        (stalls, "timeout: ", 1),
+    ],
+    ids=["broken off", "to a refused URL", "to a dead host", "oversized header", "no HTTP", "stalled"],
+)
+async def test_a_broken_file_is_remembered_and_disallows_everything(
+    answer: bytes | Handler, cause: str, asked: int
+) -> None:
+    options = replace(QUICK, read_timeout=0.3, back_off=0.01)
+    async with Hostile({ROBOTS: answer, "/": reply()}) as server, Fetcher(options) as fetcher:
+        for _ in range(5):
+            kind, reason, detail = await refused(fetcher, server.url())
+            assert (kind, reason) == (FetchFailed, Reason.ROBOTS_UNREACHABLE)
+            assert detail.startswith(cause)
+        assert server.paths() == [ROBOTS] * asked
+
+
 async def test_a_passing_fault_of_the_file_passes() -> None:
     answers = {ROBOTS: in_turn(status(500), reply(b"")), "/": reply()}
     async with Hostile(answers) as server, Fetcher(QUICK) as fetcher:
@@ -294,7 +323,8 @@ async def test_the_file_does_not_lead_inside() -> None:
             assert server.connections == 0
         async with Fetcher(replace(QUICK, back_off=0.001)) as fetcher:
             server.answers[ROBOTS] = redirect("file:///etc/passwd")
-            assert (await refused(fetcher, server.url()))[1] is Reason.BAD_URL
+            detail = "bad_url: not an absolute http or https URL"
+            assert await refused(fetcher, server.url()) == (FetchFailed, Reason.ROBOTS_UNREACHABLE, detail)
 
 
 async def test_content_usage_in_the_file() -> None:
