@@ -209,7 +209,7 @@ class Settings(BaseSettings):
 
     @property
     def sources(self) -> SourceOptions:
-        return SourceOptions(urls=self.source_urls, keys=self.source_keys, store=self.store_place)
+        return SourceOptions(urls=self.source_urls, keys=self.source_keys, store=self.store_place, contact=self.contact)
 
     def fetch_options(self, *, allow_private: bool, own_hosts: Iterable[str]) -> FetchOptions:
         return FetchOptions(

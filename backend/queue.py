@@ -122,11 +122,16 @@ async def defer_maintenance(session: AsyncSession, task: str, /, **arguments: An
 
 
 async def defer_many(
-    session: AsyncSession, task: str, crawl_job: int, arguments: Iterable[dict[str, Any]]
+    session: AsyncSession,
+    task: str,
+    crawl_job: int,
+    arguments: Iterable[dict[str, Any]],
+    *,
+    not_before: datetime | None = None,
 ) -> list[int]:
     """Enqueue a task for each of the arguments, thousands of them at once; their ids."""
     connection = await psycopg_connection(session)
-    deferrer = app.configure_task(task, queue=queue_of(crawl_job), connection=connection)
+    deferrer = app.configure_task(task, queue=queue_of(crawl_job), connection=connection, schedule_at=not_before)
     return await deferrer.batch_defer_async(*arguments)
 
 

@@ -45,11 +45,13 @@ class GleansetError(Exception):
 
 
 class SourceError(GleansetError):
-    """A source of candidates cannot answer. `retryable` says whether asking again later may help."""
+    """A source of candidates cannot answer. `retryable` says whether asking again later may help, and `ready_in` after
+    how many seconds its service will answer again, where it says so."""
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, message: str, *, retryable: bool = False, ready_in: float | None = None) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.ready_in = ready_in
 
 
 class UnknownSource(SourceError):
@@ -57,10 +59,14 @@ class UnknownSource(SourceError):
 
 
 class OutcomeError(GleansetError):
-    """One image cannot be had, for a known reason. `cause`: why a host that is left alone did not answer at first."""
+    """One image cannot be had, for a known reason. `cause`: why a host that is left alone did not answer at first.
+    `quiet`: for how many seconds more it wants to be left alone."""
 
-    def __init__(self, reason: Reason, detail: str = "", *, cause: Reason | None = None) -> None:
+    def __init__(
+        self, reason: Reason, detail: str = "", *, cause: Reason | None = None, quiet: float | None = None
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.quiet = quiet
         self.reason = reason
         self.detail = detail
         self.cause = cause

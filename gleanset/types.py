@@ -129,10 +129,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a host may be asked: requests `at_once`, and seconds from the start of one to the start of the next."""
+    """How often a host may be asked: requests `at_once`, seconds from the start of one to the start of the next, and
+    bytes a second that it may send, any number when None."""
 
     at_once: int
     interval: float = 0.0
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

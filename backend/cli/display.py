@@ -86,7 +86,8 @@ def _facts(job: CrawlJob | ValidationJob | ExportJob, now: Report) -> str:
         case CrawlJob():
             refused = ", ".join(f"{reason} {count}" for reason, count in list(now.failures.items())[:3])
             rate = f"{job.downloaded_images:,} images, {now.images_per_second:.0f}/s, {decimal(now.bytes)}"
-            return f"{rate}; not had: {refused}" if refused else rate
+            facts = f"{rate}; not had: {refused}" if refused else rate
+            return f"{facts}; {now.waiting[0].lower()}{now.waiting[1:]}" if now.waiting else facts
         case ValidationJob():
             return f"{job.validated_images - job.invalid_images:,} valid, {job.invalid_images:,} invalid"
         case ExportJob():

@@ -66,6 +66,7 @@ async def claim(session: AsyncSession, crawl_job_id: int, chunk_id: int, again: 
     if chunk.status == JobStatus.PENDING:
         job.active_chunks += 1
     chunk.status = JobStatus.RUNNING.value
+    chunk.error_message = None
     chunk.attempts += 1
     chunk.started_at = chunk.started_at or datetime.now(UTC)
     plan = CrawlPlan.model_validate(job.options)
@@ -162,6 +163,35 @@ async def end(session: AsyncSession, held: Claim, *, error: str | None = None) -
     if not still_open and not await _hand_over(session, job):
         await finish(session, job)
     await announce(session, job.id)
+
+
+async def postpone(session: AsyncSession, held: Claim, task_id: int | None, until: datetime, why: str) -> None:
+    """Give the chunk back until its service answers again; a new task takes the place of this one then.
+
+    Meanwhile it is pending, with `why` for people who look.
+    """
+    job = await locked(session, CrawlJob, held.crawl_job_id)
+    chunk = await _still_held(session, job, held)
+    if chunk is None:
+        return
+    chunk.status = JobStatus.PENDING.value
+    chunk.error_message = why
+    job.active_chunks -= 1
+    arguments = {"crawl_job_id": job.id, "chunk_id": chunk.id}
+    new = await queue.defer_many(session, TASK, job.id, [arguments], not_before=until)
+    job.task_ids = [*(each for each in job.task_ids if each != task_id), *new]
+    await session.flush()
+    await announce(session, job.id)
+
+
+async def waiting(session: AsyncSession, crawl_job_id: int) -> str | None:
+    """What chunks of the job wait for, in the words of the first of them; None when none does."""
+    found = select(CrawlChunk.error_message).where(
+        CrawlChunk.crawl_job_id == crawl_job_id,
+        CrawlChunk.status == JobStatus.PENDING.value,
+        CrawlChunk.error_message.is_not(None),
+    )
+    return await session.scalar(found.order_by(CrawlChunk.position).limit(1))
 
 
 async def defer(session: AsyncSession, job: CrawlJob, chunks: Sequence[CrawlChunk]) -> None:

@@ -79,11 +79,12 @@ def searches(keywords: Keywords, plan: CrawlPlan, options: SourceOptions) -> lis
 
 
 def _check_source(info: SourceInfo, plan: CrawlPlan, options: SourceOptions) -> None:
-    """Refuse a source that could give nothing. Raises BadInput, or SourceError for a missing key."""
+    """Refuse a source that could give nothing. Raises BadInput, or SourceError for a missing key or contact."""
     if not info.searched:
         raise BadInput(f"The source {info.name} takes no keywords but {info.needs}. Give it by --{info.name}.")
     if info.key:
         info.key_in(options)
+    info.check_contact(options)
     if info.licence is not None and plan.licences is not None and info.licence not in plan.licences:
         raise BadInput(
             f"Every picture of {info.title} has the licence {info.licence}, which is not one of those asked for."

@@ -12,7 +12,7 @@ from backend.errors import NotFound
 from backend.models import CrawlJob, ExportJob, ValidationJob
 from backend.models.enums import JobStatus
 from backend.schemas.plans import CrawlPlan
-from backend.services import crawl_jobs, validation
+from backend.services import chunks, crawl_jobs, validation
 
 ENDED = (JobStatus.COMPLETED.value, JobStatus.FAILED.value, JobStatus.CANCELLED.value)
 
@@ -21,6 +21,7 @@ ENDED = (JobStatus.COMPLETED.value, JobStatus.FAILED.value, JobStatus.CANCELLED.
 class Report:
     """A snapshot of a run; the latest validation and export of the crawl job are the ones that count.
 
+    waiting: what parts of the crawl wait for, if any does.
     asked: for whoever asked for these, so that the status tells how they ended, planned or not.
     """
 
@@ -33,6 +34,7 @@ class Report:
     invalid: dict[str, int]
     bytes: int
     at: datetime
+    waiting: str | None = None
     asked: bool = False
 
     @property
@@ -125,6 +127,7 @@ async def read_report(
         failures=await crawl_jobs.failures(session, crawl.id),
         changes=await crawl_jobs.changes(session, crawl.id),
         invalid=await _invalid(session, judged, before),
+        waiting=await chunks.waiting(session, crawl.id) if crawl.status == JobStatus.RUNNING else None,
         bytes=await crawl_jobs.bytes_of(session, crawl.id),
         at=datetime.now(UTC),
     )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -23,6 +23,8 @@ from backend.tasks.errors import aborted_by_user, passing, sentence, told
 from backend.tasks.known import KnownSource
 from backend.tasks.runtime import Runtime, runtime_of
 from gleanset.crawl import Batch, CrawlOptions, crawl
+from gleanset.errors import SourceError
+from gleanset.sources import source_info
 from gleanset.types import Candidate, Outcome
 
 Gather = Callable[[Candidate], Awaitable[Outcome]]
@@ -49,6 +51,9 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                 await _run(runtime, held)
                 error = None
             except Exception as failure:  # a chunk must end, whatever went wrong
+                if isinstance(failure, SourceError) and failure.ready_in is not None:
+                    await _postpone(runtime, held, context.job.id, failure)
+                    return
                 if passing(failure) and attempt < ATTEMPTS:
                     log.info("chunk is tried again", crawl_job=crawl_job_id, chunk=chunk_id, **told(failure))
                     await asyncio.sleep(2**attempt)
@@ -59,6 +64,15 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                 runtime.give_back_when_stopping()
             await runtime.ledger.run(partial(chunks.end, held=held, error=error))
             return
+
+
+async def _postpone(runtime: Runtime, held: Claim, task_id: int | None, failure: SourceError) -> None:
+    """The service has no more for us until some moment: until then the worker does something else."""
+    until = datetime.now(UTC) + timedelta(seconds=(failure.ready_in or 0.0) + 1.0)
+    title = source_info(held.query.source).title
+    why = f"Waiting for {title} until {until.astimezone():%Y-%m-%d %H:%M %Z}: it allows no more requests before."
+    log.info("chunk is postponed", crawl_job=held.crawl_job_id, chunk=held.chunk_id, until=until.isoformat())
+    await runtime.ledger.run(partial(chunks.postpone, held=held, task_id=task_id, until=until, why=why))
 
 
 async def _run(runtime: Runtime, held: Claim) -> None:

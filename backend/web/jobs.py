@@ -60,6 +60,7 @@ class JobPage:
     chunks: Sequence[ChunkPiece]
     failed: Sequence[ChunkPiece]
     error: str | None
+    waiting: str | None
     labels: Sequence[Bar]
     sources: Sequence[Bar]
     failures: Sequence[Bar]
@@ -83,6 +84,7 @@ async def show_job(request: Request, session: Session, actor: Reader, job_id: Id
         chunks=await _pieces(session, job, CrawlChunk.position.in_([chunk.position for chunk in run.chunks])),
         failed=await _pieces(session, job, CrawlChunk.status == JobStatus.FAILED.value, _MOST_FAILED),
         error=report.error,
+        waiting=report.waiting,
         labels=_parts(run.labels),
         sources=_parts(run.sources),
         failures=_shares(run.failures),
@@ -158,7 +160,7 @@ async def _pieces(
             number=row.position + 1,
             asked=f"{row.source}, {row.keyword or row.label}",
             status=row.status,
-            error=row.error_message if row.status == JobStatus.FAILED else None,
+            error=row.error_message,
         )
         for row in await session.execute(query.order_by(CrawlChunk.position).limit(most))
     ]

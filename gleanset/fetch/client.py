@@ -6,7 +6,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -48,12 +48,12 @@ _MOST_HOSTS = 20_000  # records of hosts kept in memory beside a book
 
 @dataclass(frozen=True, slots=True)
 class _Manner:
-    """How a URL is asked for. ruled: its host's rules are kept. attempts: how often, while a status says that it may be
-    a passing fault. patience: for hosts that are closed, as a whole; otherwise for each request anew.
+    """How a URL is asked for. ruled: its rules are kept. retried: statuses that are passing faults. patience: for
+    hosts that are closed, as a whole; otherwise for each request anew.
     """
 
     ruled: bool
-    attempts: int
+    retried: Collection[int]
     patience: float
     as_a_whole: bool
 
@@ -72,10 +72,11 @@ class Fetcher:
         self._own = HostPatterns(self.options.own_hosts)
         self._hosts: dict[tuple[str | None, int | None], Host] = {}
         self._leases = Leases(book) if book is not None else None
-        attempts, patience = self.options.attempts, self.options.patience
-        self._crawling = _Manner(True, attempts, patience, as_a_whole=True)
-        self._site_files = _Manner(False, attempts, patience, as_a_whole=True)
-        self._by_name = _Manner(False, attempts, self.options.max_retry_after, as_a_whole=False)
+        patience = self.options.patience
+        self._crawling = _Manner(True, _RETRIED, patience, as_a_whole=True)
+        self._site_files = _Manner(False, _RETRIED, patience, as_a_whole=True)
+        self._by_name = _Manner(False, _RETRIED, self.options.max_retry_after, as_a_whole=False)
+        self._service = _Manner(False, (), self.options.service_patience, as_a_whole=False)
 
     async def __aenter__(self) -> Self:
         await self._wire.__aenter__()
@@ -123,18 +124,24 @@ class Fetcher:
         form: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> Response:
-        """The final answer, whatever its status: redirects followed, passing faults (429, 5xx, connection) tried again.
+        """The final answer, whatever its status: redirects followed, lost connections tried again.
 
-        Of an error's body there are at most the first 64 kB.
+        Of an error's body there are at most the first 64 kB. A status that asks for another try is the caller's, who
+        knows the service; with `quiet` he says how long all workers are to leave it alone.
         For services that offer themselves to programs: robots.txt and opt-outs are not looked at. With `form` it is a
         POST of a form; a redirect of it is the answer, since what is posted is for one place.
-        Raises FetchFailed when no answer could be had, ImageRefused when a limit or guard says no.
+        Raises FetchFailed when no answer could be had, or its host wants quiet for longer than one waits for it, which
+        `quiet` of the error tells; ImageRefused when a limit or guard says no.
         """
         target = self._checked(url)
         if params:
             target = target.update_query(params)
         ask = Ask(limit=self._limit(max_bytes), headers=headers, form=form, error_text=True)
-        return await self._follow(target, ask, self._by_name)
+        return await self._follow(target, ask, self._service)
+
+    def quiet(self, url: str, seconds: float) -> None:
+        """Let nobody ask the host of this URL for so long, here and in all workers that share the book of hosts."""
+        self._host(self._checked(url)).quiet(seconds)
 
     async def visit(self, url: str, *, max_bytes: int | None = None) -> Response:
         """As `request`, for what is meant for people and not offered to programs: the host's rules are kept.
@@ -215,14 +222,18 @@ class Fetcher:
             left.check()
             try:
                 async with host.turn(manner.patience, since):
-                    response = await self._wire.ask(url, ask, on_headers, left)
+                    began = time.monotonic()
+                    try:
+                        response = await self._wire.ask(url, ask, on_headers, left)
+                    finally:
+                        host.pacer.came(began, left.came)
             except FetchFailed as failure:
                 if failure.reason is Reason.HOST_DOWN or failure.reason is Reason.RATE_LIMITED:
                     raise
                 if host.away:
                     continue
                 attempt += 1
-                if failure.reason is not Reason.CONNECTION or attempt >= manner.attempts:
+                if failure.reason is not Reason.CONNECTION or attempt >= self.options.attempts:
                     raise
             else:
                 asked = retry_after(response.headers.get("Retry-After")) or 0.0
@@ -236,7 +247,7 @@ class Fetcher:
                         return response
                     continue  # to the end of the host's quiet
                 attempt += 1
-                if response.status not in _RETRIED or attempt >= manner.attempts:
+                if response.status not in manner.retried or attempt >= self.options.attempts:
                     return response
                 wait = max(wait, asked)
             leave_place(wait)

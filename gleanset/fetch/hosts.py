@@ -153,7 +153,7 @@ class Host:
             since = self._closed_since
         late = now + wait - since > patience
         if late and (quiet := self.pacer.quiet_until - now) > 0:
-            raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more")
+            raise FetchFailed(Reason.RATE_LIMITED, f"the host asked for quiet, for {quiet:.0f} s more", quiet=quiet)
         if self.breaker.closed_for(now) > 0 and (late or not self._alive(now)):
             raise self.breaker.refusal(now)
 

@@ -25,7 +25,8 @@ class FetchOptions:
     and asking for its rules.
 
     `patience` is how long, from its last good answer, a host is waited for that asks for quiet or does not answer any
-    more, before its pictures and pages fail; `max_retry_after` is the same for what is not crawled.
+    more, before its pictures and pages fail; `service_patience` is how long one request waits for a service that wants
+    quiet, `max_retry_after` the same for other files that are asked for by name.
 
     `pace` is for every host that `paces`, by host name, has no other for. `own_hosts` are names, or patterns such as
     `*.example.org`, of hosts that belong to the user: robots.txt, opt-outs and pacing do not concern them. `hosts` are
@@ -45,6 +46,7 @@ class FetchOptions:
     attempts: int = 3
     back_off: float = 0.5
     max_retry_after: float = 30.0
+    service_patience: float = 120.0
     patience: float = 1200.0
     allow_private: bool = False
     ports: frozenset[int] = frozenset({80, 443, 8080, 8443})

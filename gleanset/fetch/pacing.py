@@ -29,6 +29,7 @@ class Pacer:
         self.ready_at = 0.0
         self.quiet_until = 0.0
         self.back_off = 0.0
+        self._paid_until = 0.0
         self._pace = pace
         self._interval = pace.interval
 
@@ -49,6 +50,12 @@ class Pacer:
     def start(self, now: float) -> None:
         """A request starts."""
         self.ready_at = max(self.ready_at, now) + self._interval
+
+    def came(self, began: float, size: int) -> None:
+        """A request that began then brought so many bytes: the next one starts when the rate has room again."""
+        if self._pace.rate:
+            self._paid_until = max(self._paid_until, began) + size / self._pace.rate
+            self.ready_at = max(self.ready_at, self._paid_until)
 
     def quiet(self, until: float) -> None:
         """Ask nothing of this host before `until`: a 429 or 503 concerns the host, not the one request."""

@@ -71,9 +71,11 @@ class Ask:
 
 @dataclass(slots=True)
 class TimeLeft:
-    """Seconds on the network that are left to one URL, for its redirects and retries together."""
+    """Seconds on the network that are left to one URL, for its redirects and retries together. `came`: bytes of a body
+    that the last request brought."""
 
     seconds: float
+    came: int = 0
 
     def check(self) -> None:
         if self.seconds <= 0:
@@ -106,7 +108,8 @@ class Wire:
         connector = Connector(
             HostPatterns(options.own_hosts),
             limit=0,  # bounded by the pipeline's window and the hosts' pacing
-            use_dns_cache=False,  # the resolver has one
+            use_dns_cache=self._names is None,  # which knows its answers itself
+            ttl_dns_cache=60,
             resolver=self._resolver or self._names,
             socket_factory=self._new_socket,
         )
@@ -136,7 +139,8 @@ class Wire:
             raise RuntimeError("use Fetcher as an async context manager")
         headers = {**(ask.headers or {}), **(ask.conditions.headers(url) if ask.conditions else {})}
         await self._look_up(url)
-        began = time.monotonic()
+        began, left.came = time.monotonic(), 0
+        answer = None
         try:
             async with self._session.request(
                 "GET" if ask.form is None else "POST",
@@ -174,6 +178,7 @@ class Wire:
             raise FetchFailed(Reason.CONNECTION, str(error)) from error
         finally:
             left.seconds -= time.monotonic() - began
+            left.came = answer.content.total_bytes if answer is not None else 0
 
     async def _look_up(self, url: URL) -> None:
         """Have the name looked up where it is not known, so that the connection finds it at once."""

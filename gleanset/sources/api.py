@@ -17,7 +17,9 @@ from gleanset.sources.throttle import Throttle, exhausted_for, retry_after
 Wait = Callable[[float], Awaitable[None]]
 
 _MAX_BYTES = 16 * 1024 * 1024
-_PATIENCE = 120.0  # seconds; past this a chunk gives its worker back and is tried again later
+_PATIENCE = 120.0  # seconds; past this a chunk gives its worker back and goes on at the moment that it is told
+_PASSING = {500, 502, 503, 504}
+_PAUSES = (0.5, 1.0)  # between tries when a service fails in passing
 _SAID_IN = ("detail", "error", "reason", "message")
 
 
@@ -71,14 +73,14 @@ class Api:
         """The answer, whatever its status and type; raises SourceError when there is none.
 
         When a throttle says that nothing is available, the next request waits until there must be something again,
-        instead of earning a 429.
+        instead of earning a 429; so do those of all other workers, which hear of it through the book of hosts.
         """
         send = partial(self._http.request, url, params=params, headers=headers, form=form, max_bytes=_MAX_BYTES)
         for default in self._throttle.pauses:
-            response = await self._ask(send, default)
+            response = await self._ask(url, send, default)
             if response.status not in self._throttle.statuses:
                 return response
-        return await self._ask(send, self._throttle.pauses[-1])
+        return await self._ask(url, send, self._throttle.pauses[-1])
 
     def object_in(self, response: Response) -> dict[str, Any]:
         """The JSON object that a 200 answer holds; raises SourceError for everything else."""
@@ -97,15 +99,21 @@ class Api:
         """A SourceError without the key, however the message came by it."""
         return SourceError(_without(self._key, message), retryable=retryable)
 
-    async def _ask(self, send: Callable[[], Awaitable[Response]], default_pause: float) -> Response:
+    async def _ask(self, url: str, send: Callable[[], Awaitable[Response]], default_pause: float) -> Response:
         """One answer, asked for when the throttle allows it; notes what the answer says of the throttle."""
         await self._until_ready()
         response = await self._request(send)
+        for again in _PAUSES:
+            if response.status not in _PASSING or response.status in self._throttle.statuses:
+                break
+            await self._wait(again)
+            response = await self._request(send)
         pause = exhausted_for(response.headers)
         if response.status in self._throttle.statuses:
             pause = retry_after(response.headers) or pause or default_pause
         if pause:
             self._ready_at = asyncio.get_running_loop().time() + pause
+            self._http.quiet(url, pause)
         return response
 
     async def _until_ready(self) -> None:
@@ -114,8 +122,7 @@ class Api:
         if delay <= 0:
             return
         if delay > _PATIENCE:
-            message = f"{self._service} allows no more requests for the next {_spoken(delay)}. Try again after that."
-            raise SourceError(message, retryable=True)
+            raise self._used_up(delay)
         await self._wait(delay)
         if self._ready_at == ready_at:
             self._ready_at = 0.0
@@ -124,10 +131,16 @@ class Api:
         try:
             return await send()
         except OutcomeError as error:
+            if error.quiet is not None:
+                raise self._used_up(error.quiet) from None
             retryable = isinstance(error, FetchFailed)
             message = f"{self._service} cannot be reached: {error.told}"
             # Behind a key there is no cause to look at: it may name the address, and that has the key in it.
             raise self.error(message, retryable=retryable) from (None if self._key else error)
+
+    def _used_up(self, seconds: float) -> SourceError:
+        message = f"{self._service} allows no more requests for the next {_spoken(seconds)}. Try again after that."
+        return SourceError(message, retryable=True, ready_in=seconds)
 
     def _json_in(self, response: Response) -> Any:
         try:

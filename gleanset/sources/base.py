@@ -25,11 +25,12 @@ class Response(Protocol):
 
 
 class Http(Protocol):
-    """The HTTP client as sources see it: it paces, retries and names itself; any final status is an answer.
+    """The HTTP client as sources see it: it paces and names itself; any final status is an answer.
 
-    `request` is for services that offer themselves to programs; with `form` it is a POST of a form. `visit` is for what
-    is meant for people, pages and sitemaps: it also keeps robots.txt. Both raise OutcomeError when no answer could be
-    had.
+    `request` is for services that offer themselves to programs; with `form` it is a POST of a form. What its status
+    means is for the source to say, and by `quiet` how long nobody may ask the service again. `visit` is for what is
+    meant for people, pages and sitemaps: it also keeps robots.txt, and tries again what fails in passing. Both raise
+    OutcomeError when no answer could be had.
     """
 
     async def request(
@@ -41,6 +42,8 @@ class Http(Protocol):
         form: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> Response: ...
+
+    def quiet(self, url: str, seconds: float) -> None: ...
 
     async def visit(self, url: str, *, max_bytes: int | None = None) -> Response: ...
 
@@ -73,12 +76,13 @@ class Reader(Protocol):
 class SourceOptions:
     """What an operator says of the services, by source: other addresses than the real ones, and keys.
 
-    `store`: where the image store is, for what sources keep there.
+    `store`: where the image store is, for what sources keep there. `contact`: how to reach whoever runs this.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict[str, str])
     keys: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     store: str | None = None
+    contact: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +92,9 @@ class SourceInfo:
     `needs`: what it wants from him. `allows`: how much may be asked of it, and how deep. `terms`: in one sentence; a
     `page` to read more. `url`: where its service is. `pace` is that of the service, `media` that of other hosts it
     sends to. `filters`: whether the service itself can keep to a query's licences. `licence`: the code of the one
-    licence that all of its pictures have. `key`: whether it needs a key; `needs` says where to get it then. `searched`:
-    whether it takes keywords; a source that does not takes what `needs` says.
+    licence that all of its pictures have. `key`: whether it needs a key; `needs` says where to get it then. `contact`:
+    whether it wants to know how to reach whoever asks. `searched`: whether it takes keywords; a source that does not
+    takes what `needs` says.
     """
 
     name: str
@@ -105,6 +110,7 @@ class SourceInfo:
     filters: bool = False
     licence: str | None = None
     key: bool = False
+    contact: bool = False
     searched: bool = True
 
     def url_in(self, options: SourceOptions) -> str:
@@ -112,6 +118,14 @@ class SourceInfo:
         url = options.urls.get(self.name, self.url)
         assert url is not None, f"{self.name} has no service"
         return url
+
+    def check_contact(self, options: SourceOptions) -> None:
+        """Raises SourceError when the service wants a contact, and none is set. One at another address is one's own."""
+        if self.contact and not options.contact and self.name not in options.urls:
+            raise SourceError(
+                f"{self.title} only answers programs that name somebody to turn to. Set your e-mail address or a URL as"
+                " GLEANSET_CONTACT; it is sent along as part of the User-Agent."
+            )
 
     def has_key(self, options: SourceOptions) -> bool:
         """Whether the operator has set a key for it."""

@@ -154,13 +154,14 @@ INFO = SourceInfo(
     name=INaturalist.name,
     title="iNaturalist",
     needs="nothing",
-    allows="60 requests a minute and 10,000 a day, of 200 observations with one or more pictures each; all it has",
+    allows="60 requests a minute and 10,000 a day, so one every 9 seconds is made, of 200 observations with "
+    "one or more pictures each; all it has",
     terms="Free to use within its limits; every picture keeps its own licence, and those with all rights reserved are "
     "left out unless you ask for `unknown`.",
     page="https://www.inaturalist.org/pages/api+recommended+practices",
     open=lambda http, options: INaturalist(http, INFO.url_in(options)),
     url=URL,
-    pace=Pace(at_once=1, interval=1.0),
+    pace=Pace(at_once=1, interval=9.0),
     media={
         host: Pace(at_once=2, interval=1.0)
         for host in ("inaturalist-open-data.s3.amazonaws.com", "static.inaturalist.org")

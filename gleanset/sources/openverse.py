@@ -13,7 +13,7 @@ from gleanset.sources.base import Http, SourceInfo
 from gleanset.sources.licence import compose_attribution, parse_licence, wants_any
 from gleanset.sources.oauth import Account
 from gleanset.sources.text import as_dict, as_list, clean, integer, jsonable, without_nothing
-from gleanset.types import Candidate, Page, Query
+from gleanset.types import Candidate, Pace, Page, Query
 
 URL = "https://api.openverse.org/v1/"
 _ANONYMOUS_SIZES = (20, 10)  # 20 is the most an anonymous request may ask for; more is answered with 401
@@ -147,5 +147,6 @@ INFO = SourceInfo(
         http, INFO.url_in(options), key=INFO.key_in(options) if INFO.has_key(options) else None
     ),
     url=URL,
+    pace=Pace(at_once=1),
     filters=True,
 )

@@ -184,12 +184,13 @@ def _file_title(title: str | None) -> str | None:
 INFO = SourceInfo(
     name=Wikimedia.name,
     title="Wikimedia Commons",
-    needs="nothing, though its policy asks for a contact in the User-Agent",
-    allows="3 requests at once, of 50 pictures each; at most 10,000 pictures a keyword",
+    needs="a contact in the User-Agent, set as GLEANSET_CONTACT",
+    allows="3 requests at once, of 50 pictures each; at most 10,000 pictures a keyword; 25 Mbit/s of pictures",
     terms="Free to use with an honest User-Agent and few requests at once; every picture keeps its own free licence.",
     page="https://commons.wikimedia.org/wiki/Commons:Reusing_content_outside_Wikimedia",
     open=lambda http, options: Wikimedia(http, INFO.url_in(options)),
     url=URL,
     pace=Pace(at_once=3),
-    media={"upload.wikimedia.org": Pace(at_once=2)},
+    media={"upload.wikimedia.org": Pace(at_once=2, rate=25e6 / 8)},
+    contact=True,
 )

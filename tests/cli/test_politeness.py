@@ -12,6 +12,7 @@ from aiohttp import web
 from backend.config import Settings
 from backend.db import libpq_url
 from backend.demo.web import DemoWeb
+from gleanset.sources import SourceOptions, source_info
 from gleanset.types import Pace
 from tests.cli.conftest import Cli, Inside
 from tests.web import PictureWeb
@@ -74,9 +75,18 @@ def test_paces_are_those_of_the_sources_and_of_the_operator(monkeypatch: pytest.
     monkeypatch.setenv("GLEANSET_INTERVAL", "0.5")
     options = Settings().fetch_options(allow_private=False, own_hosts=["a.test"])
     assert (options.pace, options.own_hosts, options.allow_private) == (Pace(3, 0.5), {"a.test"}, False)
-    assert options.paces["upload.wikimedia.org"] == Pace(2)
+    assert options.paces["upload.wikimedia.org"] == Pace(2, rate=25e6 / 8)
     assert options.paces["commons.wikimedia.org"] == Pace(3)
     monkeypatch.setenv("GLEANSET_SOURCE_URLS", json.dumps({"wikimedia": "https://Wiki.example.org/w/api.php"}))
     paces = Settings().fetch_options(allow_private=False, own_hosts=[]).paces
     assert paces["wiki.example.org"] == Pace(3)
     assert "commons.wikimedia.org" not in paces
+
+
+def test_wikimedia_is_not_asked_by_nobody(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = inside("crawl", "cats", "--source", "wikimedia", "-n", "1")
+    assert done.code == 2
+    assert "Set your e-mail address or a URL as GLEANSET_CONTACT" in " ".join(done.err.split())
+    info = source_info("wikimedia")
+    info.check_contact(SourceOptions(contact="me@example.org"))
+    info.check_contact(SourceOptions(urls={"wikimedia": "http://127.0.0.1/w/api.php"}))

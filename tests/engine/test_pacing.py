@@ -284,3 +284,16 @@ async def test_refusals_without_a_date_are_tried_ever_more_rarely() -> None:
         gaps = [later.at - sooner.at for sooner, later in pairwise(server.asked)]
         assert [gap >= 0.01 * 2**n for n, gap in enumerate(gaps)] == [True] * 7
         assert (await fetcher.get(server.url("/mends"))).body == b"picture"
+
+
+async def test_bytes_have_a_rate_too() -> None:
+    paths = [f"/{n}" for n in range(8)]
+    options = FetchOptions(allow_private=True, pace=Pace(2, rate=100_000.0))
+    answers = {**dict.fromkeys(paths, reply(bytes(20_000))), "/robots.txt": status(404)}
+    async with Hostile(answers) as server, Fetcher(options) as fetcher:
+        began = time.monotonic()
+        await asyncio.gather(*(fetcher.get(server.url(path)) for path in paths))
+        starts = [asked.at - began for asked in server.asked if asked.path != "/robots.txt"]
+    # At most two are under way whose bytes nobody knows yet; each other one waits for a fifth of a second a picture.
+    assert [at >= 0.2 * (n - 1) for n, at in enumerate(starts)] == [True] * 8
+    assert starts[-1] < 5

@@ -15,7 +15,8 @@ from backend.tasks.runtime import SharedBook
 from gleanset.book import LEASE, Exchanged, HostState, SiteFiles
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Fetcher, FetchOptions
-from gleanset.types import Pace, Reason
+from gleanset.sources.openverse import Openverse
+from gleanset.types import Pace, Query, Reason
 from tests.engine.hostile import Asked, Hostile, reply, status
 
 A, B, C = "a.test:80", "b.test:443", "c.test:8080"
@@ -265,3 +266,36 @@ async def test_who_waits_is_told_when_the_database_is_gone(database: Database) -
             with pytest.raises(ConnectionError, match="gone"):
                 async with asyncio.timeout(5):
                     await fetcher.get("http://127.0.0.1:1/")
+
+
+async def test_the_limit_of_a_service_is_known_to_all(database: Database) -> None:
+    """Of 6 requests in 3 s, as its headers tell, three workers together make no more."""
+    times: list[float] = []
+    refused = 0
+
+    async def limited(_: Asked, writer: asyncio.StreamWriter) -> None:
+        nonlocal refused
+        now = time.monotonic()
+        recent = [at for at in times if now - at < 3.0]
+        if len(recent) == 6:
+            refused += 1
+            writer.write(status(429, "X-RateLimit-Limit-burst: 6/3s", "X-RateLimit-Available-burst: 0"))
+            return
+        times.append(now)
+        left = f"X-RateLimit-Available-burst: {5 - len(recent)}"
+        writer.write(reply(b'{"result_count": 0}', "X-RateLimit-Limit-burst: 6/3s", left))
+
+    options = replace(OPTIONS, paces={"127.0.0.1": Pace(1)})
+    paths = [f"/v1/images/?q={n}&page_size=20&page=1" for n in range(15)]
+    async with Hostile(dict.fromkeys(paths, limited)) as server:
+
+        async def worker(number: int) -> None:
+            async with Fetcher(options, SharedBook(database)) as http:
+                source = Openverse(http, server.url("/v1/"))
+                for n in range(number, 15, 3):
+                    query = Query(source="openverse", label="x", keyword=str(n))
+                    assert [page.candidates async for page in source.pages(query, None)] == [()]
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(worker(number) for number in range(3)))
+    assert (len(times), refused) == (15, 0)

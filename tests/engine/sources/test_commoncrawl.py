@@ -260,7 +260,7 @@ async def test_a_job_that_was_turned_away_goes_on_where_it_was(http: Fetcher) ->
         source = CommonCrawl(http, fake.url, no_wait)
         pages = source.pages(SITE, None)
         cursor = (await anext(pages)).cursor
-        fake.broken = [(503, {}, b"")] * 24
+        fake.broken = [(503, {}, b"")] * 8
         with pytest.raises(SourceError, match="asks to slow down"):
             await anext(pages)
         assert urls(await read(source, SITE, cursor)) == [photo(number) for number in range(5, 12)]
