@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from gleanset.crawl import CrawlOptions, crawl
+from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer
 from gleanset.inspect import InspectLimits
 from gleanset.store import Store
-from gleanset.threads import Threads
 from gleanset.types import Downloaded, Failed, Outcome, Pace
 from tests.engine.crawling import listed, nothing_known, picture
 from tests.engine.hostile import Asked, Handler, Hostile, reply, status
@@ -30,15 +30,15 @@ async def crawled(
     folder: Path, urls: Sequence[str], options: FetchOptions, crawling: CrawlOptions = CRAWL
 ) -> list[tuple[float, Outcome]]:
     """The outcomes, with the seconds from the beginning at which each came."""
-    threads = Threads(1)
+    decoders = Decoders(1)
     found: list[tuple[float, Outcome]] = []
     began = time.monotonic()
     async with Fetcher(options) as fetcher, asyncio.timeout(60):
-        gather = Gatherer(fetcher, Store(str(folder)), threads, InspectLimits()).gather
+        gather = Gatherer(fetcher, Store(str(folder)), decoders, InspectLimits()).gather
         pages = [urls[n : n + 20] for n in range(0, len(urls), 20)]
         async for batch in crawl(listed(pages), gather, nothing_known, crawling):
             found += [(time.monotonic() - began, outcome) for outcome in batch.outcomes]
-    threads.close()
+    decoders.close()
     return found
 
 

@@ -16,7 +16,10 @@ from tests.serving import Served, serving
 def served(embedded: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One web process and database for a file of tests; each test makes its own people and projects."""
     home: Path = tmp_path_factory.mktemp("home")
-    with embedded.migrated() as url, serving(Settings(home=home, database_url=url), url) as running:
+    with (
+        embedded.migrated() as url,
+        serving(Settings(home=home, database_url=url, contact="us@example.org"), url) as running,
+    ):
         yield running
 
 
