@@ -60,8 +60,7 @@ async def crawl_chunk(context: JobContext, *, crawl_job_id: int, chunk_id: int) 
                     continue
                 log.warning("chunk failed", crawl_job=crawl_job_id, chunk=chunk_id, **told(failure))
                 error = sentence(failure)
-            if error is None:
-                runtime.give_back_when_stopping()
+            runtime.give_back_when_stopping()  # also what failed, which may be for the stopping
             await runtime.ledger.run(partial(chunks.end, held=held, error=error))
             return
 
