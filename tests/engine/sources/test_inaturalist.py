@@ -235,6 +235,7 @@ async def test_a_query_that_makes_no_sense_is_not_sent(
     assert fake.asked == []
 
 
-def test_it_is_asked_once_a_second_as_it_wishes() -> None:
-    assert INFO.pace == Pace(1, 1.0)
+def test_it_is_asked_less_than_ten_thousand_times_a_day() -> None:
+    assert INFO.pace == Pace(1, 9.0)
+    assert 86_400 / INFO.pace.interval < 10_000
     assert INFO.filters
