@@ -70,8 +70,8 @@ def measure(*, quick: bool) -> Result:
         notes=(
             f"{repetitions} repetitions, taking turns; own clocks. All but img2dataset read from a local disk; it gets "
             "the pictures from nginx on loopback, since it only takes addresses that a web server answers.",
-            "Gleanset checks every image against its hash, hashes what it writes, syncs it to the disk, and writes the "
-            "papers too; of the others only that one syncs which says so.",
+            "Gleanset checks every image against its hash, and writes the papers too. Only that one waits for the disk "
+            "which says so; a worker does when it has packed.",
         ),
         versions=versions("webdataset", "simplejpeg", "opencv-python-headless") | peers.versions("img2dataset"),
     )
