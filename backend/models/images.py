@@ -70,6 +70,8 @@ class Image(Base):
     resized_width: Mapped[int | None]
     resized_height: Mapped[int | None]
     resized_size: Mapped[int | None] = mapped_column(BigInteger)
+    # Of the file that `filename` names; NULL in rows from before 013, whose files are held to their SHA-256.
+    crc32: Mapped[int | None] = mapped_column(BigInteger)
 
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]

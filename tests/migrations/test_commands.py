@@ -32,7 +32,7 @@ def test_the_way_of_the_contract(url: str) -> None:
     alembic("upgrade", "head", url=url)
     assert counted(url) == before
     alembic("downgrade", "-1", url=url)
-    assert rows(url, "SELECT * FROM alembic_version") == [("011",)]
+    assert rows(url, "SELECT * FROM alembic_version") == [("012",)]
     alembic("downgrade", "base", url=url)
     assert set(counted(url)) == {"alembic_version"}
 
@@ -41,7 +41,8 @@ def test_history(url: str) -> None:
     history = alembic("history", url=url).stdout
     steps = [line.split(",")[0] for line in history.splitlines()]
     assert steps == [
-        "011 -> 012 (head)",
+        "012 -> 013 (head)",
+        "011 -> 012",
         "010 -> 011",
         "009 -> 010",
         "008 -> 009",
@@ -71,7 +72,7 @@ def test_a_new_revision_gets_the_next_number_and_runs_as_it_is(embedded: Server,
         whole = fingerprint(url)
         write(url, "DROP INDEX ix_images_downloaded, uq_profiles_lower_email")
         alembic("revision", "--autogenerate", "-m", "Mend it", url=url, folder=tmp_path)
-        made = (tmp_path / "alembic/versions/013_mend_it.py").read_text()
+        made = (tmp_path / "alembic/versions/014_mend_it.py").read_text()
         assert "procrastinate" not in made
         alembic("upgrade", "head", url=url, folder=tmp_path)
         assert fingerprint(url) == whole
