@@ -143,4 +143,11 @@ def _outcome(number: int) -> Outcome:
         alpha=False,
     )
     key = f"{digest.hex()[:2]}/{digest.hex()}.jpg"
-    return Downloaded(candidate=candidate, inspection=inspection, key=key, final_url=url, fetched_at=datetime.now(UTC))
+    return Downloaded(
+        candidate=candidate,
+        inspection=inspection,
+        key=key,
+        crc32=int.from_bytes(digest[:4]),
+        final_url=url,
+        fetched_at=datetime.now(UTC),
+    )

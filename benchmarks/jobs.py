@@ -24,7 +24,7 @@ FILL = """
 INSERT INTO images (crawl_job_id, original_url, label, source, keyword, page_url, title, creator, creator_url,
     licence, licence_version, licence_url, attribution, metadata_, outcome, fetched_at, storage_url, filename,
     final_url, width, height, file_size, format, sha256, pdq, pdq_quality, brightness, contrast, sharpness, entropy,
-    uniformity, colour, border, orientation, animated, alpha)
+    uniformity, colour, border, orientation, animated, alpha, crc32)
 SELECT %(job)s, url, (ARRAY['bird', 'boat', 'cloud', 'rock'])[1 + n %% 4], 'openverse', 'bird in flight',
     'https://www.example.org/photos/' || n || '/page',
     'A bird over the harbour, picture ' || n, 'Erika Mustermann', 'https://www.example.org/people/erika',
@@ -33,7 +33,7 @@ SELECT %(job)s, url, (ARRAY['bird', 'boat', 'cloud', 'rock'])[1 + n %% 4], 'open
     '{"provider": "example", "tags": ["bird", "sea"], "width": 1024, "height": 768}', 'downloaded', now(),
     'file:///store/' || left(name, 2) || '/' || name, name, url, 640 + n %% 1000, 480 + n %% 1000, 100000 + n, 'jpeg',
     sha256(int8send(n)), sha256(int8send(-n)), 100, 0.43, 0.21, 812.5, 7.31,
-    0.21, 38.5, 0, 1, false, false
+    0.21, 38.5, 0, 1, false, false, ('x' || left(md5(n::text), 8))::bit(32)::bigint
 FROM generate_series(1, %(rows)s) AS n,
     LATERAL (SELECT encode(sha256(int8send(n)), 'hex') || '.jpg' AS name,
         'https://upload.example.org/photos/' || md5(n::text) || '/' || n || '.jpg' AS url) AS made

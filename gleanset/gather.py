@@ -10,7 +10,7 @@ from gleanset.decoders import Decoders
 from gleanset.errors import FetchFailed, ImageRefused
 from gleanset.fetch import Conditions, Fetcher, Response, validators
 from gleanset.inspect import InspectLimits
-from gleanset.keep import Keep, Kept
+from gleanset.keep import Keep
 from gleanset.sources.licence import check_licence
 from gleanset.store import Store, blob_key
 from gleanset.types import Candidate, Downloaded, Failed, Known, Outcome, Refused
@@ -71,20 +71,20 @@ class Gatherer:
                 etag, last_modified = etag or known.etag, last_modified or known.last_modified
             else:
                 kept = await self._decoders.run(self._keep(known), response.body)
-            if kept is None:
-                assert known is not None
-                kept = Kept(known.inspection, known.key, known.resized)
+            had = kept or known
+            assert had is not None
         except FetchFailed as failure:
             return Failed(candidate=candidate, reason=failure.reason, detail=failure.detail, fetched_at=_now())
         except ImageRefused as refusal:
             return Refused(candidate=candidate, reason=refusal.reason, detail=refusal.detail, fetched_at=_now())
-        for key, data in kept.files:
+        for key, data in kept.files if kept is not None else ():
             await self._store.put(key, response.body if data is None else data)
         return Downloaded(
             candidate=candidate,
-            inspection=kept.inspection,
-            key=kept.key,
-            resized=kept.resized,
+            inspection=had.inspection,
+            key=had.key,
+            crc32=had.crc32,
+            resized=had.resized,
             final_url=response.url,
             etag=etag,
             last_modified=last_modified,

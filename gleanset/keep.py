@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import cv2
+from isal.isal_zlib import crc32  # pyright: ignore[reportUnknownVariableType]
 
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
 from gleanset.store import Store, blob_key
@@ -16,11 +17,12 @@ from gleanset.types import Inspection, ResizedFile
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """`key`: of the file that stands for the image, the original or its smaller copy. `files`: what is still to be
-    stored, by key; None for the bytes that came."""
+    """`key`: of the file that stands for the image, the original or its smaller copy. `crc32`: of that file's bytes.
+    `files`: what is still to be stored, by key; None for the bytes that came."""
 
     inspection: Inspection
     key: str
+    crc32: int
     resized: ResizedFile | None
     files: tuple[tuple[str, bytes | None], ...] = ()
 
@@ -51,13 +53,14 @@ class Keep:
             resized = ResizedFile(width=copy.width, height=copy.height, file_size=len(copy.data), sha256=copy.sha256)
         if resized is None or self.keep_original:
             files.insert(0, (blob_key(inspection.sha256, inspection.format), None))
-        key = files[0][0]
+        key, stands = files[0]
+        crc = crc32(body if stands is None else stands)
         if self.folder is None:
-            return Kept(inspection, key, resized, tuple(files))
+            return Kept(inspection, key, crc, resized, tuple(files))
         store = _store(self.folder)
         for each, data in files:
             store.put_now(each, body if data is None else data)
-        return Kept(inspection, key, resized)
+        return Kept(inspection, key, crc, resized)
 
 
 _store = cache(Store)

@@ -209,6 +209,7 @@ class Known:
 
     inspection: Inspection
     key: str
+    crc32: int | None = None
     resized: ResizedFile | None = None
     final_url: str
     etag: str | None = None
@@ -219,13 +220,15 @@ class Known:
 class Downloaded:
     """The image is in the store; its bytes passed inspection, now or at the earlier visit that the candidate knows of.
 
-    `key` is where: that of the original bytes, or of the `resized` copy when only that is kept. `etag` and
-    `last_modified` are the validators that came with the bytes from `final_url`, as the server wrote them.
+    `key` is where: that of the original bytes, or of the `resized` copy when only that is kept. `crc32` is that of the
+    file there, None where a row from before it was noted does not tell. `etag` and `last_modified` are the validators
+    that came with the bytes from `final_url`, as the server wrote them.
     """
 
     candidate: Candidate
     inspection: Inspection
     key: str
+    crc32: int | None = None
     resized: ResizedFile | None = None
     final_url: str
     etag: str | None = None

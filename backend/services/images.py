@@ -37,7 +37,7 @@ _IMAGE_COLUMNS = {
     "brightness": "float4", "contrast": "float4", "sharpness": "float4", "entropy": "float4",
     "uniformity": "float4", "colour": "float4", "border": "float4", "orientation": "int2", "animated": "bool",
     "alpha": "bool", "resized_sha256": "bytea", "resized_width": "int4", "resized_height": "int4",
-    "resized_size": "int8", "etag": "text", "last_modified": "text",
+    "resized_size": "int8", "crc32": "int8", "etag": "text", "last_modified": "text",
 }  # fmt: skip
 _COLUMNS = {"crawl_job_id": "int4", **_CANDIDATE_COLUMNS, **_OUTCOME_COLUMNS, **_IMAGE_COLUMNS}
 
@@ -291,6 +291,7 @@ def _row(outcome: Outcome, change: ImageChange | None, storage_url: Callable[[st
                 i.animated,
                 i.alpha,
                 *_resized(outcome),
+                outcome.crc32,
                 outcome.etag,
                 outcome.last_modified,
             )

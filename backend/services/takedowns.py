@@ -33,7 +33,7 @@ _CLEARED = (
     "filename", "storage_url", "width", "height", "file_size", "format", "sha256", "pdq", "pdq_quality", "brightness",
     "contrast", "sharpness", "entropy", "uniformity", "colour", "border", "orientation", "animated", "alpha", "etag",
     "last_modified",
-    "resized_sha256", "resized_width", "resized_height", "resized_size",
+    "resized_sha256", "resized_width", "resized_height", "resized_size", "crc32",
 )  # fmt: skip
 
 

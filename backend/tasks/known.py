@@ -68,6 +68,7 @@ def _known(image: Image) -> Known | None:
     return Known(
         inspection=Inspection(**measures, sha256=image.sha256.hex()),
         key=f"{image.filename[:2]}/{image.filename}",
+        crc32=image.crc32,
         resized=_resized(image),
         final_url=image.final_url or image.original_url,
         etag=image.etag,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -124,6 +125,7 @@ def _downloaded(store: Store, data: bytes, number: int, fields: Any) -> Download
         candidate=Candidate(**(given | fields)),
         inspection=inspection,
         key=key,
+        crc32=zlib.crc32(data),
         final_url=f"https://cdn.example/{number}.jpg",
         fetched_at=NOW,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,8 @@ def test_an_image_is_removed_from_all_projects(served: Served, by: str) -> None:
     for job in jobs:
         row = job.row(Image, job.images[1])
         assert (row.outcome, row.reason) == ("refused", "taken_down")
-        assert (row.filename, row.storage_url, row.sha256, row.pdq) == (None,) * 4
+        assert (row.filename, row.storage_url, row.sha256, row.pdq, row.crc32) == (None,) * 5
+        assert job.row(Image, job.images[0]).crc32 == zlib.crc32(FILES[0])
         assert job.row(CrawlJob, job.job_id).downloaded_images == 2
         with served.browser(job.user_id) as client:
             [part] = client.get(f"/api/v1/crawl-jobs/{job.job_id}/chunks").json()["items"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from backend.db import libpq_url
 from tests.cli.conftest import Cli
 from tests.cli.test_runs import wait_until, write_list
-from tests.web import ChangingWeb, expected, sha256_of
+from tests.web import ChangingWeb, expected, picture, sha256_of
 
 HAD = [n for n in range(30) if expected(n) is None]
 
@@ -24,11 +25,11 @@ def rows(cli: Cli, sql: str) -> list[tuple[Any, ...]]:
 
 
 def images(cli: Cli, job: int) -> dict[int, tuple[Any, ...]]:
-    """Outcome, reason, change, hash, label and file by the picture's number."""
+    """Outcome, reason, change, hash, label, file and its CRC-32 by the picture's number."""
     found = rows(
         cli,
-        "SELECT original_url, outcome, reason, change, encode(sha256, 'hex'), label, storage_url, metadata_ ->> 'note'"
-        f" FROM images WHERE crawl_job_id = {job}",
+        "SELECT original_url, outcome, reason, change, encode(sha256, 'hex'), label, storage_url, crc32,"
+        f" metadata_ ->> 'note' FROM images WHERE crawl_job_id = {job}",
     )
     return {int(url.rsplit("/", 1)[1].removesuffix(".jpg")): row for url, *row in found}
 
@@ -77,6 +78,8 @@ def test_a_refresh_tells_what_became_of_the_pictures(cli: Cli) -> None:
         old, new = before[n], after[n]
         assert (new[0], new[3:]) == (old[0], old[3:]), "provenance, hash and file are those of before"
     assert [after[n][3] for n in (1, 2, 3, 30)] == [sha256_of(n) for n in (1001, 1002, 1003, 30)]
+    assert [after[n][6] for n in (12, 1, 2, 3, 30)] == [zlib.crc32(picture(n)) for n in (12, 1001, 1002, 1003, 30)]
+    assert [after[n][6] for n in (4, 8)] == [None, None]
     with zipfile.ZipFile(cli.folder / "again.zip") as packed:
         hashes = {json.loads(line)["sha256"] for line in packed.read("metadata.jsonl").splitlines()}
         card = packed.read("README.md").decode()

@@ -13,15 +13,17 @@ import signal
 import subprocess
 import time
 import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import obstore
 import psycopg
+import pytest
 from obstore.store import from_url
 from PIL import Image
 
-from backend.db import wanted_revision
+from backend.db import libpq_url, wanted_revision
 from backend.demo.web import DemoWeb
 from tests.cli.conftest import Cli
 from tests.stores import s3, s3_server
@@ -59,6 +61,21 @@ def test_resized_copies_are_what_is_packed(embedded_cli: Cli) -> None:
                 assert min(image.size) == 32
             assert row["metadata"]["original"]["width"] > row["width"]
     assert not [found for found in embedded_cli.ok("db", "doctor", "--json").json if "blob" in json.dumps(found)]
+
+
+@pytest.mark.parametrize("kept", [(), ("--resize", "32"), ("--resize", "32", "--keep-original")])
+def test_every_row_has_the_crc32_of_the_file_that_it_names(cli: Cli, kept: tuple[str, ...]) -> None:
+    with PictureWeb().served() as url:
+        path = write_list(cli.folder, url, 24)
+        had = cli.ok("crawl", "--urls", str(path), "--allow-private", *kept, "--json").json["downloaded_images"]
+    with psycopg.connect(libpq_url(cli.environment["DATABASE_URL"])) as connection:
+        rows = connection.execute("SELECT storage_url, filename, sha256, crc32 FROM images").fetchall()
+    files = [(Path(url.removeprefix("file://")), *row) for url, *row in rows if url is not None]
+    assert len(files) == had > 5
+    for file, name, sha256, crc32 in files:
+        assert (file.name, zlib.crc32(file.read_bytes())) == (name, crc32)
+        assert (file.stem == sha256.hex()) == (kept in [(), ("--resize", "32", "--keep-original")])
+    assert {crc32 for url, _, _, crc32 in rows if url is None} == {None}
 
 
 def test_the_demo_from_nothing_to_a_dataset(embedded_cli: Cli) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -63,12 +64,19 @@ def again(had: Downloaded) -> Candidate:
     known = Known(
         inspection=had.inspection,
         key=had.key,
+        crc32=had.crc32,
         resized=had.resized,
         final_url=had.final_url,
         etag=had.etag,
         last_modified=had.last_modified,
     )
     return replace(had.candidate, known=known)
+
+
+def unsummed(had: Downloaded) -> Known | None:
+    """What is remembered of it by a row without a CRC-32."""
+    known = again(had).known
+    return known and replace(known, crc32=None)
 
 
 def guarded(body: bytes, *headers: str, etag: str | None = None, date: str | None = None) -> Handler:
@@ -103,7 +111,7 @@ async def test_a_304_is_the_image_that_is_known(
 ) -> None:
     place.server.answers["/a"] = guarded(picture(1), etag=etag, date=date)
     first = await place.had("/a")
-    assert (first.etag, first.last_modified) == told
+    assert (first.etag, first.last_modified, first.crc32) == (*told, zlib.crc32(picture(1)))
     second = await place.visit(again(first))
     assert second == replace(first, candidate=again(first), fetched_at=second.fetched_at)
     assert second.fetched_at > first.fetched_at
@@ -119,14 +127,17 @@ async def test_a_304_may_bring_new_validators(place: Place) -> None:
     assert (second.etag, second.last_modified) == ('"v2"', DATE)
 
 
-async def test_a_server_without_conditions_sends_the_same_bytes_which_are_not_decoded_again(place: Place) -> None:
+@pytest.mark.parametrize("crc32", [7, None])
+async def test_a_server_without_conditions_sends_the_same_bytes_which_are_not_decoded_again(
+    place: Place, crc32: int | None
+) -> None:
     place.server.answers["/a"] = reply(picture(1), f"ETag: {ETAG}")
     first = await place.had("/a")
     # A measure that no decoding would give again, so the one in the outcome can only be the known one.
-    marked = replace(first, inspection=replace(first.inspection, sharpness=-1.0))
+    marked = replace(first, inspection=replace(first.inspection, sharpness=-1.0), crc32=crc32)
     second = await place.visit(again(marked))
     assert isinstance(second, Downloaded)
-    assert (second.inspection, second.key) == (marked.inspection, first.key)
+    assert (second.inspection, second.key, second.crc32) == (marked.inspection, first.key, crc32)
     assert place.conditions()[1] == (ETAG, None)
 
 
@@ -138,6 +149,7 @@ async def test_other_bytes_are_a_download_like_any_other(place: Place) -> None:
     assert isinstance(second, Downloaded)
     assert second.inspection.sha256 != first.inspection.sha256
     assert (await place.store.get(second.key), second.etag) == (picture(2), '"v2"')
+    assert second.crc32 == zlib.crc32(picture(2))
     assert await place.store.get(first.key) == picture(1)
 
 
@@ -152,9 +164,10 @@ async def test_what_the_store_has_lost_is_fetched_without_condition(place: Place
     for file in files:
         content = file.read_bytes()
         file.unlink()
-        second = await place.visit(again(first), options)
+        second = await place.visit(replace(again(first), known=unsummed(first)), options)
         assert isinstance(second, Downloaded)
         assert (second.inspection, second.key, second.resized) == (first.inspection, first.key, first.resized)
+        assert second.crc32 == first.crc32 == zlib.crc32(await place.store.get(first.key))
         assert file.read_bytes() == content
         assert place.conditions()[-1] == (None, None)
     assert place.conditions()[1] == (ETAG, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gleanset.decoders import Decoders
 from gleanset.fetch import Fetcher, FetchOptions
 from gleanset.gather import Gatherer, GatherOptions
 from gleanset.inspect import InspectLimits, inspect, inspect_and_resize
+from gleanset.keep import Keep
 from gleanset.store import Store
 from gleanset.types import Candidate, Downloaded
 from tests.engine.hostile import Hostile, reply
@@ -86,4 +88,20 @@ async def test_copies_are_stored_instead_of_originals_or_beside_them(
     assert len(copy) == outcome.resized.file_size
     assert min(opened(copy).size) == 64
     assert await store.get(outcome.key) == (data if keep_original else copy)
+    assert outcome.crc32 == zlib.crc32(data if keep_original else copy)
     assert sum(1 for path in tmp_path.rglob("*.jpg")) == kept
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize(("resize", "keep_original"), [(None, False), (64, False), (64, True)])
+def test_the_crc32_is_that_of_the_file_that_stands_for_the_image(
+    tmp_path: Path, local: bool, resize: int | None, keep_original: bool
+) -> None:
+    data = sample("jpeg")
+    folder = str(tmp_path) if local else None
+    kept = Keep(folder=folder, limits=LIMITS, resize=resize, keep_original=keep_original)(data)
+    assert kept is not None
+    handed_on = {key: data if made is None else made for key, made in kept.files}
+    file = Store(folder).get_now(kept.key) if folder else handed_on[kept.key]
+    assert (file == data) == (resize is None or keep_original)
+    assert kept.crc32 == zlib.crc32(file)

@@ -58,7 +58,10 @@ async def known(place: Place, chunk: CrawlChunk) -> dict[str, Any]:
 
 def same(found: Any) -> Downloaded:
     had: Known = found.known
-    return Downloaded(candidate=found, inspection=had.inspection, key=had.key, final_url=had.final_url, fetched_at=NOW)
+    return Downloaded(
+        candidate=found, inspection=had.inspection, key=had.key, crc32=had.crc32, final_url=had.final_url,
+        fetched_at=NOW,
+    )  # fmt: skip
 
 
 async def test_known_images_come_in_ranges_before_the_queries(place: Place) -> None:
@@ -87,18 +90,19 @@ async def test_a_range_can_be_gone_on_with_from_each_page(place: Place) -> None:
 async def test_a_known_candidate_is_what_the_row_says(place: Place) -> None:
     had = replace(
         downloaded("a", brightness=0.5, contrast=0.25), etag='"v1"', last_modified="Sat, 02 May 2026 10:00:00 GMT",
-        resized=ResizedFile(width=32, height=24, file_size=900, sha256="ab" * 32),
+        resized=ResizedFile(width=32, height=24, file_size=900, sha256="ab" * 32), crc32=0xFFFF_FFFF,
     )  # fmt: skip
     bare = replace(downloaded("b"), candidate=candidate("b", licence=None, metadata={}, keyword=None, creator=None))
     old = await finished(place, [had, bare])
     _, [chunk, *_] = await refreshed(place, old)
     found = await known(place, chunk)
     remembered = Known(
-        inspection=had.inspection, key=had.key, resized=had.resized, final_url=had.final_url, etag=had.etag,
-        last_modified=had.last_modified,
+        inspection=had.inspection, key=had.key, crc32=had.crc32, resized=had.resized, final_url=had.final_url,
+        etag=had.etag, last_modified=had.last_modified,
     )  # fmt: skip
     assert found["a"] == replace(had.candidate, known=remembered)
     assert replace(found["b"], known=None) == bare.candidate
+    assert found["b"].known.crc32 is None
 
 
 async def test_each_row_says_what_became_of_the_image(place: Place) -> None:
