@@ -356,6 +356,7 @@ def _entry(image: Image, choice: str | None) -> Entry:
         position=image.id,
         key=blob_key(file["sha256"], file["format"]),
         **file,
+        crc32=image.crc32,
         label=image.label or _UNLABELLED,
         pdq=image.pdq.hex() if image.pdq else None,
         source=image.source,

@@ -26,6 +26,7 @@ Progress = Callable[[int], Awaitable[None]]
 class Entry:
     """One image of a dataset, with where it comes from. `key` is its blob in the store.
 
+    `crc32`: of the file's bytes; None where it is not known.
     `position`: from 1 on, growing from entry to entry; behind it a killed export goes on.
     `split`: such as `train`; entries come split after split. `group`: what a split must not part, by the first 16
     digits of the smallest SHA-256 in it; None when nothing is divided. `decision`: `keep` when a person wanted it,
@@ -41,6 +42,7 @@ class Entry:
     width: int
     height: int
     file_size: int
+    crc32: int | None = None
     pdq: str | None = None
     source: str | None = None
     original_url: str

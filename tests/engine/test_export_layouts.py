@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gleanset.errors import StoreError
-from gleanset.export import Entry, Options, Resize
+from gleanset.export import FORMATS, Entry, Options, Resize
 from gleanset.export.base import METADATA_FIELDS, folder_name
 from gleanset.export.tables import OWED
 from gleanset.store import Store
@@ -255,3 +256,18 @@ async def test_a_table_is_made_without_reading_an_image(store: Store, tmp_path: 
     assert again.read_bytes() == whole.read_bytes()
     with pytest.raises(StoreError):  # what tells of copies has to make them
         await lay_out(format_, entries, nothing, tmp_path / "copies.tar", Options(resize=SMALL), "tar")
+
+
+@pytest.mark.parametrize("format_", ["zip", *(name for name, (layout, _) in FORMATS.items() if layout != "plain")])
+async def test_nothing_that_is_packed_tells_of_the_crc32_in_rows(store: Store, tmp_path: Path, format_: str) -> None:
+    without = await some(store)
+    having = [replace(entry, crc32=zlib.crc32(await store.get(entry.key))) for entry in without]
+    folders = [
+        await lay_out(format_, entries, store, tmp_path / name)
+        for name, entries in (("without", without), ("having", having))
+    ]
+    first, second = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
+    )
+    assert first == second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,17 @@ async def divided(place: Place, export_id: int) -> tuple[ExportJob, dict[int, st
     division = await exports.divide(place.database, job)
     assert division is not None
     return job, {each.image_id: each.split for page in division.pages(0) for each in page}
+
+
+@pytest.mark.parametrize("is_divided", [False, True])
+async def test_what_is_packed_comes_with_the_crc32_of_its_file(place: Place, is_divided: bool) -> None:
+    sums = [0, 7, 0xFFFF_FFFF, None]
+    job_id = await job_of(place, [replace(downloaded(str(n)), crc32=each) for n, each in enumerate(sums)])
+    number = await exported(place, job_id, {"folds": 2, "related": []})
+    job, _ = await divided(place, number)
+    division = await exports.divide(place.database, job) if is_divided else None
+    packed = [entry async for entry in exports.entries(place.database, job, 0, division)]
+    assert {entry.title: entry.crc32 for entry in packed} == {str(n): each for n, each in enumerate(sums)}
 
 
 @pytest.mark.parametrize("first_is_done", [False, True])
