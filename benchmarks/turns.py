@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,24 @@ class Turns:
 
 
 def take_turns(contestants: Mapping[str, Contestant], repetitions: int) -> Turns:
+    """Another one begins each time, so that none always comes behind the same."""
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
+    order = deque(contestants.items())
     for _ in range(repetitions):
-        for name, contestant in contestants.items():
+        for name, contestant in order:
             with scratch() as folder:
                 os.sync()  # what the one before wrote is not for this one to wait for
                 runs[name].append(contestant(folder))
+                _forget(folder)
+        order.rotate(-1)
     return Turns(runs)
+
+
+def _forget(folder: Path) -> None:
+    """Take what was written out of memory: it would be for the next ones to find room there."""
+    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            file = os.open(path, os.O_RDONLY)
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(file)

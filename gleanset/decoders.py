@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -23,9 +22,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar, cast
 
 from gleanset.errors import DecoderError, ImageRefused
+from gleanset.serving import NOT_THEIRS, PIECE, Work, framed, unframed, unpacked
 from gleanset.types import Reason
 
 AHEAD = 4
@@ -38,13 +38,10 @@ _LONGEST = 120
 """Seconds for one picture, after which a decoder ends as if it had crashed: a hundred million pixels take a few."""
 _PAUSE = 1.0
 """Seconds before another try to start one, while others run."""
-_PIECE = 1 << 16
-
-_NOT_THEIRS = (signal.SIGINT, signal.SIGTERM)
-"""Meant for the worker, which ends its decoders itself."""
+DECODING = "gleanset.keep:alone"
+"""What a process does that is to decode pictures, before the first one comes."""
 
 Result = TypeVar("Result")
-Work = Callable[[bytes], Any]
 
 
 class _Item:
@@ -63,8 +60,8 @@ class Decoders:
     """So many processes, for one event loop, which start with the first picture unless they were started before. Close
     them when the work is done."""
 
-    def __init__(self, count: int) -> None:
-        self._count = count
+    def __init__(self, count: int, prepare: str | None = DECODING) -> None:
+        self._count, self._prepare = count, prepare
         self._waiting: deque[_Item] = deque()
         self._decoders: list[_Decoder] = []
         self._not_before = 0.0
@@ -76,7 +73,7 @@ class Decoders:
             raise DecoderError("The decoders of this worker are closed.")
         while len(self._decoders) < self._count and not (self._decoders and time.monotonic() < self._not_before):
             try:
-                self._decoders.append(_Decoder(self._serve, self._lost))
+                self._decoders.append(_Decoder(self._serve, self._lost, self._prepare))
             except DecoderError:
                 if not self._decoders:
                     raise
@@ -152,7 +149,9 @@ class Decoders:
 class _Decoder:
     """One of the processes, and what it was given, the one in hand first. `is_new`: it has not shown itself yet."""
 
-    def __init__(self, serve: Callable[[_Item, Any], None], lost: Callable[[_Decoder], None]) -> None:
+    def __init__(
+        self, serve: Callable[[_Item, Any], None], lost: Callable[[_Decoder], None], prepare: str | None
+    ) -> None:
         self.items: deque[_Item] = deque()
         self.is_new = True
         self._served, self._lost = serve, lost
@@ -163,7 +162,7 @@ class _Decoder:
             try:
                 self._slots = [_file_in_memory(opened) for _ in range(AHEAD)]
                 self._socket, theirs = map(opened.enter_context, socket.socketpair())
-                self._process = _started((theirs.fileno(), *self._slots))
+                self._process = _started((theirs.fileno(), *self._slots), prepare)
             except OSError as error:
                 raise DecoderError(f"A process that decodes images cannot be started: {error.strerror}.") from error
             theirs.close()
@@ -173,7 +172,7 @@ class _Decoder:
     def give(self, item: _Item) -> None:
         """Send it there. What cannot be sent is nobody else's trouble, and fails at once."""
         try:
-            message = _framed((item.work, len(item.body)))
+            message = framed((item.work, len(item.body)))
             slot, at = self._slots[self._given % AHEAD], 0
             while at < len(item.body):
                 at += os.pwrite(slot, memoryview(item.body)[at:], at)
@@ -187,7 +186,7 @@ class _Decoder:
 
     def _read(self) -> None:
         try:
-            came = self._socket.recv(_PIECE, socket.MSG_DONTWAIT)
+            came = self._socket.recv(PIECE, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except ConnectionError:
@@ -196,14 +195,21 @@ class _Decoder:
             self._lost(self)
             return
         self._came += came
-        for answer in _unframed(self._came):
+        for answer in unframed(self._came):
             if self.is_new:
                 self.is_new = False
                 continue
             item = self.items.popleft()
-            if len(item.body) > _LARGE:
-                os.ftruncate(self._slots[(self._given - len(self.items) - 1) % AHEAD], 0)
-            self._served(item, answer)
+            self._served(item, self._taken(item, answer))
+
+    def _taken(self, item: _Item, answer: int | tuple[bool, Any]) -> tuple[bool, Any]:
+        """The answer, which is in the item's file in memory when only its size came."""
+        slot, size = self._slots[(self._given - len(self.items) - 1) % AHEAD], 0
+        if isinstance(answer, int):
+            size, answer = answer, cast("tuple[bool, Any]", unpacked(os.pread(slot, answer, 0)))
+        if max(size, len(item.body)) > _LARGE:
+            os.ftruncate(slot, 0)
+        return answer
 
     def leave(self) -> None:
         """Tell it that nothing more will come."""
@@ -231,68 +237,16 @@ def _file_in_memory(opened: ExitStack) -> int:
     return opened.enter_context(tempfile.TemporaryFile()).fileno()
 
 
-def _started(passed: tuple[int, ...]) -> subprocess.Popen[bytes]:
+def _started(passed: tuple[int, ...], prepare: str | None) -> subprocess.Popen[bytes]:
     # Not `-m`: that would put the current folder first, and import whatever lies there.
     code = (
         f"import sys; sys.path[:] = {sys.path!r};"
-        f" from gleanset.decoders import serve; serve({passed!r}, longest={_LONGEST})"
+        f" from gleanset.serving import serve; serve({passed!r}, {_LONGEST}, {prepare!r})"
     )
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_THEIRS)  # until it is far enough to ignore them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_THEIRS)  # until it is far enough to ignore them
     try:
         return subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, pass_fds=passed
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _framed(message: Any) -> bytes:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return len(data).to_bytes(4, "big") + data
-
-
-def _unframed(came: bytearray) -> list[Any]:
-    """The whole messages in it, which are taken out."""
-    messages: list[Any] = []
-    at = 0
-    while len(came) - at >= 4 and len(came) - at - 4 >= (size := int.from_bytes(came[at : at + 4], "big")):
-        messages.append(pickle.loads(memoryview(came)[at + 4 : at + 4 + size]))  # noqa: S301 - from our own process
-        at += 4 + size
-    del came[:at]
-    return messages
-
-
-def serve(passed: tuple[int, ...], longest: int) -> NoReturn:
-    """What a decoder does: the descriptors are those of its socket and of the files in memory. longest: seconds for one
-    picture."""
-    for each in _NOT_THEIRS:
-        signal.signal(each, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOT_THEIRS)
-    import gleanset.keep as keep  # with all libraries for decoding, before the first picture comes
-
-    keep.alone()
-    channel, slots = socket.socket(fileno=passed[0]), passed[1:]
-    came, number = bytearray(), 0
-    with suppress(ConnectionError):  # the worker is gone
-        channel.sendall(_framed(None))
-        while data := channel.recv(_PIECE):
-            came += data
-            for work, size in _unframed(came):
-                signal.alarm(longest)  # ends the process, whatever library it is in
-                answer = _answer(work, slots[number % len(slots)], size)
-                signal.alarm(0)
-                number += 1
-                channel.sendall(answer)
-    sys.exit()
-
-
-def _answer(work: Work, slot: int, size: int) -> bytes:
-    """What came of it, framed; an error that cannot be pickled, or be made again from that, is told by its name."""
-    try:
-        return _framed((True, work(os.pread(slot, size, 0))))
-    except Exception as error:
-        with suppress(Exception):
-            answer = _framed((False, error))
-            _unframed(bytearray(answer))
-            return answer
-        return _framed((False, DecoderError(f"{type(error).__name__}: {error}")))

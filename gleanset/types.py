@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 
 class Reason(StrEnum):
@@ -181,6 +181,22 @@ class Inspection:
     orientation: int
     animated: bool
     alpha: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resize:
+    """What copies become. They are upright, 8-bit RGB on white, and never enlarged.
+
+    `shorter` and `longer`: that side becomes `width`, or stays if it is shorter. `crop` and `pad`: exactly `width` by
+    `height` pixels, around the middle; the picture fills them, and edges are cut off, or it fits into them. Where it is
+    too small for that, the rest is white. `quality`, 1 to 100, is that of jpeg and webp; None is 95 and 90.
+    """
+
+    mode: Literal["shorter", "longer", "crop", "pad"]
+    width: int
+    height: int
+    format: Literal["jpeg", "png", "webp"] = "jpeg"
+    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.coco import Coco
 from gleanset.export.folder import Folder
 from gleanset.export.imagefolder import ImageFolder
-from gleanset.export.layout import Options, Plain, Resize
+from gleanset.export.layout import Options, Plain
 from gleanset.export.listing import CsvListing, JsonlListing
 from gleanset.export.objects import ObjectPlace
 from gleanset.export.packing import Form, export, pack
@@ -14,6 +14,7 @@ from gleanset.export.webdataset import WebDataset
 from gleanset.export.workspace import Workspace, bring_name_to_disk, bring_to_disk
 from gleanset.export.yolo import Yolo
 from gleanset.export.zip import Zip
+from gleanset.types import Resize
 
 __all__ = [
     "CONTAINERS",

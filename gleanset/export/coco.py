@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry
 from gleanset.export.container import write_into
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_coco
 from gleanset.export.layout import WHOLE, Options, Pictures
+from gleanset.export.tables import as_json
 from gleanset.export.workspace import Growing
 from gleanset.types import Licence
 
@@ -36,7 +38,7 @@ class Coco(Pictures):
         self._links: list[str | None] = []
         self._images = 0
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         split = entry.split or WHOLE
         folder = f"images/{split}"
         name = self.picture(folder, entry, data)
@@ -127,7 +129,7 @@ class Coco(Pictures):
 
 
 def _append(text: Growing, item: Mapping[str, Any]) -> None:
-    text.write((",\n" if text.size else "").encode() + json.dumps(item, ensure_ascii=False).encode())
+    text.write((b",\n" if text.size else b"") + as_json(item))
 
 
 def _licence(number: int, licence: Licence | None, link: str | None) -> dict[str, Any]:

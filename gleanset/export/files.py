@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gleanset.export.container import Container, Content, Filled, Whole, blocks_of, size_of
+from gleanset.export.container import Container, Content, Whole, blocks_of, size_of
 from gleanset.export.workspace import Growing, Workspace
 
 MANIFEST = "MANIFEST.sha256"
@@ -31,7 +31,7 @@ class Files:
     def __init__(self, place: Workspace, container: Container, state: Mapping[str, Any]) -> None:
         self.place = place
         self.written = {name: File(*each) for name, each in state.items()}
-        self._container = Filled(place, container)
+        self._container = container
         self._manifest = place.growing(MANIFEST)
         self._texts: dict[str, Growing] = {}
 
@@ -84,6 +84,10 @@ class Text:
     def write(self, text: str) -> None:
         """Append."""
         self._growing.write(text.encode())
+
+    def write_bytes(self, text: bytes) -> None:
+        """Append what is in UTF-8 already."""
+        self._growing.write(text)
 
 
 def _sha256(content: Content) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_imagefolder
@@ -18,7 +19,7 @@ class ImageFolder(Pictures):
         super().__init__(files, options)
         self._tables = SplitTables(files)
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         split = entry.split or WHOLE
         name = self.picture(split, entry, data)
         self._tables.add(split, self.row(entry, name))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_files, guide_to_plain
@@ -13,25 +14,10 @@ from gleanset.export.names import Names, Scheme
 from gleanset.export.seen import Seen
 from gleanset.export.tables import Csv, Jsonl, columns, of_one_type, row_of
 from gleanset.store import EXTENSIONS
+from gleanset.types import Resize
 
 WHOLE = "train"
 """The split of a dataset that was not divided, where a layout cannot do without one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resize:
-    """What copies become. They are upright, 8-bit RGB on white, and never enlarged.
-
-    `shorter` and `longer`: that side becomes `width`, or stays if it is shorter. `crop` and `pad`: exactly `width` by
-    `height` pixels, around the middle; the picture fills them, and edges are cut off, or it fits into them. Where it is
-    too small for that, the rest is white. `quality`, 1 to 100, is that of jpeg and webp; None is 95 and 90.
-    """
-
-    mode: Literal["shorter", "longer", "crop", "pad"]
-    width: int
-    height: int
-    format: Literal["jpeg", "png", "webp"] = "jpeg"
-    quality: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,19 +39,20 @@ class Layout:
 
     A layout holds little in memory: what grows is a text of `files`. `is_at_rest`: whether an export that is killed now
     could go on from here, with what `state` says given to `restore` and the texts as they are. `packs_images`: whether
-    it wants the images' bytes at all. `names_files`: whether an image has a name in it, `has_shards`: whether they come
-    in files that may be of some size at most.
+    it wants the images at all, `wants_bytes`: whether only as bytes, which a stored image is not. `names_files`:
+    whether an image has a name in it, `has_shards`: whether they come in files that may be of some size at most.
     """
 
     is_at_rest = True
     packs_images = True
+    wants_bytes = False
     names_files = True
     has_shards = False
 
     def __init__(self, files: Files, options: Options) -> None:
         self.files, self.options = files, options
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         """Write an image and what is known of it; the path by which the dataset's papers may name it."""
         raise NotImplementedError
 
@@ -105,7 +92,7 @@ class Pictures(Layout):
         self._seen = Seen(files.place, "names")
         self.folders: dict[str, None] = {}
 
-    def picture(self, folder: str, entry: Entry, data: bytes) -> str:
+    def picture(self, folder: str, entry: Entry, data: Part) -> str:
         """Write the image below the folder: `<folder>/<label>/<name>.<ext>`, which is returned."""
         name = f"{folder}/{folder_name(entry.label)}/{self._names.of(entry)}.{EXTENSIONS[entry.format]}"
         self.folders[folder] = None
@@ -133,7 +120,7 @@ class Plain(Pictures):
         self._tables = tables(files, options)
         self._of_splits = SplitTables(files)
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         folder = f"images/{entry.split}" if entry.split else "images"
         name = self.picture(folder, entry, data)
         row = self.row(entry, name)

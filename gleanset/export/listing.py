@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_listing
@@ -22,7 +23,7 @@ class _Listing(Layout):
 
     divided = False
 
-    def add(self, entry: Entry, data: bytes) -> str:  # noqa: ARG002 the images stay where they are
+    def add(self, entry: Entry, data: Part) -> str:  # noqa: ARG002 the images stay where they are
         self.divided = self.divided or entry.split is not None
         row = self.row(entry, entry.sha256)
         del row[_NO_FILE]

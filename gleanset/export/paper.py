@@ -18,7 +18,6 @@ class Written:
 
     entry: Entry
     name: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_parquet
@@ -35,7 +36,7 @@ class Parquet(Layout):
     killed begins its shard again.
     """
 
-    has_shards = True
+    has_shards = wants_bytes = True
 
     def __init__(self, files: Files, options: Options) -> None:
         super().__init__(files, options)
@@ -49,7 +50,8 @@ class Parquet(Layout):
         self._packed = 0
         self._open: tuple[str, Shard] | None = None
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
+        assert isinstance(data, bytes)
         path = f"{folder_name(entry.label)}/{self._names.of(entry)}.{EXTENSIONS[entry.format]}"
         shard = self._shard(entry.split or WHOLE, len(data))
         row = as_text(self.row(entry, path))

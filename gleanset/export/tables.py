@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from gleanset.export.base import METADATA_FIELDS, Entry, metadata_row
 from gleanset.export.files import Files
 
@@ -31,7 +33,12 @@ def row_of(entry: Entry, file_name: str, *, include_metadata: bool) -> dict[str,
     return row if include_metadata else {name: row[name] for name in OWED}
 
 
-_json = json.JSONEncoder(ensure_ascii=False).encode
+def as_json(row: Mapping[str, Any]) -> bytes:
+    """On one line, in UTF-8."""
+    try:
+        return orjson.dumps(row)
+    except TypeError:  # numbers beyond 64 bits, which a list may have
+        return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class Jsonl:
@@ -42,7 +49,7 @@ class Jsonl:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write a row."""
-        self._text.write(f"{_json(row)}\n")
+        self._text.write_bytes(as_json(row) + b"\n")
 
 
 class Csv:
@@ -66,7 +73,7 @@ def as_text(row: Mapping[str, Any]) -> dict[str, Any]:
     """The row with its `metadata`, if it has any, as JSON text: one type, whatever the source told."""
     if "metadata" not in row:
         return dict(row)
-    return {**row, "metadata": _json(row["metadata"])}
+    return {**row, "metadata": as_json(row["metadata"]).decode() if row["metadata"] else "{}"}
 
 
 def of_one_type(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
-from gleanset.export.container import Content, Whole, blocks_of, packed_file, size_of
+from gleanset.copying import Part, Stored
+from gleanset.export.container import Content, Whole, packed_file, parts_of, size_of
 from gleanset.export.workspace import Growing, Workspace
 
 _BLOCK = 4 << 20
@@ -38,11 +39,11 @@ class Tar:
     def add(self, name: str, content: Content) -> None:
         size = size_of(content)
         self._write(tar_header(name, size))
-        for block in blocks_of(content):
-            self._write(block)
+        for part in parts_of(content):
+            self._write(part)
         self._write(bytes(-size % tarfile.BLOCKSIZE))
 
-    def _write(self, part: bytes) -> None:
+    def _write(self, part: Part) -> None:
         self._blocks.write(part)
         self._length += len(part)
 
@@ -93,8 +94,8 @@ class _Compressed:
         self._waiting: list[bytes] = []
         self._bytes = 0
 
-    def write(self, part: bytes) -> None:
-        self._waiting.append(part)
+    def write(self, part: Part) -> None:
+        self._waiting.append(part.bytes() if isinstance(part, Stored) else part)
         self._bytes += len(part)
         if self._bytes >= _BLOCK:
             self.flush()

@@ -7,13 +7,14 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.copying import Part
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
 from gleanset.export.guide import Guide, guide_to_webdataset
 from gleanset.export.layout import WHOLE, Layout, Options
 from gleanset.export.names import Names
 from gleanset.export.seen import Seen
-from gleanset.export.tables import Jsonl, of_one_type
+from gleanset.export.tables import Jsonl, as_json, of_one_type
 from gleanset.export.tar import tar_end, tar_header
 from gleanset.export.workspace import Growing
 from gleanset.store import EXTENSIONS
@@ -41,7 +42,7 @@ class WebDataset(Layout):
         self._shards: dict[str, int] = {}
         self._open: tuple[str, Growing] | None = None
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         key = f"{folder_name(entry.label)}/{self._names.of(entry)}"
         if not self._seen.is_new(key):  # the same bytes twice under one label, when duplicates are kept
             key = f"{key}-{entry.position}"
@@ -49,11 +50,16 @@ class WebDataset(Layout):
         self._suffixes[suffix] = None
         name = f"{key}.{suffix}"
         row = self.row(entry, name)
-        text = json.dumps(of_one_type(row), ensure_ascii=False)
         number = self._classes.setdefault(entry.label, len(self._classes))
-        parts = {name: data, f"{key}.json": text.encode(), f"{key}.cls": str(number).encode()}
-        sample = b"".join(_member(*part) for part in parts.items())
-        self._shard(entry.split or WHOLE, len(sample)).write(sample)
+        parts: dict[str, Part] = {
+            name: data,
+            f"{key}.json": as_json(of_one_type(row)),
+            f"{key}.cls": str(number).encode(),
+        }
+        sample = [each for part in parts.items() for each in _member(*part)]
+        shard = self._shard(entry.split or WHOLE, sum(map(len, sample)))
+        for each in sample:
+            shard.write(each)
         self._table.add(row)
         return name
 
@@ -108,5 +114,5 @@ class WebDataset(Layout):
         self.files.add("classes.json", (json.dumps(list(self._classes), ensure_ascii=False) + "\n").encode())
 
 
-def _member(name: str, content: bytes) -> bytes:
-    return tar_header(name, len(content)) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+def _member(name: str, content: Part) -> tuple[Part, ...]:
+    return tar_header(name, len(content)), content, bytes(-len(content) % tarfile.BLOCKSIZE)

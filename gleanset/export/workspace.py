@@ -15,34 +15,42 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
+from gleanset.copying import Copies, Copy, Part, write_at
+
 _NOTE = "checkpoint.json"
 _LOCK = "lock"
-_BLOCK = 2 << 20
+_BLOCK = 8 << 20
+"""Bytes that are gathered before they are written, and before copies are handed over."""
+_AHEAD = 12
+"""So much may be handed over that is not known to be there."""
+
+Copier = Callable[[Copies], "Future[None]"]
 
 
 class Growing:
-    """A file that is only appended to. Parts are gathered, and joined before they are written: threads that do little
-    at a time get into each other's way at Python's lock, which costs more than the copy."""
+    """A file that is only appended to. Parts are gathered before they are written, since there are many small ones;
+    stored images among them are copied by whoever copies for the workspace."""
 
-    def __init__(self, path: Path, size: int = 0) -> None:
+    def __init__(self, path: Path, size: int, copy: Callable[[Copy], None]) -> None:
         self.path = path
         self.size = size
+        self._copy = copy
         self._file = path.open("r+b" if size else "wb", 0)
-        self._parts: list[bytes] = []
+        self._parts: list[Part] = []
         self._gathered = 0
         if size:
             self._file.truncate(size)
-            self._file.seek(size)
 
-    def write(self, part: bytes) -> None:
+    def write(self, part: Part) -> None:
         """Append."""
         self._parts.append(part)
         self._gathered += len(part)
@@ -51,18 +59,14 @@ class Growing:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what was gathered to the system."""
-        data = memoryview(b"".join(self._parts))
+        """Hand what was gathered to the system, or to whoever copies."""
+        parts, start = self._parts, self.size - self._gathered
         self._parts, self._gathered = [], 0
-        while data:
-            data = data[self._file.write(data) :]
-
-    def finish(self) -> None:
-        """Write what is still in memory, and let go of the file."""
-        try:
-            self.flush()
-        finally:
-            self.close()
+        known = [part for part in parts if isinstance(part, bytes)]
+        if len(known) == len(parts):
+            write_at(self._file.fileno(), known, start)
+        else:
+            self._copy(Copy(str(self.path), start, parts))
 
     def close(self) -> None:
         """Let go of the file as it is."""
@@ -82,7 +86,10 @@ class Workspace:
         self._fingerprint = fingerprint
         self._growing: dict[str, Growing] = {}
         self._spent: list[Path] = []
-        self._threads: list[ThreadPoolExecutor] = []
+        self._copier: Copier | None = None
+        self._gathered: list[Copy] = []
+        self._gathered_bytes = 0
+        self._begun: deque[Future[None] | Callable[[], None]] = deque()
         self._lock = (folder / _LOCK).open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,40 +118,84 @@ class Workspace:
 
     def growing(self, name: str) -> Growing:
         """The file of this name, as long as it was at the checkpoint; an empty one when there was none then."""
-        self._growing[name] = Growing(self.folder / name, self._sizes.pop(name, 0))
+        self._growing[name] = Growing(self.folder / name, self._sizes.pop(name, 0), self.copy)
         return self._growing[name]
 
     def finished(self, name: str) -> Path:
-        """The file of this name, which grows no more."""
-        self._growing.pop(name).finish()
+        """The file of this name, whole, which grows no more."""
+        growing = self._growing.pop(name)
+        try:
+            growing.flush()
+            self.settle()
+        finally:
+            growing.close()
         return self.folder / name
 
-    def thread(self) -> ThreadPoolExecutor:
-        """A thread for work in the folder, done with it before its files are closed."""
-        self._threads.append(ThreadPoolExecutor(1))
-        return self._threads[-1]
+    def copy_by(self, copier: Copier) -> None:
+        """Have copies made by somebody else, while whoever asks for them goes on."""
+        self._copier = copier
+
+    def copy(self, copy: Copy) -> None:
+        """Have it made by the next checkpoint, or before anything is finished. Raises what an earlier one did."""
+        if self._copier is None:
+            copy()
+            return
+        self._gathered.append(copy)
+        self._gathered_bytes += sum(map(len, copy.parts))
+        if self._gathered_bytes >= _BLOCK:
+            self._hand_over(self._copier)
+
+    def _hand_over(self, copier: Copier) -> None:
+        if self._gathered:
+            self._begun.append(copier(Copies(self._gathered)))
+            self._gathered, self._gathered_bytes = [], 0
+        self.tend()
+
+    def tend(self, all_but: int = _AHEAD) -> None:
+        """See to what was begun, in its order: wait for all but so many, and take along what is done anyway. Raises
+        what a copy did."""
+        while self._begun and (len(self._begun) > all_but or _is_done(self._begun[0])):
+            first = self._begun.popleft()
+            try:
+                if isinstance(first, Future):
+                    first.result()
+                else:
+                    first()
+            except BaseException:
+                self._begun.clear()  # behind a gap nothing is whole, and no note may say so
+                raise
+
+    def settle(self) -> None:
+        """Wait for all copies, and write what was noted meanwhile. Raises what one of them did."""
+        if self._copier is not None:
+            self._hand_over(self._copier)
+        self.tend(all_but=0)
 
     def spend(self, path: Path) -> None:
         """Remove a finished file at the next checkpoint: until then, who goes on from the one before needs it."""
         self._spent.append(path)
 
     def checkpoint(self, state: dict[str, Any]) -> None:
-        """From here on the export goes on after a kill."""
+        """From here on the export goes on after a kill, as soon as all that was to be copied so far is there."""
         for growing in self._growing.values():
             growing.flush()
         sizes = {name: growing.size for name, growing in self._growing.items()}
         note = {"fingerprint": self._fingerprint, "start": _start_of_the_machine(), "sizes": sizes, "state": state}
+        spent, self._spent = self._spent, []
+        if self._copier is not None:
+            self._hand_over(self._copier)
+        self._begun.append(partial(self._write, json.dumps(note), spent))
+        self.tend()
+
+    def _write(self, note: str, spent: list[Path]) -> None:
         new = self.folder / f"{_NOTE}.new"
-        new.write_text(json.dumps(note))
+        new.write_text(note)
         new.replace(self.folder / _NOTE)
-        for path in self._spent:
+        for path in spent:
             path.unlink()
-        self._spent = []
 
     def close(self) -> None:
         """Let go of the folder, which stays."""
-        for thread in self._threads:
-            thread.shutdown(cancel_futures=True)
         for growing in self._growing.values():
             growing.close()
         self._lock.close()
@@ -153,6 +204,10 @@ class Workspace:
         """Let go of the folder, and remove what is left of it."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_done(begun: Future[None] | Callable[[], None]) -> bool:
+    return begun.done() if isinstance(begun, Future) else True
 
 
 @cache

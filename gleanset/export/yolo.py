@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gleanset.copying import Part
 from gleanset.errors import ExportError
 from gleanset.export.base import Entry, folder_name
 from gleanset.export.files import Files
@@ -27,7 +28,7 @@ class Yolo(Pictures):
         self._classes: set[str] = set()
         self._splits: dict[str, str] = {}
 
-    def add(self, entry: Entry, data: bytes) -> str:
+    def add(self, entry: Entry, data: Part) -> str:
         split = entry.split or WHOLE
         folder = FOLDERS.get(split, split)
         if self._splits.setdefault(folder, split) != split:

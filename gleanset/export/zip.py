@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from isal.isal_zlib import crc32  # pyright: ignore[reportUnknownVariableType]
 
+from gleanset.copying import Stored
 from gleanset.export.container import Content, Whole, blocks_of, packed_file, size_of, write_into
 from gleanset.export.workspace import Workspace
 
@@ -72,6 +73,8 @@ class Zip:
 
 
 def _crc32(content: Content) -> int:
+    if isinstance(content, Stored) and content.crc32 is not None:
+        return content.crc32
     crc = 0
     for block in blocks_of(content):
         crc = crc32(block, crc)

@@ -17,7 +17,8 @@ from PIL import Image
 
 from gleanset.errors import ExportError
 from gleanset.export import Entry, Options, Resize
-from gleanset.export.resizing import resized
+from gleanset.export.images import entry_of
+from gleanset.resizing import resized as resized_bytes
 from gleanset.store import Store
 from tests.engine.exporting import entry, lay_out, stored
 
@@ -49,6 +50,11 @@ def opened(data: bytes) -> Image.Image:
 
 def near(picture: Image.Image, x: int, y: int, colour: tuple[int, int, int]) -> bool:
     return bool(np.abs(np.asarray(picture.convert("RGB"))[y, x].astype(int) - colour).max() < 24)
+
+
+def resized(entry: Entry, data: bytes, resize: Resize) -> tuple[Entry, bytes]:
+    """As an export has it."""
+    return entry_of(entry, resized_bytes(entry.key, entry.width, entry.height, data, resize), resize)
 
 
 @pytest.mark.parametrize("source", ["jpeg", "png", "webp"])

@@ -300,14 +300,14 @@ async def test_an_error_of_the_entries_passes_through(store: Store, target: Path
 
 async def test_progress_tells_and_may_stop(store: Store, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gleanset.export.packing._TELL", 0)
-    entries = await stored(store, [b"%d" % n for n in range(250)])
+    entries = await stored(store, [b"%d" % n for n in range(300)])
     told: list[int] = []
 
     async def listen(images: int) -> None:
         told.append(images)
 
     await pack(entries, store, target, listen)
-    assert told == [64, 128, 192, 250]
+    assert told == [256, 300]
 
     class StoppedError(Exception):
         pass
@@ -315,7 +315,7 @@ async def test_progress_tells_and_may_stop(store: Store, target: Path, monkeypat
     async def stop(images: int) -> None:
         raise StoppedError(images)
 
-    with pytest.raises(StoppedError, match="64"):
+    with pytest.raises(StoppedError, match="256"):
         await pack(entries, store, target.with_name("other.zip"), stop)
     assert beside(target) == ["cats.zip"]
 

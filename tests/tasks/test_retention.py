@@ -54,7 +54,10 @@ async def a_crawl(database: Database, *pictures: bytes) -> CrawlJob:
         project = await profiles.project_named(session, owner, "tests")
         job = await crawl_jobs.create(session, project, "A job", ["x"], CrawlPlan(), 100, user_id=project.user_id)
         job.status = "completed"
-        found = [downloaded(str(n), sha256=hashlib.sha256(data).hexdigest()) for n, data in enumerate(pictures)]
+        found = [
+            downloaded(str(n), sha256=hashlib.sha256(data).hexdigest(), file_size=len(data))
+            for n, data in enumerate(pictures)
+        ]
         await insert_outcomes(session, job.id, found, lambda key: f"file:///{key}", None)
         return job
 

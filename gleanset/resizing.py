@@ -4,56 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
-from threading import Lock
 from typing import cast
 
 import cv2
 import numpy as np
 import simplejpeg  # pyright: ignore[reportMissingTypeStubs]
 
+from gleanset.copying import Copied
 from gleanset.errors import ExportError, ImageRefused
-from gleanset.export.base import Entry
-from gleanset.export.layout import Resize
 from gleanset.inspect import InspectLimits, colours_of
 from gleanset.resize import QUALITY, Pixels, shrunk_to, upright
+from gleanset.types import Resize
 
 _WEBP_QUALITY = 90
-_LARGE = 12_000_000
-"""Pixels; of larger pictures one is decoded at a time, so that memory is that of the largest alone."""
-_one_at_a_time = Lock()
 _WHITE = (255, 255, 255)
 
 
-def resized(entry: Entry, data: bytes, resize: Resize) -> tuple[Entry, bytes]:
-    """The copy, and the entry that describes it, with the facts of the original in its metadata.
+def resized(key: str, width: int, height: int, data: bytes, resize: Resize) -> Copied:
+    """The copy of a stored picture, so many pixels wide and high as it is stored.
 
     Raises ExportError for a picture that cannot be decoded, or a size that the format cannot have.
     """
     try:
-        pixels = _decoded(entry, data, resize)
+        pixels = _fitted(data, width, height, resize)
         copy = _encoded(pixels, resize)
     except (ImageRefused, cv2.error, ValueError) as error:
-        raise ExportError(f"The stored image {entry.key} cannot be resized: {error}") from error
-    facts = {name: getattr(entry, name) for name in ("sha256", "format", "width", "height", "file_size")}
-    described = replace(
-        entry,
-        sha256=hashlib.sha256(copy).hexdigest(),
-        format=resize.format,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        file_size=len(copy),
-        original=entry.original or facts,  # what was resized before tells of its own original
-    )
-    return described, copy
-
-
-def _decoded(entry: Entry, data: bytes, resize: Resize) -> Pixels:
-    width, height = entry.width, entry.height
-    if width * height <= _LARGE:
-        return _fitted(data, width, height, resize)
-    with _one_at_a_time:
-        return _fitted(data, width, height, resize)
+        raise ExportError(f"The stored image {key} cannot be resized: {error}") from error
+    return copy, hashlib.sha256(copy).hexdigest(), pixels.shape[1], pixels.shape[0]
 
 
 def _fitted(data: bytes, width: int, height: int, resize: Resize) -> Pixels:

@@ -1,0 +1,103 @@
+"""What the processes of `gleanset.decoders` do. It imports next to nothing: they are there at once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NoReturn
+
+from gleanset.copying import write_at
+
+NOT_THEIRS = (signal.SIGINT, signal.SIGTERM)
+"""Meant for the worker, which ends its decoders itself."""
+PIECE = 1 << 16
+
+_LARGE = 1 << 16
+"""Bytes of an answer above which the socket, which takes little at once, would have the decoder wait for the loop."""
+
+Work = Callable[[bytes], Any]
+
+
+def packed(message: Any) -> bytes:
+    """For `unpacked`."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+
+
+def unpacked(data: bytes | memoryview) -> Any:
+    """What a process of ours has packed."""
+    return pickle.loads(data)  # noqa: S301 - from our own process
+
+
+def framed(message: Any) -> bytes:
+    """For a socket."""
+    return _frame(packed(message))
+
+
+def _frame(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "big") + data
+
+
+def unframed(came: bytearray) -> list[Any]:
+    """The whole messages in it, which are taken out."""
+    messages: list[Any] = []
+    at = 0
+    while len(came) - at >= 4 and len(came) - at - 4 >= (size := int.from_bytes(came[at : at + 4], "big")):
+        messages.append(unpacked(memoryview(came)[at + 4 : at + 4 + size]))
+        at += 4 + size
+    del came[:at]
+    return messages
+
+
+def serve(passed: tuple[int, ...], longest: int, prepare: str | None) -> NoReturn:
+    """What a decoder does: the descriptors are those of its socket and of the files in memory. longest: seconds for one
+    picture. prepare: a function, as `module:name`."""
+    for each in NOT_THEIRS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
+    if prepare is not None:
+        module, _, name = prepare.partition(":")
+        getattr(import_module(module), name)()
+    channel, slots = socket.socket(fileno=passed[0]), passed[1:]
+    came, number, worker = bytearray(), 0, os.getppid()
+    with suppress(ConnectionError):  # the worker is gone
+        channel.sendall(framed(None))
+        while data := channel.recv(PIECE):
+            came += data
+            for work, size in unframed(came):
+                if os.getppid() != worker:  # killed; and another may be about to do the same in the same place
+                    sys.exit()
+                signal.alarm(longest)  # ends the process, whatever library it is in
+                answer = _answer(work, slots[number % len(slots)], size)
+                signal.alarm(0)
+                number += 1
+                channel.sendall(answer)
+    sys.exit()
+
+
+def _answer(work: Work, slot: int, size: int) -> bytes:
+    """What came of it, framed. What is large goes into the file in memory, and its size is the answer."""
+    try:
+        answer = packed((True, work(os.pread(slot, size, 0))))
+    except Exception as error:
+        return _frame(_failure(error))
+    if len(answer) <= _LARGE:
+        return _frame(answer)
+    write_at(slot, [answer], 0)
+    return framed(len(answer))
+
+
+def _failure(error: Exception) -> bytes:
+    """The error, by its name when it cannot be packed, or not be made again from that."""
+    with suppress(Exception):
+        answer = packed((False, error))
+        unpacked(answer)
+        return answer
+    from gleanset.errors import DecoderError
+
+    return packed((False, DecoderError(f"{type(error).__name__}: {error}")))
