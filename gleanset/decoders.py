@@ -246,7 +246,10 @@ def _started(passed: tuple[int, ...], prepare: str | None) -> subprocess.Popen[b
     before = signal.pthread_sigmask(signal.SIG_BLOCK, NOT_THEIRS)  # until it is far enough to ignore them
     try:
         return subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-P", "-c", code], stdin=subprocess.DEVNULL, pass_fds=passed
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=passed,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # numpy's threads spin at first, and have nothing to do
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
