@@ -157,6 +157,7 @@ class _Decoder:
         self._served, self._lost = serve, lost
         self._given = 0
         self._came = bytearray()
+        self._room = bytearray(_LARGE)  # for answers: clearing memory for each would cost more than reading it
         self._loop = asyncio.get_running_loop()
         with ExitStack() as opened:
             try:
@@ -206,7 +207,9 @@ class _Decoder:
         """The answer, which is in the item's file in memory when only its size came."""
         slot, size = self._slots[(self._given - len(self.items) - 1) % AHEAD], 0
         if isinstance(answer, int):
-            size, answer = answer, cast("tuple[bool, Any]", unpacked(os.pread(slot, answer, 0)))
+            size, room = answer, self._room if answer <= _LARGE else bytearray(answer)
+            os.preadv(slot, [room], 0)
+            answer = cast("tuple[bool, Any]", unpacked(memoryview(room)[:size]))
         if max(size, len(item.body)) > _LARGE:
             os.ftruncate(slot, 0)
         return answer

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 
 from gleanset.export import paper_names as names
 from gleanset.export.base import About, Splitting
 from gleanset.export.guide import Guide
 from gleanset.export.markdown import escaped, plain
-from gleanset.export.revision import revision
+from gleanset.export.revision import release, revision
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import UNKNOWN, licence_name
 from gleanset.types import Licence
@@ -148,7 +147,7 @@ def _origin(about: About, tally: Tally) -> str:
     told = about.origin
     lines = [
         f"Fingerprint of images, labels, splits, licences and decisions: `{tally.fingerprint}`",
-        f"Gleanset {version('gleanset')}, source revision {revision() or 'unknown'}",
+        f"Gleanset {release()}, source revision {revision() or 'unknown'}",
     ]
     if about.left_out:
         lines.append(f"{about.left_out:,} images of this job were left out by people")

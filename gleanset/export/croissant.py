@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 from gleanset.export.base import About
 from gleanset.export.files import File
 from gleanset.export.markdown import plain
+from gleanset.export.revision import release
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import licence_link, licence_name
 
@@ -133,7 +133,7 @@ def _dataset(about: About, tally: Tally, description: Description) -> Json:
         "dateCreated": made,
         "datePublished": made,
         "isLiveDataset": False,
-        "prov:wasGeneratedBy": {"@type": "prov:Activity", "prov:label": f"Gleanset {version('gleanset')}"},
+        "prov:wasGeneratedBy": {"@type": "prov:Activity", "prov:label": f"Gleanset {release()}"},
         **_responsible(about, tally),
         "distribution": list(description.distribution),
         "recordSet": [*description.record_sets, *_enumerations(tally)],

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any
 
 from gleanset.export.base import About
-from gleanset.export.revision import revision
+from gleanset.export.revision import release, revision
 from gleanset.export.tally import Tally
 from gleanset.sources.licence import UNKNOWN
 from gleanset.types import Licence
@@ -25,7 +24,7 @@ def _told(about: About, tally: Tally) -> dict[str, Any]:
     return {
         "name": about.name,
         "created": about.created.isoformat(),
-        "software": {"name": "gleanset", "version": version("gleanset"), "revision": revision()},
+        "software": {"name": "gleanset", "version": release(), "revision": revision()},
         "fingerprint": tally.fingerprint,
         "crawl": {"job": origin.crawl_job, "refresh_of": origin.refresh_of, "keywords": about.keywords},
         "validation": {

@@ -6,11 +6,17 @@ import json
 import re
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
+
+
+@cache
+def release() -> str:
+    """Gleanset's own version."""
+    return version("gleanset")
 
 
 @cache
