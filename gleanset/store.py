@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, RawIOBase
 from pathlib import Path
+from threading import get_ident
 from typing import BinaryIO
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from gleanset.copying import write_at
 from gleanset.errors import StoreError
 
 EXTENSIONS = {
@@ -129,8 +131,11 @@ class Store:
             raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
 
     def put_now(self, key: str, data: bytes) -> None:
-        """The same, blocking: on a local disk, a thread that has the bytes at hand does it in half the time."""
+        """The same, blocking: on a local disk, who has the bytes at hand does it in a quarter of the time."""
         try:
+            if self.folder is not None and _KEY.fullmatch(key):
+                _write(f"{self.folder}/{key}", data)
+                return
             obstore.put(self._objects, key, data, use_multipart=False)
         except _FOREIGN as error:
             raise StoreError(f"An image cannot be written to {self.base}: {_cause(error)}") from error
@@ -296,10 +301,31 @@ def _read(path: str) -> bytes:
         os.close(file)
 
 
+def _write(path: str, data: bytes) -> None:
+    """A file that is there whole or not at all, under its own name, whoever else writes the same one."""
+    new = f"{path}#{os.getpid()}{get_ident()}"  # as obstore calls what is not whole yet, and its listings leave out
+    how = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        file = os.open(new, how, 0o666)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(new, how, 0o666)
+    try:
+        try:
+            write_at(file, [data], 0)
+        finally:
+            os.close(file)
+        os.rename(new, path)  # noqa: PTH104 - a Path costs as much again
+    except BaseException:
+        with suppress(OSError):
+            Path(new).unlink()
+        raise
+
+
 def _cause(error: Exception) -> str:
     """The first line: obstore adds a debug dump of its source error behind it."""
     text = str(error)
-    if "os error 28" in text or "StorageFull" in text:
+    if "os error 28" in text or "Errno 28" in text or "StorageFull" in text:
         return "no space left on the device; make room and try again"
     if "Unable to recognise URL" in text:
         return "it is neither a folder nor an address such as s3://bucket/folder"

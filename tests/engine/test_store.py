@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -169,6 +170,8 @@ async def test_no_key_leads_out_of_the_store(tmp_path: Path, key: str) -> None:
         await store.get(key)
     with pytest.raises(StoreError):
         await store.put(key, b"overwritten")
+    with pytest.raises(StoreError):
+        store.put_now(key, b"overwritten")
     assert (tmp_path / "outside").read_bytes() == b"secret"
 
 
@@ -179,12 +182,30 @@ async def test_a_full_disk_is_told_and_leaves_no_half_blob(tmp_path: Path) -> No
         big = b"a" * 2_000_000
         with pytest.raises(StoreError) as caught:
             await store.put(key_of(big), big)
-        assert str(caught.value).startswith("An image cannot be written to file://")
-        assert ("make room" in str(caught.value)) == mounted
+        with pytest.raises(StoreError) as caught_now:
+            store.put_now(key_of(big), big)
+        for each in (caught, caught_now):
+            assert str(each.value).startswith("An image cannot be written to file://")
+            assert ("make room" in str(each.value)) == mounted
+        assert len([path for path in (tmp_path / "small").rglob("*") if path.is_file()]) == 1
         assert await keys_of(store) == [key_of(b"fits")]
         with pytest.raises(StoreError):
             await store.get(key_of(big))
         assert await store.get(key_of(b"fits")) == b"fits"
+
+
+async def test_who_reads_never_sees_half_of_what_many_write(tmp_path: Path) -> None:
+    """Of the same key, as workers do that find the same picture; what is not whole is in no listing."""
+    store, data = Store(str(tmp_path)), b"a picture " * 300_000
+    key = key_of(data)
+    with ThreadPoolExecutor(4) as threads:
+        writing = [threads.submit(store.put_now, key, data) for _ in range(40)]
+        while not all(each.done() for each in writing):
+            if (tmp_path / key).exists():
+                assert store.get_now(key) == data
+            assert set(await keys_of(store)) <= {key}
+    assert [each.result() for each in writing] == [None] * 40
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / key]
 
 
 @settings(deadline=None)
