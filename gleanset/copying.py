@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,7 @@ class Copies:
     copies: Sequence[Copy]
 
     def __call__(self, _: bytes = b"") -> None:
+        signal.alarm(0)  # which a process that decodes has set: a disk may take its time
         for copy in self.copies:
             copy()
 

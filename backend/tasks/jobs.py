@@ -77,7 +77,8 @@ async def _pack(runtime: Runtime, job: ExportJob, *, cancelled: Callable[[], boo
             return exports.entries(runtime.database, job, after, division)
 
         form = form_of(job.format, exports.container_of(job))
-        packed = await pack(form, entries, runtime.store, place, about, progress, exports.layout_of(job))
+        options = exports.layout_of(job)
+        packed = await pack(form, entries, runtime.store, place, about, progress, options, runtime.decoders)
         await sending.send(packed, _Stopped)
         await _brought_to_disk(packed.path)
         async with runtime.database.transaction() as session:

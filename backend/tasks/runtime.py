@@ -39,10 +39,10 @@ class Runtime:
         self.ledger = ledger
         self.store = Store(settings.store_place)
         self.stopping = asyncio.Event()
-        self._decoders = Decoders(settings.decoders)
+        self.decoders = Decoders(settings.decoders)
         self._clients: dict[str, Client] = {}
         self._stack = stack
-        stack.callback(self._decoders.close)
+        stack.callback(self.decoders.close)
 
     async def client(self, plan: CrawlPlan) -> Client:
         """The client for jobs of this kind: one for all but those that may go where others may not."""
@@ -68,13 +68,13 @@ class Runtime:
     async def gatherer(self, client: Client, source: Source, plan: CrawlPlan, query: Query) -> AsyncGenerator[Gatherer]:
         """What takes the candidates of a query the whole way, over HTTP or from where the source has them."""
         limits = InspectLimits(max_pixels=self.settings.max_pixels)
-        self._decoders.start()  # while the first pictures are fetched
+        self.decoders.start()  # while the first pictures are fetched
         options = GatherOptions(licences=plan.licences, resize=plan.resize, keep_original=plan.keep_original)
         async with AsyncExitStack() as stack:
             fetch = None
             if isinstance(source, Reader):
                 fetch = _from(await stack.enter_async_context(source.reading(query, client.fetcher.options.max_bytes)))
-            yield Gatherer(client.fetcher, self.store, self._decoders, limits, options, fetch)
+            yield Gatherer(client.fetcher, self.store, self.decoders, limits, options, fetch)
 
 
 def _from(read: Callable[[Candidate], Awaitable[bytes]]) -> Fetch:

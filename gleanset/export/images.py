@@ -29,13 +29,14 @@ _AT_ONCE = 32
 
 
 class Images:
-    """For one export. Where a process of its own can read the store, no bytes of the images go through this one, which
-    has Python's lock to share. Close it when the export is through, or has failed."""
+    """For one export. Where other processes can read the store, no bytes of the images go through this one, which has
+    Python's lock to share. Close it when the export is through, or has failed."""
 
-    def __init__(self, store: Store, layout: Layout, resize: Resize | None) -> None:
+    def __init__(self, store: Store, layout: Layout, resize: Resize | None, decoders: Decoders | None) -> None:
         self._store = store
         self._folder = None if store.folder is None else str(store.folder)
-        self._processes = Decoders(_PROCESSES, prepare=DECODING if resize else None)
+        self._processes = decoders or Decoders(_PROCESSES, prepare=DECODING if resize else None)
+        self._are_own = decoders is None
         self._threads = ThreadPoolExecutor(_REMOTE_THREADS if self._folder is None else _THREADS)
         self._large = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -48,6 +49,8 @@ class Images:
             self.ready = self._bytes
         else:
             self.ready, self._are_copied = partial(self._stored, self._folder), True
+        if resize is not None or self._are_copied:
+            self._processes.start()  # while the first entries are read
 
     def copy(self, copies: Copies) -> Future[None]:
         """Have them made by one of the processes; for a thread beside the loop."""
@@ -64,8 +67,9 @@ class Images:
             raise ExportError(f"Images cannot be copied: {error.detail}") from error
 
     def close(self) -> None:
-        """End threads and processes."""
-        self._processes.close()
+        """End threads and processes of its own."""
+        if self._are_own:
+            self._processes.close()
         self._threads.shutdown(cancel_futures=True)
 
     async def _nothing(self, entries: Sequence[Entry]) -> Batch:

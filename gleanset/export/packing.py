@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec
 
+from gleanset.decoders import Decoders
 from gleanset.errors import ExportError
 from gleanset.export.base import About, Entries, Entry, Packed, Progress
 from gleanset.export.container import Container, Whole
@@ -52,15 +53,17 @@ async def pack(
     about: About,
     progress: Progress,
     options: Options = Options(),
+    decoders: Decoders | None = None,
 ) -> Packed:
-    """Pack the entries in the workspace, from its checkpoint on.
+    """Pack the entries in the workspace, from its checkpoint on. decoders: who copies the images, or makes smaller
+    ones; two processes of its own when there are none.
 
     Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
     nothing to pack, or when a file cannot be written.
     """
     try:
         dataset: _Dataset = await _in_thread(_Dataset, form, place, about, options, store)
-        images = Images(store, dataset.layout, options.resize)
+        images = Images(store, dataset.layout, options.resize, decoders)
         place.copy_by(images.copy)
         try:
             await _pack(entries, images, dataset, progress)
@@ -69,7 +72,8 @@ async def pack(
             whole, sha256 = await _in_thread(dataset.finish)
         except BaseException:
             with suppress(Exception):
-                await _in_thread(place.settle)  # whoever goes on has the checkpoints that were waiting for copies
+                # Whoever goes on has the checkpoints that were waiting for copies, and the files for himself.
+                await _in_thread(place.settle)
             raise
         finally:
             images.close()
@@ -90,6 +94,7 @@ async def export(
     about: About,
     progress: Progress,
     options: Options = Options(),
+    decoders: Decoders | None = None,
 ) -> Packed:
     """Pack the entries into `target`, which must not exist; whatever is raised, nothing is left behind."""
     try:
@@ -97,7 +102,7 @@ async def export(
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
-        packed = await pack(form, entries, store, place, about, progress, options)
+        packed = await pack(form, entries, store, place, about, progress, options, decoders)
         packed.path.rename(target)
     finally:
         await asyncio.to_thread(place.remove)

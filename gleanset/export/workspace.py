@@ -17,7 +17,7 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -90,6 +90,7 @@ class Workspace:
         self._gathered: list[Copy] = []
         self._gathered_bytes = 0
         self._begun: deque[Future[None] | Callable[[], None]] = deque()
+        self._has_gap = False
         self._lock = (folder / _LOCK).open("a")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,20 +157,25 @@ class Workspace:
         what a copy did."""
         while self._begun and (len(self._begun) > all_but or _is_done(self._begun[0])):
             first = self._begun.popleft()
-            try:
-                if isinstance(first, Future):
+            if isinstance(first, Future):
+                try:
                     first.result()
-                else:
-                    first()
-            except BaseException:
-                self._begun.clear()  # behind a gap nothing is whole, and no note may say so
-                raise
+                except BaseException:
+                    self._has_gap = True
+                    raise
+            elif not self._has_gap:  # behind one nothing is whole, and no note may say so
+                first()
 
     def settle(self) -> None:
-        """Wait for all copies, and write what was noted meanwhile. Raises what one of them did."""
-        if self._copier is not None:
-            self._hand_over(self._copier)
-        self.tend(all_but=0)
+        """Wait for all copies, also for those behind one that failed, and write what was noted meanwhile. Raises what
+        one of them did."""
+        try:
+            if self._copier is not None:
+                self._hand_over(self._copier)
+            self.tend(all_but=0)
+        except BaseException:
+            wait(cast("list[Future[None]]", [each for each in self._begun if isinstance(each, Future)]))
+            raise
 
     def spend(self, path: Path) -> None:
         """Remove a finished file at the next checkpoint: until then, who goes on from the one before needs it."""

@@ -17,7 +17,9 @@ from isal.isal_zlib import crc32  # pyright: ignore[reportUnknownVariableType]
 from gleanset.copying import Copies, Copy, Stored, write_at
 from gleanset.decoders import Decoders
 from gleanset.errors import ExportError, StoreError
-from gleanset.export import Workspace
+from gleanset.export import Workspace, export, form_of
+from gleanset.store import Store
+from tests.engine import exporting
 
 DATA = bytes(range(256)) * 10_000
 """Of more than two blocks."""
@@ -140,6 +142,29 @@ def test_behind_a_copy_that_failed_nothing_is_whole(tmp_path: Path) -> None:
     place.settle()
     place.close()
     assert noted(place.folder) == 0
+
+
+async def test_the_decoders_of_a_worker_are_left_as_they_were(tmp_path: Path) -> None:
+    """Also by an export that fails; and when that is through, nobody writes into its files any more."""
+    store = Store(str(tmp_path / "blobs"))
+    entries = await exporting.stored(store, [bytes([n]) * 1_000_000 for n in range(40)])
+    damaged = tmp_path / "blobs" / entries[10].key
+    with closing(Decoders(2)) as decoders:
+
+        async def packed(name: str) -> Path:
+            about, silent = exporting.ABOUT, exporting.silent
+            read = exporting.stream(entries)
+            return (await export(form_of("tar"), read, store, tmp_path / name, about, silent, decoders=decoders)).path
+
+        first = await packed("first.tar")
+        damaged.write_bytes(b"x" * 1_000_000)
+        with pytest.raises(ExportError, match="is damaged"):
+            await packed("second.tar")
+        assert not any(each.items for each in decoders._decoders)  # pyright: ignore[reportPrivateUsage]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "first.tar"]
+        damaged.write_bytes(bytes([10]) * 1_000_000)
+        assert (await packed("third.tar")).read_bytes() == first.read_bytes()
+        assert await decoders.run(len, b"abc") == 3
 
 
 async def test_a_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
