@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     decoders: int = Field(
         default_factory=lambda: os.cpu_count() or 1,
         ge=1,
-        description="Processes that decode images, a worker.",
+        description="Processes that decode images of crawls, and copy or resize those of exports, a worker.",
     )
     timeout: float = Field(
         default=60.0, gt=0, description="Seconds on the network for one image, its redirects and retries together."

@@ -170,8 +170,11 @@ class Copies:
     copies: Sequence[Copy]
 
     def __call__(self, _: bytes = b"") -> None:
+        from gleanset.serving import end_without_worker
+
         signal.alarm(0)  # which a process that decodes has set: a disk may take its time
         for copy in self.copies:
+            end_without_worker()
             copy()
 
 
@@ -190,6 +193,11 @@ class Smaller:
 
     def __call__(self, body: bytes) -> list[Copied]:
         from gleanset.resizing import resized  # OpenCV, which only those who decode want
+        from gleanset.serving import begin_a_picture
 
         bodies = [body] if self.stored is None else (stored.bytes() for stored in self.stored)
-        return [resized(*size, data, self.resize) for size, data in zip(self.sizes, bodies, strict=True)]
+        made: list[Copied] = []
+        for size, data in zip(self.sizes, bodies, strict=True):
+            begin_a_picture()
+            made.append(resized(*size, data, self.resize))
+        return made

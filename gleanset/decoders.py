@@ -1,12 +1,13 @@
-"""Processes that decode pictures, beside the event loop that fetches them.
+"""Processes that decode pictures and copy files, beside the event loop of a worker.
 
 Threads would decode without Python's lock, but they take it a dozen times for every picture, and so does the loop: a
 quarter of both cores was spent waiting for it. And what strangers send goes through libraries in C: when one of them
 crashes, it is the decoder that is gone, and not the worker.
 
-Bytes go to a decoder through files in memory, one for each picture that may be on its way to it; what is to be done
-with them, and what came of it, goes through a socket, pickled. A decoder ends when the socket does, or over a picture
-that takes for ever, so none outlives a worker that was killed for long.
+The bytes of a picture, and what is to be done with them, pickled, go to a decoder through files in memory, one for
+each piece of work that may be on its way to it; what came of it comes back in the same way when it is large. Through a
+socket go only sizes and small answers, so neither side ever waits for the other. A decoder ends when the socket does,
+or over a picture that takes for ever, so none outlives a worker that was killed for long.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any, TypeVar, cast
 
+from gleanset.copying import write_at
 from gleanset.errors import DecoderError, ImageRefused
-from gleanset.serving import NOT_THEIRS, PIECE, Work, framed, unframed, unpacked
+from gleanset.serving import NOT_THEIRS, PIECE, Work, framed, packed, unframed, unpacked
 from gleanset.types import Reason
 
 AHEAD = 4
@@ -66,6 +68,8 @@ class Decoders:
         self._decoders: list[_Decoder] = []
         self._not_before = 0.0
         self._closed = False
+        self.alone = asyncio.Lock()
+        """For whoever gives them what takes much memory."""
 
     def start(self) -> None:
         """Have them all running, or under way. Raises DecoderError when not one can be had."""
@@ -130,7 +134,7 @@ class Decoders:
         if decoder.items and not decoder.is_new:
             decoder.items[0].crashes += 1
             if decoder.items[0].crashes > 1:
-                refusal = ImageRefused(Reason.DAMAGED, f"The decoder crashed over it, with code {code}.")
+                refusal = ImageRefused(Reason.DAMAGED, f"The decoder crashed over it{_why(code)}.")
                 decoder.items.popleft().fail(refusal)
         self._waiting.extendleft(reversed(decoder.items))
         error = DecoderError(f"A process that decodes images ended with code {code} as soon as it was started.")
@@ -144,6 +148,12 @@ class Decoders:
         while self._waiting and not self._decoders:
             self._waiting.popleft().fail(error)
         self._feed()
+
+
+def _why(code: int) -> str:
+    """What the exit code of a process tells."""
+    told = {-signal.SIGKILL: "it was killed, most likely for want of memory", -signal.SIGALRM: "it took too long"}
+    return f": {told[code]}" if code in told else f", with code {code}"
 
 
 class _Decoder:
@@ -165,7 +175,9 @@ class _Decoder:
                 self._socket, theirs = map(opened.enter_context, socket.socketpair())
                 self._process = _started((theirs.fileno(), *self._slots), prepare)
             except OSError as error:
-                raise DecoderError(f"A process that decodes images cannot be started: {error.strerror}.") from error
+                raise DecoderError(
+                    f"A process of Gleanset that decodes and copies images cannot be started: {error.strerror}."
+                ) from error
             theirs.close()
             self._opened = opened.pop_all()
         self._loop.add_reader(self._socket, self._read)
@@ -173,17 +185,15 @@ class _Decoder:
     def give(self, item: _Item) -> None:
         """Send it there. What cannot be sent is nobody else's trouble, and fails at once."""
         try:
-            message = framed((item.work, len(item.body)))
-            slot, at = self._slots[self._given % AHEAD], 0
-            while at < len(item.body):
-                at += os.pwrite(slot, memoryview(item.body)[at:], at)
+            work = packed(item.work)
+            write_at(self._slots[self._given % AHEAD], [item.body, work], 0)
         except Exception as error:
             item.fail(DecoderError(f"A picture cannot be given to the process that decodes it: {error}"))
             return
         self._given += 1
         self.items.append(item)
         with suppress(BrokenPipeError, ConnectionResetError):  # it has crashed, as the reader is about to find out
-            self._socket.sendall(message)
+            self._socket.sendall(framed((len(item.body), len(work))))
 
     def _read(self) -> None:
         try:
@@ -201,7 +211,11 @@ class _Decoder:
                 self.is_new = False
                 continue
             item = self.items.popleft()
-            self._served(item, self._taken(item, answer))
+            try:
+                taken = self._taken(item, answer)
+            except Exception as error:
+                taken = False, DecoderError(f"What a process that decodes images has answered cannot be had: {error}")
+            self._served(item, taken)
 
     def _taken(self, item: _Item, answer: int | tuple[bool, Any]) -> tuple[bool, Any]:
         """The answer, which is in the item's file in memory when only its size came."""

@@ -17,8 +17,11 @@ NOT_THEIRS = (signal.SIGINT, signal.SIGTERM)
 """Meant for the worker, which ends its decoders itself."""
 PIECE = 1 << 16
 
-_LARGE = 1 << 16
-"""Bytes of an answer above which the socket, which takes little at once, would have the decoder wait for the loop."""
+_LARGE = 1 << 10
+"""Bytes of an answer above which it does not go through the socket, where neither side may ever have to wait for the
+other to read: some systems have room there for 8,192."""
+
+_worker = _longest = 0
 
 Work = Callable[[bytes], Any]
 
@@ -55,7 +58,12 @@ def unframed(came: bytearray) -> list[Any]:
 
 def serve(passed: tuple[int, ...], longest: int, prepare: str | None) -> NoReturn:
     """What a decoder does: the descriptors are those of its socket and of the files in memory. longest: seconds for one
-    picture. prepare: a function, as `module:name`."""
+    picture. prepare: a function, as `module:name`.
+
+    A message says how many bytes of the next file in memory are a picture's, and how many behind them the work.
+    """
+    global _worker, _longest
+    _worker, _longest = os.getppid(), longest
     for each in NOT_THEIRS:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_THEIRS)
@@ -63,28 +71,39 @@ def serve(passed: tuple[int, ...], longest: int, prepare: str | None) -> NoRetur
         module, _, name = prepare.partition(":")
         getattr(import_module(module), name)()
     channel, slots = socket.socket(fileno=passed[0]), passed[1:]
-    came, number, worker = bytearray(), 0, os.getppid()
+    came, number = bytearray(), 0
     with suppress(ConnectionError):  # the worker is gone
         channel.sendall(framed(None))
         while data := channel.recv(PIECE):
             came += data
-            for work, size in unframed(came):
-                if os.getppid() != worker:  # killed; and another may be about to do the same in the same place
-                    os._exit(1)
-                signal.alarm(longest)  # ends the process, whatever library it is in
-                answer = _answer(work, slots[number % len(slots)], size)
+            for body, work in unframed(came):
+                end_without_worker()
+                begin_a_picture()
+                answer = _answer(slots[number % len(slots)], body, work)
                 signal.alarm(0)
                 number += 1
                 channel.sendall(answer)
     os._exit(0)  # at once: there is nothing that Python would have to put in order, and somebody waits
 
 
-def _answer(work: Work, slot: int, size: int) -> bytes:
+def begin_a_picture() -> None:
+    """Its time begins, for work that has many; what takes longer ends the process, whatever library that is in."""
+    signal.alarm(_longest)
+
+
+def end_without_worker() -> None:
+    """When it was killed, another may be about to do the same in the same place."""
+    if _worker and os.getppid() != _worker:
+        os._exit(1)
+
+
+def _answer(slot: int, body: int, work: int) -> bytes:
     """What came of it, framed. What is large goes into the file in memory, and its size is the answer."""
     try:
-        answer = packed((True, work(os.pread(slot, size, 0))))
+        do: Work = unpacked(os.pread(slot, work, body))
+        answer = packed((True, do(os.pread(slot, body, 0))))
     except Exception as error:
-        return _frame(_failure(error))
+        answer = _failure(error)
     if len(answer) <= _LARGE:
         return _frame(answer)
     write_at(slot, [answer], 0)

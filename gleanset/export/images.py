@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -23,9 +23,11 @@ Batch = list[tuple[Entry, Part]]
 _PROCESSES = 2
 _THREADS, _REMOTE_THREADS = 2, 8
 _LARGE = 12_000_000
-"""Pixels; of larger pictures one is decoded at a time, so that memory is that of the largest alone."""
-_AT_ONCE = 32
-"""Pictures that a process makes smaller in one go."""
+"""Pixels; of larger pictures the decoders of a worker have one at a time."""
+_AT_ONCE, _PIECES = 8, 4
+"""Pictures that a process makes smaller in one go, and how often that is asked for at once: others may want it too."""
+_COPIED, _READ = 256, 64
+"""Images in a batch: of those that are copied only names and sizes are at hand."""
 
 
 class Images:
@@ -38,7 +40,9 @@ class Images:
         self._processes = decoders or Decoders(_PROCESSES, prepare=DECODING if resize else None)
         self._are_own = decoders is None
         self._threads = ThreadPoolExecutor(_REMOTE_THREADS if self._folder is None else _THREADS)
-        self._large = asyncio.Lock()
+        self._pieces = asyncio.Semaphore(_PIECES)
+        self._closed = False
+        self._resize = resize
         self._loop = asyncio.get_running_loop()
         self._are_copied = False
         if resize is not None:
@@ -56,8 +60,15 @@ class Images:
         """Have them made by one of the processes; for a thread beside the loop."""
         return asyncio.run_coroutine_threadsafe(self._run(copies), self._loop)
 
+    @property
+    def at_once(self) -> int:
+        """Images that a batch should have at most."""
+        return _COPIED if self._are_copied else _READ
+
     def size_of(self, entry: Entry) -> int:
-        """Bytes of this process that the image takes at most, once it is ready."""
+        """Bytes of this process that the image takes, once it is ready; of a copy a guess on the high side."""
+        if self._resize is not None:
+            return max(entry.file_size, _pixels(entry, self._resize) * (3 if self._resize.format == "png" else 1))
         return 0 if self._are_copied else entry.file_size
 
     async def _run(self, copies: Copies) -> None:
@@ -67,10 +78,11 @@ class Images:
             raise ExportError(f"Images cannot be copied: {error.detail}") from error
 
     def close(self) -> None:
-        """End threads and processes of its own."""
+        """End threads and processes of its own. A thread that reads ends behind the image in hand."""
+        self._closed = True
         if self._are_own:
             self._processes.close()
-        self._threads.shutdown(cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _nothing(self, entries: Sequence[Entry]) -> Batch:
         """For a table: what it tells of the images is known, and none of their bytes go out, so none need checking."""
@@ -84,7 +96,7 @@ class Images:
         return list(await self._loop.run_in_executor(self._threads, self._read, entries))
 
     def _read(self, entries: Sequence[Entry]) -> list[tuple[Entry, bytes]]:
-        return [(entry, self._read_one(entry)) for entry in entries]
+        return [(entry, self._read_one(entry)) for entry in entries if not self._closed]
 
     def _read_one(self, entry: Entry) -> bytes:
         if self._folder is not None:
@@ -95,26 +107,58 @@ class Images:
         return data
 
     async def _smaller(self, resize: Resize, entries: Sequence[Entry]) -> Batch:
-        parts = [entries[start : start + _AT_ONCE] for start in range(0, len(entries), _AT_ONCE)]
-        if any(entry.width * entry.height > _LARGE for entry in entries):
-            async with self._large:
-                made = [await self._made(resize, part) for part in parts]
-        else:
-            made = await asyncio.gather(*(self._made(resize, part) for part in parts))
-        return [one for part in made for one in part]
+        made = await asyncio.gather(*(self._piece(resize, piece) for piece in _pieces(entries)))
+        return [one for piece in made for one in piece]
+
+    async def _piece(self, resize: Resize, entries: Sequence[Entry]) -> Batch:
+        async with self._pieces:
+            if _is_large(entries[0]):
+                async with self._processes.alone:
+                    return await self._made(resize, entries)
+            return await self._made(resize, entries)
 
     async def _made(self, resize: Resize, entries: Sequence[Entry]) -> Batch:
         try:
-            if self._folder is not None:
-                stored = [_stored(self._folder, entry) for entry in entries]
-                copies = await self._processes.run(Smaller(resize, _sizes(entries), stored), b"")
-            else:
-                copies = list[Copied]()
-                for entry, data in await self._loop.run_in_executor(self._threads, self._read, entries):
-                    copies += await self._processes.run(Smaller(resize, _sizes([entry])), data)
+            copies = await self._copies(resize, entries)
         except ImageRefused as error:
-            raise ExportError(f"Images cannot be resized: {error.detail}") from error
+            if len(entries) == 1:
+                raise ExportError(f"The stored image {entries[0].key} cannot be resized. {error.detail}") from error
+            return [one for entry in entries for one in await self._made(resize, [entry])]  # to know which it is
         return [entry_of(entry, copy, resize) for entry, copy in zip(entries, copies, strict=True)]
+
+    async def _copies(self, resize: Resize, entries: Sequence[Entry]) -> list[Copied]:
+        if self._folder is not None:
+            stored = [_stored(self._folder, entry) for entry in entries]
+            return await self._processes.run(Smaller(resize, _sizes(entries), stored), b"")
+        copies = list[Copied]()
+        for entry, data in await self._loop.run_in_executor(self._threads, self._read, entries):
+            copies += await self._processes.run(Smaller(resize, _sizes([entry])), data)
+        return copies
+
+
+def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """A few at a time, and large ones alone."""
+    piece: list[Entry] = []
+    for entry in entries:
+        if piece and (len(piece) == _AT_ONCE or _is_large(entry) or _is_large(piece[0])):
+            yield piece
+            piece = []
+        piece.append(entry)
+    if piece:
+        yield piece
+
+
+def _is_large(entry: Entry) -> bool:
+    return entry.width * entry.height > _LARGE
+
+
+def _pixels(entry: Entry, resize: Resize) -> int:
+    """Of the copy, about."""
+    if resize.mode in ("crop", "pad"):
+        return resize.width * resize.height
+    side = (min if resize.mode == "shorter" else max)(entry.width, entry.height)
+    scale = min(1.0, resize.width / max(side, 1))
+    return int(entry.width * entry.height * scale * scale)
 
 
 def _sizes(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:

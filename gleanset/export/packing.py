@@ -27,8 +27,10 @@ P = ParamSpec("P")
 MakeContainer = Callable[[Workspace, str, dict[str, Any]], Container]
 MakeLayout = Callable[[Files, Options], Layout]
 
-_BATCH_IMAGES, _BATCH_BYTES = 256, 4 << 20
-"""Images that go from thread to thread together, and their bytes where these go along."""
+_BATCH_BYTES = 4 << 20
+"""Bytes of images that go from thread to thread together, where they do."""
+FORMAT = 2
+"""Another one whenever the same entries are written with other bytes: nobody goes on with what was begun otherwise."""
 _AHEAD = 8
 """Batches that may be read and not written yet; one of more bytes counts as so many."""
 _CHECKPOINT_IMAGES, _CHECKPOINT_BYTES = 2_000, 256 << 20
@@ -59,7 +61,7 @@ async def pack(
     ones; two processes of its own when there are none.
 
     Raises StoreError for a blob that is gone, ExportError for one whose bytes are not those of its name, when there is
-    nothing to pack, or when a file cannot be written.
+    nothing to pack, or when a file cannot be written; DecoderError when there is nobody to copy.
     """
     try:
         dataset: _Dataset = await _in_thread(_Dataset, form, place, about, options, store)
@@ -183,7 +185,7 @@ async def _pack(entries: Entries, images: Images, dataset: _Dataset, progress: P
 
     async def reading() -> None:
         try:
-            async for batch, size in _batches(entries(dataset.position), images.size_of):
+            async for batch, size in _batches(entries(dataset.position), images):
                 parts = min(_AHEAD, 1 + size // _BATCH_BYTES)
                 for _ in range(parts):
                     await room.acquire()
@@ -215,16 +217,14 @@ async def _pack(entries: Entries, images: Images, dataset: _Dataset, progress: P
         await asyncio.gather(reader, *left, return_exceptions=True)
 
 
-async def _batches(
-    entries: AsyncIterator[Entry], size_of: Callable[[Entry], int]
-) -> AsyncIterator[tuple[list[Entry], int]]:
+async def _batches(entries: AsyncIterator[Entry], images: Images) -> AsyncIterator[tuple[list[Entry], int]]:
     """With their sizes in bytes."""
     batch: list[Entry] = []
     size = 0
     async for entry in entries:
         batch.append(entry)
-        size += size_of(entry)
-        if len(batch) == _BATCH_IMAGES or size >= _BATCH_BYTES:
+        size += images.size_of(entry)
+        if len(batch) >= images.at_once or size >= _BATCH_BYTES:
             yield batch, size
             batch, size = [], 0
     if batch:

@@ -115,14 +115,14 @@ async def test_memory_that_cannot_be_had_is_the_trouble_of_one_picture(
     decoders: Decoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture whose bytes did not arrive takes nobody else's place."""
-    write, body = os.pwrite, random.Random(1).randbytes(100_000)
+    write, body = os.pwritev, random.Random(1).randbytes(100_000)
 
-    def full(file: int, data: bytes, at: int) -> int:
-        if bytes(data) == b"unlucky":
+    def full(file: int, parts: list[bytes], at: int) -> int:
+        if parts[0] == b"unlucky":
             raise OSError(28, "No space left on device")
-        return write(file, data, at)
+        return write(file, parts, at)
 
-    monkeypatch.setattr("gleanset.decoders.os.pwrite", full)
+    monkeypatch.setattr("os.pwritev", full)
     bodies = [b"unlucky" if n == 3 else body[n:] for n in range(20)]
     outcomes = await asyncio.gather(*(decoders.run(digest, body) for body in bodies), return_exceptions=True)
     assert isinstance(outcomes[3], DecoderError)
@@ -146,7 +146,7 @@ async def test_a_picture_that_takes_for_ever_is_refused(decoders: Decoders, monk
         decoders.run(forever, b""), *(decoders.run(digest, b"%d" % n) for n in range(10)), return_exceptions=True
     )
     assert isinstance(forever_, ImageRefused)
-    assert f"code {-signal.SIGALRM}" in forever_.detail
+    assert "took too long" in forever_.detail
     assert others == [digest(b"%d" % n) for n in range(10)]
 
 
@@ -202,3 +202,75 @@ def test_none_outlives_a_worker_that_was_killed() -> None:
     while any(is_there(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(is_there(pid) for pid in pids)
+
+
+class Large:
+    """Work of a megabyte, and an answer as large."""
+
+    def __init__(self) -> None:
+        self.data = random.Random(2).randbytes(1_000_000)
+
+    def __call__(self, body: bytes) -> bytes:
+        return self.data + body
+
+
+async def test_the_loop_never_waits_for_a_decoder_that_stands_still() -> None:
+    with closing(Decoders(1)) as decoders:
+        await decoders.run(digest, b"")
+        [decoder] = decoders._decoders  # pyright: ignore[reportPrivateUsage]
+        process = decoder._process.pid  # pyright: ignore[reportPrivateUsage]
+        os.kill(process, signal.SIGSTOP)
+        work = [asyncio.create_task(decoders.run(Large(), b"%d" % n)) for n in range(12)]
+        began = time.monotonic()
+        await asyncio.sleep(0.3)
+        assert time.monotonic() - began < 2
+        assert not any(each.done() for each in work)
+        os.kill(process, signal.SIGCONT)
+        answers = await asyncio.gather(*work)
+        assert [answer[1_000_000:] for answer in answers] == [b"%d" % n for n in range(12)]
+
+
+async def test_an_answer_that_cannot_be_taken_is_told(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: object) -> None:
+        raise MemoryError("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gleanset.decoders.unpacked", none)
+        with pytest.raises(DecoderError, match="no room"):
+            await asyncio.wait_for(decoders.run(Large(), b""), 20)
+    assert await decoders.run(digest, b"x") == digest(b"x")
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from gleanset.copying import Copies, Copy
+from gleanset.decoders import Decoders
+
+async def main():
+    decoders = Decoders(1)
+    await decoders.run(len, b"")
+    child = decoders._decoders[0]._process.pid
+    os.kill(child, signal.SIGSTOP)
+    for n in range(4):
+        asyncio.ensure_future(decoders.run(Copies([Copy(f"{sys.argv[1]}/{n}", 0, [b"late"], new=True)]), b""))
+    await asyncio.sleep(0.2)
+    print(child, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_whose_worker_was_killed_begins_nothing_more(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        child = int(worker.stdout.readline())
+        worker.kill()
+    os.kill(child, signal.SIGCONT)
+    for _ in range(200):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("it goes on")
+    assert list(tmp_path.iterdir()) == []

@@ -28,7 +28,8 @@ KILLS = (1, 9, 10, 11, 35, 59)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints every few images."""
     monkeypatch.setattr("gleanset.export.packing._CHECKPOINT_IMAGES", 7)
-    monkeypatch.setattr("gleanset.export.packing._BATCH_IMAGES", 3)
+    monkeypatch.setattr("gleanset.export.images._COPIED", 3)
+    monkeypatch.setattr("gleanset.export.images._READ", 3)
     monkeypatch.setattr("gleanset.export.packing._AHEAD", 2)
 
 
