@@ -68,7 +68,7 @@ def test_what_is_asked_for_comes_next(client: Client, way: Proxy, packed: Export
         asked = threads.submit(dataset.__getitem__, 30)
         with pytest.raises(TimeoutError):
             asked.result(0.3)
-        way.most = way.carried + 300_000
+        way.most = way.carried + 400_000
         assert asked.result(20).image.size == (160, 160), "in their order its bytes would not be there yet"
         way.most = None
 
