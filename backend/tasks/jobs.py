@@ -21,7 +21,7 @@ from backend.tasks.errors import aborted_by_user, sentence, told
 from backend.tasks.runtime import Runtime, runtime_of
 from backend.tasks.sending import Sending
 from gleanset.errors import ExportError, NotDelivered
-from gleanset.export import FORMAT, About, Entry, Workspace, bring_name_to_disk, bring_to_disk, form_of, pack
+from gleanset.export import WRITING, About, Entry, Workspace, bring_name_to_disk, bring_to_disk, form_of, pack
 
 log = structlog.get_logger(__name__)
 
@@ -150,4 +150,4 @@ async def _about(runtime: Runtime, job: ExportJob) -> tuple[About, str]:
             left_out=await origins.left_out(session, crawl_job),
             origin=await origins.origin(session, crawl_job, validated, job.export_options),
         )
-    return about, json.dumps([FORMAT, job.format, job.export_options, taken_down, repr(about)])
+    return about, json.dumps([WRITING, job.format, job.export_options, taken_down, repr(about)])

@@ -7,7 +7,7 @@ from gleanset.export.imagefolder import ImageFolder
 from gleanset.export.layout import Options, Plain
 from gleanset.export.listing import CsvListing, JsonlListing
 from gleanset.export.objects import ObjectPlace
-from gleanset.export.packing import FORMAT, Form, export, pack
+from gleanset.export.packing import WRITING, Form, export, pack
 from gleanset.export.parquet import Parquet
 from gleanset.export.tar import Tar, TarGz, TarZst
 from gleanset.export.webdataset import WebDataset
@@ -19,9 +19,9 @@ from gleanset.types import Resize
 __all__ = [
     "CONTAINERS",
     "DOWNLOADED",
-    "FORMAT",
     "FORMATS",
     "TAKEN_BY",
+    "WRITING",
     "About",
     "Entries",
     "Entry",

@@ -29,7 +29,7 @@ MakeLayout = Callable[[Files, Options], Layout]
 
 _BATCH_BYTES = 4 << 20
 """Bytes of images that go from thread to thread together, where they do."""
-FORMAT = 2
+WRITING = 2
 """Another one whenever the same entries are written with other bytes: nobody goes on with what was begun otherwise."""
 _AHEAD = 8
 """Batches that may be read and not written yet; one of more bytes counts as so many."""

@@ -104,14 +104,20 @@ def noted(folder: Path) -> int | None:
     return json.loads(note.read_text())["state"]["n"] if note.exists() else None
 
 
-def test_a_checkpoint_counts_when_all_before_it_is_there(tmp_path: Path) -> None:
-    image, slow = stored(tmp_path, DATA), Slow()
-    place = Workspace(tmp_path / "work")
+def three_checkpoints(folder: Path) -> tuple[Workspace, Slow]:
+    """Noted behind an image each, which nobody has copied yet."""
+    image, slow = stored(folder, DATA), Slow()
+    place = Workspace(folder / "work")
     place.copy_by(slow)
     file = place.growing("dataset")
     for n in range(3):
         file.write(image)
         place.checkpoint({"n": n})
+    return place, slow
+
+
+def test_a_checkpoint_counts_when_all_before_it_is_there(tmp_path: Path) -> None:
+    place, slow = three_checkpoints(tmp_path)
     assert len(slow.given) == 3
     seen: list[int | None] = [noted(place.folder)]
     for n in (1, 0, 2):
@@ -127,13 +133,7 @@ def test_a_checkpoint_counts_when_all_before_it_is_there(tmp_path: Path) -> None
 
 
 def test_behind_a_copy_that_failed_nothing_is_whole(tmp_path: Path) -> None:
-    image, slow = stored(tmp_path, DATA), Slow()
-    place = Workspace(tmp_path / "work")
-    place.copy_by(slow)
-    file = place.growing("dataset")
-    for n in range(3):
-        file.write(image)
-        place.checkpoint({"n": n})
+    place, slow = three_checkpoints(tmp_path)
     slow.do(0)
     slow.do(1, ExportError("It is damaged."))
     slow.do(2)
